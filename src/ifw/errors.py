@@ -1,0 +1,169 @@
+"""Every error that `ifw` raises on purpose, in one tree.
+
+    IfwError
+    ├── ConfigError              config_invalid
+    ├── AudioError               audio_invalid
+    │   ├── AudioNotFoundError       audio_not_found
+    │   ├── AudioEmptyError          audio_empty
+    │   ├── AudioFormatError         audio_format
+    │   ├── AudioStreamError         audio_no_stream
+    │   ├── AudioDamagedError        audio_damaged
+    │   └── AudioTooLongError        audio_too_long
+    ├── ModelError               model_invalid
+    │   ├── ModelNotFoundError       model_not_found
+    │   ├── ModelGatedError          model_gated
+    │   ├── ModelOfflineError        model_offline
+    │   ├── ModelFormatError         model_format
+    │   └── ModelUnsafeError         model_unsafe
+    ├── LanguageError            language_unknown
+    ├── ModeError                mode_unsupported
+    ├── PromptError              prompt_invalid
+    ├── ShapeError               shape_invalid
+    ├── EngineError              engine_failed
+    │   ├── EngineClosedError        engine_closed
+    │   └── EngineMemoryError        engine_memory
+    └── CancelledError           cancelled
+
+`code` is stable: programs may branch on it, and every front (command line, server) maps it to its own
+exit status or HTTP status in one table. The message says what was wrong, what was given, what is allowed.
+"""
+
+from __future__ import annotations
+
+
+class IfwError(Exception):
+    """Base of all errors that `ifw` raises on purpose."""
+
+    code = "error"
+
+
+class ConfigError(IfwError):
+    """An option has a value that is not allowed."""
+
+    code = "config_invalid"
+
+
+class AudioError(IfwError):
+    """The audio could not be used."""
+
+    code = "audio_invalid"
+
+
+class AudioNotFoundError(AudioError):
+    """The path does not exist or cannot be read."""
+
+    code = "audio_not_found"
+
+
+class AudioEmptyError(AudioError):
+    """The source has no bytes, or no samples."""
+
+    code = "audio_empty"
+
+
+class AudioFormatError(AudioError):
+    """The bytes are no container on the allow-list."""
+
+    code = "audio_format"
+
+
+class AudioStreamError(AudioError):
+    """The container has no audio stream, or one that no decoder reads."""
+
+    code = "audio_no_stream"
+
+
+class AudioDamagedError(AudioError):
+    """The audio stream is so damaged that nothing could be decoded."""
+
+    code = "audio_damaged"
+
+
+class AudioTooLongError(AudioError):
+    """The audio is longer than the configured cap."""
+
+    code = "audio_too_long"
+
+
+class ModelError(IfwError):
+    """The checkpoint could not be used."""
+
+    code = "model_invalid"
+
+
+class ModelNotFoundError(ModelError):
+    """No checkpoint has this name."""
+
+    code = "model_not_found"
+
+
+class ModelGatedError(ModelError):
+    """The checkpoint needs accepted conditions and a token."""
+
+    code = "model_gated"
+
+
+class ModelOfflineError(ModelError):
+    """The checkpoint is not cached, and the hub cannot be reached or must not be."""
+
+    code = "model_offline"
+
+
+class ModelFormatError(ModelError):
+    """The folder is no Hugging Face Whisper checkpoint, or it is incomplete."""
+
+    code = "model_format"
+
+
+class ModelUnsafeError(ModelError):
+    """The weights are pickled; loading them could execute code."""
+
+    code = "model_unsafe"
+
+
+class LanguageError(IfwError):
+    """The language is unknown to Whisper or to this checkpoint."""
+
+    code = "language_unknown"
+
+
+class ModeError(IfwError):
+    """The checkpoint cannot do what was asked, such as translate."""
+
+    code = "mode_unsupported"
+
+
+class PromptError(IfwError):
+    """The prompt cannot be used."""
+
+    code = "prompt_invalid"
+
+
+class ShapeError(IfwError):
+    """An array or tensor has the wrong shape or type."""
+
+    code = "shape_invalid"
+
+
+class EngineError(IfwError):
+    """The engine failed on a request."""
+
+    code = "engine_failed"
+
+
+class EngineClosedError(EngineError):
+    """The engine was closed before the request ended."""
+
+    code = "engine_closed"
+
+
+class EngineMemoryError(EngineError):
+    """The device ran out of memory even with the smallest batch."""
+
+    code = "engine_memory"
+
+
+class CancelledError(IfwError):
+    """The caller cancelled the work."""
+
+    code = "cancelled"

@@ -1,0 +1,132 @@
+"""The values that travel between the parts. All are frozen; all times are seconds from the start of the audio."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Mode = Literal["transcribe", "translate"]
+Stage = Literal["decode", "speech", "transcribe"]
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechSpan:
+    """A stretch of audio in which the voice detector heard speech."""
+
+    start_s: float
+    end_s: float
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.end_s - self.start_s
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One written word, with the punctuation that clings to it."""
+
+    text: str
+    start_s: float
+    end_s: float
+    probability: float
+    speaker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of text between two timestamps, usually a sentence or a clause.
+
+    Attributes:
+        id: Position in the transcript, from 0.
+        start_s: Start in the audio.
+        end_s: End in the audio, never before `start_s`.
+        text: The text, without leading or trailing space.
+        token_ids: Text tokens, without timestamps.
+        language: ISO code of the window that it came from.
+        temperature: Sampling temperature of the accepted hypothesis.
+        avg_logprob: Mean natural-log probability of the window's tokens.
+        compression_ratio: Bytes of the window's text over its zlib-compressed bytes.
+        no_speech_prob: Probability of `<|nospeech|>` at the first step of the window.
+        is_suspect: The window failed its guards at every temperature; the text is the best that was found.
+        words: Word times, where they were asked for.
+        speaker: Label of the speaker, where diarization ran.
+    """
+
+    id: int
+    start_s: float
+    end_s: float
+    text: str
+    token_ids: tuple[int, ...]
+    language: str
+    temperature: float
+    avg_logprob: float
+    compression_ratio: float
+    no_speech_prob: float
+    is_suspect: bool = False
+    words: tuple[Word, ...] | None = None
+    speaker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerTurn:
+    """A stretch in which one speaker talks."""
+
+    start_s: float
+    end_s: float
+    speaker: str
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptWarning:
+    """Something that went wrong without ending the work, such as a truncated file.
+
+    Attributes:
+        code: Stable name, such as `audio_truncated`.
+        message: One sentence for a person.
+    """
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """All that is known about what was said.
+
+    Attributes:
+        text: The whole text, segments joined by spaces.
+        segments: In time order.
+        language: ISO code of the (main) spoken language.
+        language_probability: How sure the detection was; 1.0 where the caller gave the language.
+        duration_s: Length of the decoded audio.
+        mode: Transcribed in its own language, or translated into English.
+        model: The name or path that the checkpoint was asked for by.
+        warnings: What went wrong without ending the work.
+        timings: Wall seconds by stage; stages overlap, so they do not add up.
+    """
+
+    text: str
+    segments: tuple[Segment, ...]
+    language: str
+    language_probability: float
+    duration_s: float
+    mode: Mode = "transcribe"
+    model: str = ""
+    warnings: tuple[TranscriptWarning, ...] = ()
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one transcription has come.
+
+    Attributes:
+        stage: The stage that made this progress.
+        done_s: Seconds of audio behind this stage.
+        total_s: Seconds of audio in all, as far as known; None while a stream of unknown length is being decoded.
+    """
+
+    stage: Stage
+    done_s: float
+    total_s: float | None
