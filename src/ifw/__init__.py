@@ -2,4 +2,44 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ifw.cancellation import CancelToken
+from ifw.config import AudioOptions, DecodeOptions, EngineConfig, TranscribeOptions, VadOptions
+from ifw.errors import IfwError
+from ifw.types import Progress, Segment, Transcript, TranscriptWarning, Word
+
+if TYPE_CHECKING:
+    from ifw.transcriber import Transcriber, Transcription
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "AudioOptions",
+    "CancelToken",
+    "DecodeOptions",
+    "EngineConfig",
+    "IfwError",
+    "Progress",
+    "Segment",
+    "TranscribeOptions",
+    "Transcriber",
+    "Transcript",
+    "TranscriptWarning",
+    "Transcription",
+    "VadOptions",
+    "Word",
+]
+
+_NEEDS_TORCH = ("Transcriber", "Transcription")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NEEDS_TORCH:
+        return getattr(importlib.import_module("ifw.transcriber"), name)
+    raise AttributeError(f"module 'ifw' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__
