@@ -11,7 +11,8 @@ from ifw.errors import IfwError
 from ifw.types import Progress, Segment, Transcript, TranscriptWarning, Word
 
 if TYPE_CHECKING:
-    from ifw.transcriber import Transcriber, Transcription
+    from ifw.pipeline.transcription import Transcription
+    from ifw.transcriber import Transcriber
 
 __version__ = "0.1.0"
 
@@ -32,12 +33,12 @@ __all__ = [
     "Word",
 ]
 
-_NEEDS_TORCH = ("Transcriber", "Transcription")
+_NEEDS_TORCH = {"Transcriber": "ifw.transcriber", "Transcription": "ifw.pipeline.transcription"}
 
 
 def __getattr__(name: str) -> Any:
     if name in _NEEDS_TORCH:
-        return getattr(importlib.import_module("ifw.transcriber"), name)
+        return getattr(importlib.import_module(_NEEDS_TORCH[name]), name)
     raise AttributeError(f"module 'ifw' has no attribute {name!r}")
 
 

@@ -61,9 +61,10 @@ class CancelToken:
         with self._lock:
             key = self._next_key
             self._next_key += 1
-            if not self._is_cancelled:
+            is_late = self._is_cancelled
+            if not is_late:
                 self._callbacks[key] = callback
-        if self._is_cancelled:
+        if is_late:
             callback()
 
         def remove() -> None:

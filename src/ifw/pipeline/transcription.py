@@ -1,0 +1,217 @@
+"""One file on its way through decoding, speech detection, the engine and back into time order."""
+
+from __future__ import annotations
+
+import itertools
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ifw.audio import open_stream
+from ifw.constants import SAMPLE_RATE
+from ifw.engine.request import DecodeRequest, DetectRequest, EncodedWindow, Hypothesis
+from ifw.engine.segments import split_segments
+from ifw.errors import IfwError
+from ifw.pipeline.language import LanguageVote, resolve_language
+from ifw.pipeline.prompt import encode_prompt
+from ifw.speech.packer import WindowPacker
+from ifw.types import Progress, Segment, Stage, Transcript, TranscriptWarning
+
+if TYPE_CHECKING:
+    from ifw.audio import AudioSource, AudioStream
+    from ifw.cancellation import CancelToken
+    from ifw.config import TranscribeOptions
+    from ifw.engine.engine import Engine
+    from ifw.model.checkpoint import Checkpoint
+    from ifw.speech.vad import VoiceDetector
+    from ifw.speech.windows import Window
+
+MAX_VOTES = 3  # windows that decide on the language of a file
+MIN_IN_FLIGHT = 8  # windows of one file that the engine may hold, so that a long file costs no memory
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """A window inside the engine."""
+
+    window: Window
+    hypothesis: Future[Hypothesis]
+
+
+class Transcription(Iterator[Segment]):
+    """An iterator of segments in time order, each handed out as soon as it is final.
+
+    Made by `Transcriber.stream`. Work happens only while it is being iterated; leaving it early, `close`, and
+    cancelling its token all free the engine and the decoder at once.
+    """
+
+    def __init__(
+        self,
+        source: AudioSource,
+        options: TranscribeOptions,
+        *,
+        engine: Engine,
+        checkpoint: Checkpoint,
+        detector: VoiceDetector | None,
+        on_progress: Callable[[Progress], None] | None,
+        cancel: CancelToken,
+        timings: dict[str, float],
+    ) -> None:
+        self._source = source
+        self._engine = engine
+        self._checkpoint = checkpoint
+        self._on_progress = on_progress or (lambda progress: None)
+        self._cancel = cancel
+        self._group = uuid.uuid4().hex
+        self._packer = WindowPacker(options.vad, detector)
+        self._language, self._language_probability = resolve_language(options.decode, checkpoint), 1.0
+        prompt = encode_prompt(options.decode.prompt, checkpoint.tokenizer)
+        self._prompt_ids = prompt.token_ids
+        self._warnings: list[TranscriptWarning] = list(prompt.warnings)
+        self._options = options
+        self._timings = timings | {"decode": 0.0, "speech": 0.0}
+        self._segments: list[Segment] = []
+        self._duration_s = 0.0
+        self._total_s: float | None = None
+        self._transcript: Transcript | None = None
+        self._generator = self._run()
+
+    def __next__(self) -> Segment:
+        return next(self._generator)
+
+    @property
+    def transcript(self) -> Transcript:
+        """The whole transcript; there after the last segment was handed out."""
+        if self._transcript is None:
+            raise RuntimeError("the transcript is there only after the last segment; iterate to the end first")
+        return self._transcript
+
+    def close(self) -> None:
+        """End the work early; harmless after the end."""
+        self._generator.close()
+
+    def _run(self) -> Iterator[Segment]:
+        started = time.perf_counter()
+        self._cancel.raise_if_cancelled()
+        with ExitStack() as cleanup:
+            stream = cleanup.enter_context(open_stream(self._source, self._options.audio))
+            cleanup.callback(self._engine.cancel_group, self._group)
+            cleanup.callback(self._cancel.add_callback(lambda: self._stop(stream)))
+            try:
+                for segment in self._transcribe(self._windows(stream)):
+                    if not self._segments:
+                        self._timings["first_text"] = time.perf_counter() - started
+                    self._segments.append(segment)
+                    yield segment
+            except IfwError:
+                self._cancel.raise_if_cancelled()
+                raise
+            self._cancel.raise_if_cancelled()
+            self._warnings += stream.warnings
+        self._timings["total"] = time.perf_counter() - started
+        self._transcript = self._finish()
+
+    def _stop(self, stream: AudioStream) -> None:
+        self._engine.cancel_group(self._group)
+        stream.close()
+
+    def _windows(self, stream: AudioStream) -> Iterator[Window]:
+        """Decode, find speech, pack; each window leaves as soon as it is final."""
+        self._total_s = stream.duration_s
+        blocks = iter(stream)
+        while True:
+            started = time.perf_counter()
+            block = next(blocks, None)
+            decoded = time.perf_counter()
+            self._timings["decode"] += decoded - started
+            self._cancel.raise_if_cancelled()
+            windows = self._packer.finish() if block is None else self._packer.feed(block)
+            self._timings["speech"] += time.perf_counter() - decoded
+            if block is not None:
+                self._duration_s += len(block) / SAMPLE_RATE
+            else:
+                self._total_s = self._duration_s
+            self._report("decode", self._duration_s)
+            yield from windows
+            if block is None:
+                return
+
+    def _transcribe(self, windows: Iterator[Window]) -> Iterator[Segment]:
+        """Keep the engine busy with a bounded number of windows; hand out segments in time order."""
+        limit = max(MIN_IN_FLIGHT, 2 * self._engine.n_slots)
+        flights: deque[_Flight] = deque()
+        for window, encoded in self._with_language(windows):
+            self._cancel.raise_if_cancelled()
+            flights.append(_Flight(window, self._engine.submit(self._request(window, encoded))))
+            while flights and (len(flights) >= limit or flights[0].hypothesis.done()):
+                yield from self._land(flights.popleft())
+        while flights:
+            yield from self._land(flights.popleft())
+        self._report("transcribe", self._duration_s)
+
+    def _with_language(self, windows: Iterator[Window]) -> Iterator[tuple[Window, EncodedWindow | None]]:
+        """Let the first windows vote on the language, if nobody gave it; their encoding is kept."""
+        if self._language is None:
+            voters = list(itertools.islice(windows, MAX_VOTES))
+            futures = [
+                self._engine.detect_language(DetectRequest(group=self._group, samples=window.samples))
+                for window in voters
+            ]
+            detections = [future.result() for future in futures]
+            vote = LanguageVote.over(detections, [window.speech_s for window in voters])
+            self._language, self._language_probability = vote.language, vote.probability
+            yield from zip(voters, (detection.encoded for detection in detections), strict=True)
+        for window in windows:
+            yield window, None
+
+    def _request(self, window: Window, encoded: EncodedWindow | None) -> DecodeRequest:
+        return DecodeRequest(
+            group=self._group,
+            samples=window.samples,
+            encoded=encoded,
+            language=self._language,
+            prompt_ids=self._prompt_ids,
+            options=self._options.decode,
+        )
+
+    def _land(self, flight: _Flight) -> Iterator[Segment]:
+        """Turn a finished window into segments in audio time."""
+        hypothesis, window = flight.hypothesis.result(), flight.window
+        self._report("transcribe", window.pieces[-1].audio_end_s)
+        if hypothesis.is_silent:
+            return
+        for timed in split_segments(hypothesis.token_ids, self._checkpoint.tokenizer, window.duration_s):
+            yield Segment(
+                id=len(self._segments),
+                start_s=window.to_audio_time(timed.start_s),
+                end_s=window.to_audio_time(timed.end_s, is_end=True),
+                text=timed.text,
+                token_ids=timed.token_ids,
+                language=hypothesis.language,
+                temperature=hypothesis.temperature,
+                avg_logprob=hypothesis.avg_logprob,
+                compression_ratio=hypothesis.compression_ratio,
+                no_speech_prob=hypothesis.no_speech_prob,
+                is_suspect=hypothesis.is_suspect,
+            )
+
+    def _report(self, stage: Stage, done_s: float) -> None:
+        self._on_progress(Progress(stage, done_s, self._total_s))
+
+    def _finish(self) -> Transcript:
+        return Transcript(
+            text=" ".join(segment.text for segment in self._segments),
+            segments=tuple(self._segments),
+            language=self._language or "",
+            language_probability=self._language_probability,
+            duration_s=self._duration_s,
+            mode=self._options.decode.mode,
+            model=self._checkpoint.name,
+            warnings=tuple(self._warnings),
+            timings=dict(self._timings),
+        )

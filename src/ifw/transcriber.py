@@ -1,0 +1,144 @@
+"""The public face: a source goes in, a transcript comes out. The only module that knows all the parts."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from ifw.cancellation import CancelToken
+from ifw.config import Device, Dtype, EngineConfig, TranscribeOptions
+from ifw.engine.device import resolve_config
+from ifw.engine.engine import Engine
+from ifw.model.checkpoint import load_checkpoint, load_whisper
+from ifw.model.registry import resolve_checkpoint
+from ifw.pipeline.transcription import Transcription
+from ifw.speech.vad import VoiceDetector
+from ifw.types import Progress, Transcript
+
+if TYPE_CHECKING:
+    from ifw.audio import AudioSource
+    from ifw.engine.engine import EngineStats
+
+
+class Transcriber:
+    """A loaded checkpoint that transcribes any number of files, also at the same time from several threads.
+
+    The windows of all files share one engine, so ten files together finish sooner than ten in turn.
+
+    Args:
+        model: A short name (`ifw models` lists them), a hub id, or a checkpoint folder.
+        device: `auto` takes CUDA where there is one.
+        dtype: `auto` is float16 on CUDA and float32 on CPU.
+        n_slots: Windows decoded together; None chooses by device and free memory.
+        n_threads: CPU threads of torch; None leaves torch's own choice.
+
+    Raises:
+        ConfigError: An option has a value that is not allowed.
+        ModelError: The checkpoint cannot be found, fetched or read; the subclass and the message say which.
+
+    Example:
+        >>> with Transcriber("demo") as transcriber:
+        ...     transcript = transcriber.transcribe("meeting.mp3")
+    """
+
+    def __init__(
+        self,
+        model: str | Path = "turbo",
+        device: Device = "auto",
+        dtype: Dtype = "auto",
+        *,
+        n_slots: int | None = None,
+        n_threads: int | None = None,
+    ) -> None:
+        config = EngineConfig(device=device, dtype=dtype, n_slots=n_slots, n_threads=n_threads)
+        started = time.perf_counter()
+        config = resolve_config(config)
+        self.checkpoint = load_checkpoint(resolve_checkpoint(str(model)), name=str(model))
+        self._engine = Engine(load_whisper(self.checkpoint, config.device, config.dtype), self.checkpoint, config)
+        self.load_s = time.perf_counter() - started
+        self._detector: VoiceDetector | None = None
+        self._detector_lock = threading.Lock()
+
+    def transcribe(
+        self,
+        source: AudioSource,
+        options: TranscribeOptions | None = None,
+        *,
+        on_progress: Callable[[Progress], None] | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Transcript:
+        """Transcribe one audio or video file.
+
+        Args:
+            source: A path, the bytes of a file, or a binary file object.
+            options: What to do; None detects the language and transcribes.
+            on_progress: Called in this thread whenever a stage has come further.
+            cancel: Cancel it from any thread to end the work.
+
+        Returns:
+            The transcript. Silence gives an empty one.
+
+        Raises:
+            AudioError: The source cannot be read or decoded; nothing else was wrong.
+            LanguageError: The language is unknown to Whisper or to this checkpoint.
+            ModeError: The checkpoint cannot translate.
+            CancelledError: `cancel` was cancelled.
+            EngineError: The device failed.
+        """
+        transcription = self.stream(source, options, on_progress=on_progress, cancel=cancel)
+        for _ in transcription:
+            pass
+        return transcription.transcript
+
+    def stream(
+        self,
+        source: AudioSource,
+        options: TranscribeOptions | None = None,
+        *,
+        on_progress: Callable[[Progress], None] | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Transcription:
+        """Transcribe one file and hand out each segment as soon as it is final.
+
+        Takes the same arguments and raises the same errors as `transcribe`, most of them from the iteration.
+
+        Returns:
+            An iterator of segments in time order, which holds the whole `transcript` after its end.
+        """
+        options = options or TranscribeOptions()
+        return Transcription(
+            source,
+            options,
+            engine=self._engine,
+            checkpoint=self.checkpoint,
+            detector=self._voice_detector() if options.vad.enabled else None,
+            on_progress=on_progress,
+            cancel=cancel or CancelToken(),
+            timings={"load": self.load_s},
+        )
+
+    def stats(self) -> EngineStats:
+        """Say what the engine is doing now and has done so far."""
+        return self._engine.stats()
+
+    def close(self) -> None:
+        """Free the device. What is still running ends with `EngineClosedError`."""
+        self._engine.close()
+
+    def __enter__(self) -> Transcriber:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _voice_detector(self) -> VoiceDetector:
+        with self._detector_lock:
+            if self._detector is None:
+                self._detector = VoiceDetector()
+            return self._detector
