@@ -1,0 +1,59 @@
+"""Models with random weights, for tests and benchmarks that have no checkpoint."""
+
+from __future__ import annotations
+
+import math
+import zlib
+
+import torch
+from torch import Tensor
+
+from ifw.model.dims import ModelDims
+from ifw.model.weights import build_whisper, tensor_shapes
+from ifw.model.whisper import Whisper
+
+
+def random_whisper(
+    dims: ModelDims, seed: int, device: torch.device | None = None, dtype: torch.dtype = torch.float32
+) -> Whisper:
+    """Make a model of the given sizes with random weights.
+
+    Args:
+        dims: The sizes.
+        seed: The same seed gives the same weights, on every device and, up to rounding, in every dtype.
+        device: Where the model runs; CPU by default.
+        dtype: float32, bfloat16 or float16.
+
+    Returns:
+        The model.
+    """
+    shapes = tensor_shapes(dims)
+    target = torch.device("cpu") if device is None else device
+
+    def read(name: str) -> Tensor:
+        return random_tensor(name, shapes[name], seed).to(target, dtype)
+
+    with torch.inference_mode():
+        return build_whisper(dims, read, target, dtype)
+
+
+def random_tensor(name: str, shape: tuple[int, ...], seed: int) -> Tensor:
+    """A random tensor that suits its name, scaled so that activations and logits neither vanish nor explode.
+
+    Args:
+        name: A name of `tensor_shapes`.
+        shape: Its shape.
+        seed: The seed; mixed with the name, so that tensors differ and their order does not matter.
+
+    Returns:
+        float32 on CPU.
+    """
+    generator = torch.Generator().manual_seed(zlib.crc32(f"{seed}/{name}".encode()))
+    noise = torch.randn(shape, generator=generator)
+    if "layer_norm" in name:
+        return noise * 0.1 + (1.0 if name.endswith("weight") else 0.0)
+    if name.endswith("bias"):
+        return noise * 0.1
+    if "embed" in name:
+        return noise * (0.3 if "tokens" in name else 0.1)
+    return noise / math.sqrt(math.prod(shape[1:]))

@@ -1,0 +1,262 @@
+"""Reading the weights of a checkpoint folder, tensor by tensor, straight to the device in the target dtype."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from ifw.errors import ModelFormatError, ModelUnsafeError
+from ifw.model.dims import ModelDims
+from ifw.model.ops import Linear, choose_ops
+from ifw.model.whisper import Conv, DecoderLayer, EncoderLayer, LayerNorm, Whisper
+
+ReadTensor = Callable[[str], Tensor]
+
+SINGLE_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+OUTPUT_NAME = "proj_out.weight"
+_PICKLED_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")
+_PREFIX = "model."
+_DECODE_ROWS = 16  # rows that the decoder's layers usually see: one a slot
+
+
+def tensor_shapes(dims: ModelDims) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor of a checkpoint, as Hugging Face names them, without the `model.` prefix."""
+    d = dims.d_model
+    shapes: dict[str, tuple[int, ...]] = {
+        "encoder.conv1.weight": (d, dims.n_mels, 3),
+        "encoder.conv1.bias": (d,),
+        "encoder.conv2.weight": (d, d, 3),
+        "encoder.conv2.bias": (d,),
+        "encoder.embed_positions.weight": (dims.n_positions, d),
+        "decoder.embed_tokens.weight": (dims.n_vocab, d),
+        "decoder.embed_positions.weight": (dims.n_text_positions, d),
+    }
+    for side, n_layers, ffn, attentions in (
+        ("encoder", dims.n_encoder_layers, dims.encoder_ffn, ("self_attn",)),
+        ("decoder", dims.n_decoder_layers, dims.decoder_ffn, ("self_attn", "encoder_attn")),
+    ):
+        norms = [f"{side}.layer_norm"]
+        for index in range(n_layers):
+            layer = f"{side}.layers.{index}"
+            for attention in attentions:
+                for part in ("q_proj", "k_proj", "v_proj", "out_proj"):
+                    shapes[f"{layer}.{attention}.{part}.weight"] = (d, d)
+                    if part != "k_proj":
+                        shapes[f"{layer}.{attention}.{part}.bias"] = (d,)
+            shapes |= {f"{layer}.fc1.weight": (ffn, d), f"{layer}.fc1.bias": (ffn,)}
+            shapes |= {f"{layer}.fc2.weight": (d, ffn), f"{layer}.fc2.bias": (d,)}
+            norms += [f"{layer}.{attention}_layer_norm" for attention in attentions] + [f"{layer}.final_layer_norm"]
+        for norm in norms:
+            shapes |= {f"{norm}.weight": (d,), f"{norm}.bias": (d,)}
+    if not dims.is_tied:
+        shapes[OUTPUT_NAME] = (dims.n_vocab, d)
+    return shapes
+
+
+def build_whisper(dims: ModelDims, read: ReadTensor, device: torch.device, dtype: torch.dtype) -> Whisper:
+    """Assemble a model from tensors that are read one at a time, so that no second copy of all weights exists.
+
+    Args:
+        dims: The sizes.
+        read: Gives the tensor of a name of `tensor_shapes`, on `device` in `dtype`.
+        device: Where the model runs.
+        dtype: float32, bfloat16 or float16.
+
+    Returns:
+        The model.
+    """
+    return _Builder(dims, read, device, dtype).whisper()
+
+
+class _Builder:
+    def __init__(self, dims: ModelDims, read: ReadTensor, device: torch.device, dtype: torch.dtype) -> None:
+        self._dims, self._read, self._device, self._dtype = dims, read, device, dtype
+        self._ops = choose_ops(device, dtype)
+        self._scale = dims.head_dim**-0.5  # an exact power of two for head_dim 64
+
+    def whisper(self) -> Whisper:
+        dims, read = self._dims, self._read
+        embedding = read("decoder.embed_tokens.weight")
+        return Whisper(
+            dims=dims,
+            device=self._device,
+            dtype=self._dtype,
+            ops=self._ops,
+            conv1=Conv(read("encoder.conv1.weight"), read("encoder.conv1.bias"), stride=1),
+            conv2=Conv(read("encoder.conv2.weight"), read("encoder.conv2.bias"), stride=2),
+            encoder_positions=read("encoder.embed_positions.weight"),
+            encoder_layers=tuple(self._encoder_layer(f"encoder.layers.{i}") for i in range(dims.n_encoder_layers)),
+            encoder_norm=self._norm("encoder.layer_norm"),
+            cross_kv_out=self._cross_kv(),
+            token_embedding=embedding,
+            decoder_positions=read("decoder.embed_positions.weight"),
+            decoder_layers=tuple(self._decoder_layer(f"decoder.layers.{i}") for i in range(dims.n_decoder_layers)),
+            decoder_norm=self._norm("decoder.layer_norm"),
+            output=self._ops.linear(embedding if dims.is_tied else read(OUTPUT_NAME), None, _DECODE_ROWS),
+        )
+
+    def _encoder_layer(self, name: str) -> EncoderLayer:
+        n_rows = self._dims.n_positions
+        return EncoderLayer(
+            attention_norm=self._norm(f"{name}.self_attn_layer_norm"),
+            qkv=self._qkv(f"{name}.self_attn", n_rows),
+            attention_out=self._linear(f"{name}.self_attn.out_proj", n_rows),
+            mlp_norm=self._norm(f"{name}.final_layer_norm"),
+            mlp_in=self._linear(f"{name}.fc1", n_rows),
+            mlp_out=self._linear(f"{name}.fc2", n_rows),
+        )
+
+    def _decoder_layer(self, name: str) -> DecoderLayer:
+        return DecoderLayer(
+            self_norm=self._norm(f"{name}.self_attn_layer_norm"),
+            self_qkv=self._qkv(f"{name}.self_attn", _DECODE_ROWS),
+            self_out=self._linear(f"{name}.self_attn.out_proj", _DECODE_ROWS),
+            cross_norm=self._norm(f"{name}.encoder_attn_layer_norm"),
+            cross_query=self._linear(f"{name}.encoder_attn.q_proj", _DECODE_ROWS, self._scale),
+            cross_out=self._linear(f"{name}.encoder_attn.out_proj", _DECODE_ROWS),
+            mlp_norm=self._norm(f"{name}.final_layer_norm"),
+            mlp_in=self._linear(f"{name}.fc1", _DECODE_ROWS),
+            mlp_out=self._linear(f"{name}.fc2", _DECODE_ROWS),
+        )
+
+    def _norm(self, name: str) -> LayerNorm:
+        return LayerNorm(self._read(f"{name}.weight"), self._read(f"{name}.bias"))
+
+    def _linear(self, name: str, n_rows: int, scale: float = 1.0) -> Linear:
+        weight, bias = self._read(f"{name}.weight"), self._read(f"{name}.bias")
+        if scale != 1.0:
+            weight, bias = weight * scale, bias * scale
+        return self._ops.linear(weight, bias, n_rows)
+
+    def _qkv(self, name: str, n_rows: int) -> Linear:
+        weight = torch.cat([self._read(f"{name}.{part}_proj.weight") for part in "qkv"])
+        bias = torch.cat([self._read(f"{name}.q_proj.bias"), self._no_bias(), self._read(f"{name}.v_proj.bias")])
+        weight[: self._dims.d_model] *= self._scale
+        bias[: self._dims.d_model] *= self._scale
+        return self._ops.linear(weight, bias, n_rows)
+
+    def _cross_kv(self) -> Linear:
+        weights, biases = [], []
+        for index in range(self._dims.n_decoder_layers):
+            name = f"decoder.layers.{index}.encoder_attn"
+            weights += [self._read(f"{name}.k_proj.weight"), self._read(f"{name}.v_proj.weight")]
+            biases += [self._no_bias(), self._read(f"{name}.v_proj.bias")]
+        return self._ops.linear(torch.cat(weights), torch.cat(biases), self._dims.n_positions)
+
+    def _no_bias(self) -> Tensor:
+        return torch.zeros(self._dims.d_model, device=self._device, dtype=self._dtype)
+
+
+def load_weights(folder: Path, dims: ModelDims, device: torch.device, dtype: torch.dtype) -> Whisper:
+    """Load a model from the safetensors files of a checkpoint folder.
+
+    The files are memory-mapped and read tensor by tensor; no second copy of the weights is made.
+
+    Args:
+        folder: Holds `model.safetensors`, or `model.safetensors.index.json` and its shards.
+        dims: The sizes, from the folder's `config.json`.
+        device: Where the model runs.
+        dtype: float32, bfloat16 or float16, whatever the files hold.
+
+    Returns:
+        The model.
+
+    Raises:
+        ModelUnsafeError: The folder has only pickled weights.
+        ModelFormatError: No weights, a damaged file, or tensors that are missing, unexpected or of another shape.
+    """
+    with ExitStack() as stack:
+        files = [_open(stack, path, device) for path in weight_files(folder)]
+        where = {_bare_name(key): (file, key) for file in files for key in file.keys()}  # noqa: SIM118 - no mapping
+        _check_tensors(
+            folder, dims, {name: tuple(file.get_slice(key).get_shape()) for name, (file, key) in where.items()}
+        )
+
+        def read(name: str) -> Tensor:
+            file, key = where[name]
+            tensor: Tensor = file.get_tensor(key)
+            return tensor.to(dtype)
+
+        with torch.inference_mode():
+            return build_whisper(dims, read, device, dtype)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a checkpoint folder, in the order of their names.
+
+    Raises:
+        ModelUnsafeError: The folder has only pickled weights.
+        ModelFormatError: It has no weights, or the index names a shard that is not there.
+    """
+    if (folder / SINGLE_FILE).is_file():
+        return [folder / SINGLE_FILE]
+    if (folder / INDEX_FILE).is_file():
+        return _shards(folder)
+    present = sorted(path.name for path in folder.iterdir())
+    pickled = [name for name in present if name.endswith(_PICKLED_SUFFIXES)]
+    if pickled:
+        raise ModelUnsafeError(
+            f"{folder} has only pickled weights ({', '.join(pickled)}), and reading a pickle can execute code. "
+            "Convert it once where you trust the file, with the transformers package: "
+            f"WhisperForConditionalGeneration.from_pretrained({str(folder)!r}).save_pretrained('converted')"
+        )
+    hint = ""
+    if "adapter_model.safetensors" in present:
+        hint = "; it holds a PEFT adapter: merge it into its base model first (merge_and_unload, save_pretrained)"
+    raise ModelFormatError(f"{folder} has no weights: neither {SINGLE_FILE} nor {INDEX_FILE}{hint}")
+
+
+def _shards(folder: Path) -> list[Path]:
+    try:
+        index = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
+        names = sorted(set(index["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelFormatError(f"{folder / INDEX_FILE} is no index of safetensors shards: {error}") from error
+    for name in names:
+        if Path(name).name != name:
+            raise ModelFormatError(f"{folder / INDEX_FILE} names the shard {name!r}, allowed: files of the same folder")
+        if not (folder / name).is_file():
+            raise ModelFormatError(f"{folder} lacks the shard {name}, which {INDEX_FILE} names")
+    return [folder / name for name in names]
+
+
+def _open(stack: ExitStack, path: Path, device: torch.device) -> Any:
+    try:
+        return stack.enter_context(safe_open(path, framework="pt", device=str(device)))
+    except (SafetensorError, OSError, struct.error) as error:
+        raise ModelFormatError(f"{path} is no readable safetensors file: {error}") from error
+
+
+def _bare_name(key: str) -> str:
+    return key.removeprefix(_PREFIX)
+
+
+def _check_tensors(folder: Path, dims: ModelDims, found: dict[str, tuple[int, ...]]) -> None:
+    expected = tensor_shapes(dims)
+    missing = sorted(expected.keys() - found.keys())
+    unexpected = sorted(found.keys() - expected.keys() - {OUTPUT_NAME})
+    if missing or unexpected:
+        parts = [f"{word} {_some(names)}" for word, names in (("lacks", missing), ("has unknown", unexpected)) if names]
+        raise ModelFormatError(f"the weights in {folder} do not fit its config.json: the file {' and '.join(parts)}")
+    wrong = [name for name, shape in expected.items() if found[name] != shape]
+    if wrong:
+        name = wrong[0]
+        raise ModelFormatError(
+            f"the weights in {folder} do not fit its config.json: {name} has shape {found[name]}, "
+            f"allowed: {expected[name]}" + (f"; {len(wrong) - 1} more differ" if len(wrong) > 1 else "")
+        )
+
+
+def _some(names: Iterable[str], limit: int = 8) -> str:
+    listed = list(names)
+    more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
+    return ", ".join(listed[:limit]) + more

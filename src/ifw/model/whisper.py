@@ -1,0 +1,201 @@
+"""Whisper's forward passes, on tensors alone: no cache objects, no token rules, no gradients.
+
+Letters in shapes: B windows or cache rows, T new tokens, D width, H heads, Dh = D / H, L decoder layers, V vocabulary,
+S encoder positions (1,500), N_text decoder positions (448).
+
+Source: Radford et al. 2022; openai/whisper `model.py`; transformers `modeling_whisper.py`, which the parity tests use.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ifw.errors import ShapeError
+from ifw.model.dims import ModelDims
+from ifw.model.ops import KeyLimit, Linear, Ops
+
+
+@dataclass(frozen=True, slots=True)
+class LayerNorm:
+    """Layer normalisation; torch keeps mean and variance in float32 for every dtype."""
+
+    weight: Tensor  # [D]
+    bias: Tensor  # [D]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Normalise the last axis of `x` [..., D]."""
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias)
+
+
+@dataclass(frozen=True, slots=True)
+class Conv:
+    """One of the encoder's two convolutions, width 3, padding 1, followed by GELU."""
+
+    weight: Tensor  # [out, in, 3]
+    bias: Tensor  # [out]
+    stride: int
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Map `x` [B, in, frames] to [B, out, frames / stride]."""
+        return F.gelu(F.conv1d(x, self.weight, self.bias, stride=self.stride, padding=1))
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderLayer:
+    """Self-attention and feed-forward, each behind its norm."""
+
+    attention_norm: LayerNorm
+    qkv: Linear  # D -> 3 D, query part scaled
+    attention_out: Linear
+    mlp_norm: LayerNorm
+    mlp_in: Linear
+    mlp_out: Linear
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderLayer:
+    """Causal self-attention, cross-attention and feed-forward, each behind its norm.
+
+    The keys and values of the cross-attention come from `Whisper.cross_kv`, all layers at once.
+    """
+
+    self_norm: LayerNorm
+    self_qkv: Linear  # D -> 3 D, query part scaled
+    self_out: Linear
+    cross_norm: LayerNorm
+    cross_query: Linear  # scaled
+    cross_out: Linear
+    mlp_norm: LayerNorm
+    mlp_in: Linear
+    mlp_out: Linear
+
+
+@dataclass(frozen=True, slots=True)
+class Whisper:
+    """A loaded checkpoint that can encode windows and decode tokens. Made by `ifw.model.weights`.
+
+    Every method runs under `torch.inference_mode`, on `device`, in `dtype`, without a host synchronisation.
+    """
+
+    dims: ModelDims
+    device: torch.device
+    dtype: torch.dtype
+    ops: Ops
+    conv1: Conv
+    conv2: Conv
+    encoder_positions: Tensor  # [S, D]
+    encoder_layers: tuple[EncoderLayer, ...]
+    encoder_norm: LayerNorm
+    cross_kv_out: Linear  # D -> L * 2 * D, ordered (layer, key or value, head, Dh)
+    token_embedding: Tensor  # [V, D]
+    decoder_positions: Tensor  # [N_text, D]
+    decoder_layers: tuple[DecoderLayer, ...]
+    decoder_norm: LayerNorm
+    output: Linear  # D -> V
+
+    @torch.inference_mode()
+    def encode(self, mel: Tensor) -> Tensor:
+        """Run the encoder.
+
+        Args:
+            mel: [B, n_mels, 3000] log-mel of B windows, any float dtype.
+
+        Returns:
+            [B, 1500, D] in `dtype`.
+
+        Raises:
+            ShapeError: `mel` has another shape.
+        """
+        dims = self.dims
+        frames = 2 * dims.n_positions
+        if mel.ndim != 3 or mel.shape[1:] != (dims.n_mels, frames):
+            raise ShapeError(f"mel: got shape {tuple(mel.shape)}, allowed: [B, {dims.n_mels}, {frames}]")
+        x = self.conv2(self.conv1(mel.to(self.dtype)))  # [B, D, S]
+        x = x.transpose(1, 2) + self.encoder_positions
+        heads = (*x.shape[:2], 3, dims.n_heads, dims.head_dim)
+        for layer in self.encoder_layers:
+            qkv = layer.qkv(layer.attention_norm(x)).view(heads)
+            x = layer.attention_out(self.ops.encoder_attention(qkv), residual=x)
+            x = layer.mlp_out(layer.mlp_in(layer.mlp_norm(x), gelu=True), residual=x)
+        return self.encoder_norm(x)
+
+    @torch.inference_mode()
+    def cross_kv(self, audio: Tensor, out: Tensor) -> None:
+        """Project encoder outputs to the cross-attention keys and values of every layer.
+
+        One matrix product a window: the product of all windows would need as much memory again as the cache rows
+        that it fills.
+
+        Args:
+            audio: [B, S, D] from `encode`.
+            out: [L, 2, B, H, S, Dh] in `dtype`, written in place; may be a view on slots of a larger cache.
+        """
+        dims = self.dims
+        parts = (dims.n_positions, dims.n_decoder_layers, 2, dims.n_heads, dims.head_dim)
+        for row, window in enumerate(audio):
+            out[:, :, row].copy_(self.cross_kv_out(window).view(parts).permute(1, 2, 3, 0, 4))
+
+    @torch.inference_mode()
+    def decode(
+        self, token_ids: Tensor, offsets: Tensor, self_cache: Tensor, cross_cache: Tensor, n_keys: int
+    ) -> Tensor:
+        """Run the decoder over T new tokens of every row, and add their keys and values to the cache.
+
+        Rows are right-padded where T > 1: what a pad position writes is overwritten when its real token comes, and
+        nobody sees it before. Values of `self_cache` that were never written must be finite (allocate zeros).
+
+        Args:
+            token_ids: [B, T] int64.
+            offsets: [B] int64, tokens of each row that are cached already; rows may differ.
+            self_cache: [L, 2, B, H, N_text, Dh] in `dtype`; positions offsets[b] .. offsets[b] + T - 1 are written.
+                May be a view on slots of a larger cache.
+            cross_cache: [L, 2, B, H, S, Dh] from `cross_kv`; may be a view likewise.
+            n_keys: At least max(offsets) + T, at most N_text: how much of `self_cache` is read.
+
+        Returns:
+            [B, T, D] hidden states after the final norm, in `dtype`.
+        """
+        n_rows, n_new = token_ids.shape
+        positions = offsets[:, None] + torch.arange(n_new, device=offsets.device)  # [B, T]
+        rows = torch.arange(n_rows, device=offsets.device)[:, None]
+        keys = torch.arange(n_keys, device=offsets.device)
+        limit = KeyLimit(positions, (keys <= positions[:, :, None]).unsqueeze(1))
+        x = self.token_embedding[token_ids] + self.decoder_positions[positions]
+        for layer, self_kv, cross_kv in zip(self.decoder_layers, self_cache, cross_cache, strict=True):
+            x = self._attend_self(layer, x, self_kv, (rows, positions), limit)
+            query = self._cross_query(layer, x)
+            x = layer.cross_out(self.ops.decode_attention(query, cross_kv[0], cross_kv[1], None), residual=x)
+            x = layer.mlp_out(layer.mlp_in(layer.mlp_norm(x), gelu=True), residual=x)
+        return self.decoder_norm(x)
+
+    @torch.inference_mode()
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Score the vocabulary.
+
+        Args:
+            hidden: [..., D] from `decode`.
+
+        Returns:
+            [..., V] float32.
+        """
+        return self.output(hidden).float()
+
+    def _attend_self(
+        self, layer: DecoderLayer, x: Tensor, self_kv: Tensor, index: tuple[Tensor, Tensor], limit: KeyLimit
+    ) -> Tensor:
+        """Add causal self-attention to `x`, writing the new keys and values into `self_kv` [2, B, H, N_text, Dh]."""
+        dims = self.dims
+        qkv = layer.self_qkv(layer.self_norm(x)).view(*x.shape[:2], 3, dims.n_heads, dims.head_dim)
+        rows, positions = index
+        self_kv[:, rows, :, positions] = qkv[:, :, 1:]  # [B, T, 2, H, Dh]
+        n_keys = limit.visible.shape[-1]
+        mixed = self.ops.decode_attention(qkv[:, :, 0], self_kv[0, :, :, :n_keys], self_kv[1, :, :, :n_keys], limit)
+        return layer.self_out(mixed, residual=x)
+
+    def _cross_query(self, layer: DecoderLayer, x: Tensor) -> Tensor:
+        """Scaled cross-attention queries [B, T, H, Dh]; with the cached keys they also give the attention weights."""
+        return layer.cross_query(layer.cross_norm(x)).view(*x.shape[:2], self.dims.n_heads, self.dims.head_dim)
