@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from ifw.constants import MAX_SAMPLED_TOKENS, MAX_TEXT_TOKENS, WINDOW_S
@@ -16,16 +15,20 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 DEFAULT_TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
-def _require(condition: bool, name: str, got: Any, allowed: str) -> None:
-    if not condition:
+def _require(is_allowed: bool, name: str, got: Any, allowed: str) -> None:
+    if not is_allowed:
         raise ConfigError(f"{name}: got {got!r}, allowed: {allowed}")
 
 
-def _require_finite(options: Any) -> None:
-    for option in fields(options):
-        value = getattr(options, option.name)
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"{option.name}: got {value!r}, allowed: a finite number")
+def _require_number(value: Any, name: str, lowest: float, highest: float, *, kind: type = float) -> None:
+    """A finite number of the right kind, within bounds that are themselves allowed."""
+    is_right_kind = isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
+    allowed = f"{'an integer' if kind is int else 'a number'}, {lowest:g} to {highest:g}"
+    _require(is_right_kind and lowest <= value <= highest, name, value, allowed)
+
+
+def _require_choice(value: Any, name: str, literal: Any) -> None:
+    _require(value in get_args(literal), name, value, ", ".join(get_args(literal)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +47,9 @@ class AudioOptions:
 
     def __post_init__(self) -> None:
         """Check every field."""
-        _require_finite(self)
-        _require(self.max_duration_s > 0, "max_duration_s", self.max_duration_s, "above 0")
-        _require(1 <= self.n_workers <= 64, "n_workers", self.n_workers, "1 to 64")
-        _require(0.1 <= self.block_s <= 600, "block_s", self.block_s, "0.1 to 600")
+        _require_number(self.max_duration_s, "max_duration_s", 0.001, 1e7)
+        _require_number(self.n_workers, "n_workers", 1, 64, kind=int)
+        _require_number(self.block_s, "block_s", 0.1, 600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +76,14 @@ class VadOptions:
 
     def __post_init__(self) -> None:
         """Check every field."""
-        _require_finite(self)
-        _require(0 < self.onset < 1, "onset", self.onset, "between 0 and 1")
-        _require(self.offset is None or 0 < self.offset <= self.onset, "offset", self.offset, "above 0, at most onset")
-        _require(0 <= self.min_speech_ms <= 60_000, "min_speech_ms", self.min_speech_ms, "0 to 60000")
-        _require(0 <= self.min_silence_ms <= 60_000, "min_silence_ms", self.min_silence_ms, "0 to 60000")
-        _require(0 <= self.pad_ms <= 5_000, "pad_ms", self.pad_ms, "0 to 5000")
-        _require(1 <= self.max_window_s <= WINDOW_S, "max_window_s", self.max_window_s, f"1 to {WINDOW_S}")
+        _require(isinstance(self.enabled, bool), "enabled", self.enabled, "True or False")
+        _require_number(self.onset, "onset", 0.001, 0.999)
+        if self.offset is not None:
+            _require_number(self.offset, "offset", 0.001, self.onset)
+        _require_number(self.min_speech_ms, "min_speech_ms", 0, 60_000, kind=int)
+        _require_number(self.min_silence_ms, "min_silence_ms", 0, 60_000, kind=int)
+        _require_number(self.pad_ms, "pad_ms", 0, 5_000, kind=int)
+        _require_number(self.max_window_s, "max_window_s", 1, WINDOW_S)
 
     @property
     def offset_or_default(self) -> float:
@@ -122,14 +125,29 @@ class DecodeOptions:
 
     def __post_init__(self) -> None:
         """Check every field."""
-        _require_finite(self)
-        _require(self.mode in get_args(Mode), "mode", self.mode, " or ".join(get_args(Mode)))
-        _require(len(self.temperatures) > 0, "temperatures", self.temperatures, "one or more numbers")
+        _require_choice(self.mode, "mode", Mode)
+        for name in ("language", "prompt"):
+            value = getattr(self, name)
+            _require(value is None or isinstance(value, str), name, value, "text or None")
+        _require(
+            isinstance(self.temperatures, tuple) and len(self.temperatures) > 0,
+            "temperatures",
+            self.temperatures,
+            "a tuple of one or more numbers",
+        )
         for temperature in self.temperatures:
-            _require(0 <= temperature <= 2, "temperatures", temperature, "0 to 2")
-        _require(1 <= self.max_tokens < MAX_TEXT_TOKENS, "max_tokens", self.max_tokens, f"1 to {MAX_TEXT_TOKENS - 1}")
-        first = self.max_initial_timestamp_s
-        _require(first is None or 0 <= first <= WINDOW_S, "max_initial_timestamp_s", first, f"0 to {WINDOW_S}")
+            _require_number(temperature, "temperatures", 0, 2)
+        _require_number(self.max_tokens, "max_tokens", 1, MAX_TEXT_TOKENS - 1, kind=int)
+        _require_number(self.seed, "seed", 0, 2**63 - 1, kind=int)
+        if self.max_initial_timestamp_s is not None:
+            _require_number(self.max_initial_timestamp_s, "max_initial_timestamp_s", 0, WINDOW_S)
+        for name, lowest, highest in (
+            ("compression_ratio_threshold", 0, 1000),
+            ("logprob_threshold", -1000, 0),
+            ("no_speech_threshold", 0, 1),
+        ):
+            if getattr(self, name) is not None:
+                _require_number(getattr(self, name), name, lowest, highest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +170,11 @@ class EngineConfig:
 
     def __post_init__(self) -> None:
         """Check every field."""
-        _require(self.device in get_args(Device), "device", self.device, ", ".join(get_args(Device)))
-        _require(self.dtype in get_args(Dtype), "dtype", self.dtype, ", ".join(get_args(Dtype)))
+        _require_choice(self.device, "device", Device)
+        _require_choice(self.dtype, "dtype", Dtype)
         for name in ("n_slots", "encode_batch", "n_threads"):
-            value = getattr(self, name)
-            _require(value is None or 1 <= value <= 4096, name, value, "1 to 4096")
+            if getattr(self, name) is not None:
+                _require_number(getattr(self, name), name, 1, 4096, kind=int)
 
 
 @dataclass(frozen=True, slots=True)

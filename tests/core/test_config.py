@@ -1,0 +1,52 @@
+import dataclasses
+
+import pytest
+
+from ifw import AudioOptions, DecodeOptions, EngineConfig, TranscribeOptions, VadOptions
+from ifw.errors import ConfigError
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: AudioOptions(max_duration_s=0), "max_duration_s"),
+        (lambda: AudioOptions(n_workers=0), "n_workers"),
+        (lambda: AudioOptions(block_s=NAN), "block_s"),
+        (lambda: VadOptions(onset=1.0), "onset"),
+        (lambda: VadOptions(onset=0.4, offset=0.5), "offset"),
+        (lambda: VadOptions(min_speech_ms=-1), "min_speech_ms"),
+        (lambda: VadOptions(max_window_s=30.1), "max_window_s"),
+        (lambda: DecodeOptions(mode="summarise"), "mode"),
+        (lambda: DecodeOptions(temperatures=()), "temperatures"),
+        (lambda: DecodeOptions(temperatures=(0.0, NAN)), "temperatures"),
+        (lambda: DecodeOptions(max_tokens=448), "max_tokens"),
+        (lambda: DecodeOptions(max_initial_timestamp_s=31.0), "max_initial_timestamp_s"),
+        (lambda: DecodeOptions(logprob_threshold=NAN), "logprob_threshold"),
+        (lambda: EngineConfig(device="tpu"), "device"),
+        (lambda: EngineConfig(dtype="int4"), "dtype"),
+        (lambda: EngineConfig(n_slots=0), "n_slots"),
+        (lambda: EngineConfig(n_threads="2"), "n_threads"),
+    ],
+)
+def test_a_bad_value_is_named_with_what_is_allowed(make, name):
+    with pytest.raises(ConfigError, match=rf"^{name}: got .+, allowed: ") as caught:
+        make()
+    assert caught.value.code == "config_invalid"
+
+
+def test_options_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        TranscribeOptions().vad = VadOptions()
+
+
+def test_an_unknown_option_is_refused():
+    with pytest.raises(TypeError, match="langauge"):
+        DecodeOptions(langauge="de")
+
+
+def test_offset_follows_onset():
+    assert VadOptions(onset=0.5).offset_or_default == pytest.approx(0.35)
+    assert VadOptions(onset=0.1).offset_or_default == pytest.approx(0.01)
+    assert VadOptions(onset=0.5, offset=0.2).offset_or_default == 0.2
