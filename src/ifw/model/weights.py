@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from ifw.constants import FRAMES_PER_POSITION
 from ifw.errors import ModelFormatError, ModelUnsafeError
 from ifw.model.dims import ModelDims
 from ifw.model.ops import Linear, choose_ops
@@ -91,8 +92,8 @@ class _Builder:
             device=self._device,
             dtype=self._dtype,
             ops=self._ops,
-            conv1=Conv(read("encoder.conv1.weight"), read("encoder.conv1.bias"), stride=1),
-            conv2=Conv(read("encoder.conv2.weight"), read("encoder.conv2.bias"), stride=2),
+            conv1=self._conv("encoder.conv1", stride=1),
+            conv2=self._conv("encoder.conv2", stride=2),
             encoder_positions=read("encoder.embed_positions.weight"),
             encoder_layers=tuple(self._encoder_layer(f"encoder.layers.{i}") for i in range(dims.n_encoder_layers)),
             encoder_norm=self._norm("encoder.layer_norm"),
@@ -128,6 +129,11 @@ class _Builder:
             mlp_out=self._linear(f"{name}.fc2", _DECODE_ROWS),
         )
 
+    def _conv(self, name: str, stride: int) -> Conv:
+        weight = self._read(f"{name}.weight").transpose(1, 2).flatten(1)  # [out, 3 * in]
+        n_rows = self._dims.n_positions * FRAMES_PER_POSITION // stride
+        return Conv(self._ops.linear(weight, self._read(f"{name}.bias"), n_rows), stride)
+
     def _norm(self, name: str) -> LayerNorm:
         return LayerNorm(self._read(f"{name}.weight"), self._read(f"{name}.bias"))
 
@@ -144,9 +150,15 @@ class _Builder:
         bias[: self._dims.d_model] *= self._scale
         return self._ops.linear(weight, bias, n_rows)
 
-    def _cross_kv(self) -> Linear:
+    def _cross_kv(self) -> tuple[Linear, ...]:
+        n_layers = self._dims.n_decoder_layers
+        if self._device.type == "cpu":
+            return tuple(self._cross_kv_group([index]) for index in range(n_layers))
+        return (self._cross_kv_group(range(n_layers)),)
+
+    def _cross_kv_group(self, layers: Iterable[int]) -> Linear:
         weights, biases = [], []
-        for index in range(self._dims.n_decoder_layers):
+        for index in layers:
             name = f"decoder.layers.{index}.encoder_attn"
             weights += [self._read(f"{name}.k_proj.weight"), self._read(f"{name}.v_proj.weight")]
             biases += [self._no_bias(), self._read(f"{name}.v_proj.bias")]

@@ -33,15 +33,15 @@ class LayerNorm:
 
 @dataclass(frozen=True, slots=True)
 class Conv:
-    """One of the encoder's two convolutions, width 3, padding 1, followed by GELU."""
+    """One of the encoder's two convolutions, width 3, followed by GELU, as a linear layer on three frames at a time."""
 
-    weight: Tensor  # [out, in, 3]
-    bias: Tensor  # [out]
+    linear: Linear  # 3 * in -> out, ordered (tap, channel)
     stride: int
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Map `x` [B, in, frames] to [B, out, frames / stride]."""
-        return F.gelu(F.conv1d(x, self.weight, self.bias, stride=self.stride, padding=1))
+        """Map `x` [B, frames, in] to [B, frames / stride, out]."""
+        taps = F.pad(x, (0, 0, 1, 1)).unfold(1, 3, self.stride)  # [B, frames / stride, in, 3]
+        return self.linear(taps.transpose(2, 3).flatten(2), gelu=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Whisper:
     encoder_positions: Tensor  # [S, D]
     encoder_layers: tuple[EncoderLayer, ...]
     encoder_norm: LayerNorm
-    cross_kv_out: Linear  # D -> L * 2 * D, ordered (layer, key or value, head, Dh)
+    cross_kv_out: tuple[Linear, ...]  # each D -> group * 2 * D for a group of layers, ordered (layer, kv, head, Dh)
     token_embedding: Tensor  # [V, D]
     decoder_positions: Tensor  # [N_text, D]
     decoder_layers: tuple[DecoderLayer, ...]
@@ -114,8 +114,8 @@ class Whisper:
         frames = 2 * dims.n_positions
         if mel.ndim != 3 or mel.shape[1:] != (dims.n_mels, frames):
             raise ShapeError(f"mel: got shape {tuple(mel.shape)}, allowed: [B, {dims.n_mels}, {frames}]")
-        x = self.conv2(self.conv1(mel.to(self.dtype)))  # [B, D, S]
-        x = x.transpose(1, 2) + self.encoder_positions
+        x = self.conv2(self.conv1(mel.to(self.dtype).transpose(1, 2)))  # [B, S, D]
+        x = x + self.encoder_positions
         heads = (*x.shape[:2], 3, dims.n_heads, dims.head_dim)
         for layer in self.encoder_layers:
             qkv = layer.qkv(layer.attention_norm(x)).view(heads)
@@ -127,17 +127,19 @@ class Whisper:
     def cross_kv(self, audio: Tensor, out: Tensor) -> None:
         """Project encoder outputs to the cross-attention keys and values of every layer.
 
-        One matrix product a window: the product of all windows would need as much memory again as the cache rows
-        that it fills.
+        One window at a time: the products of all windows together would need as much memory again as the rows that
+        they fill. On CUDA one product serves all layers; on CPU each layer has its own, which stays in the cache.
 
         Args:
             audio: [B, S, D] from `encode`.
             out: [L, 2, B, H, S, Dh] in `dtype`, written in place; may be a view on slots of a larger cache.
         """
         dims = self.dims
-        parts = (dims.n_positions, dims.n_decoder_layers, 2, dims.n_heads, dims.head_dim)
+        parts = (dims.n_positions, -1, 2, dims.n_heads, dims.head_dim)
+        groups = out.chunk(len(self.cross_kv_out))
         for row, window in enumerate(audio):
-            out[:, :, row].copy_(self.cross_kv_out(window).view(parts).permute(1, 2, 3, 0, 4))
+            for linear, group in zip(self.cross_kv_out, groups, strict=True):
+                group[:, :, row].copy_(linear(window).view(parts).permute(1, 2, 3, 0, 4))
 
     @torch.inference_mode()
     def decode(
