@@ -69,7 +69,7 @@ class Degrader:
         content = window.samples[: end * HOP]
         level = float(np.sqrt(np.mean(content**2))) + 1e-5
         if rng.random() < 0.45:
-            spectrum *= torch.from_numpy(_equaliser(rng))[:, None]
+            spectrum *= torch.from_numpy(equaliser(rng))[:, None]
         if rng.random() < 0.6 and end > 0:
             first = int(rng.integers(0, self._noise.shape[1] - end))
             colour = self._colours[rng.integers(len(self._colours))]
@@ -84,7 +84,8 @@ def _noise_colour(exponent: float) -> torch.Tensor:
     return torch.from_numpy(shape.astype(np.float32))[:, None]
 
 
-def _equaliser(rng: np.random.Generator) -> FloatArray:
+def equaliser(rng: np.random.Generator) -> FloatArray:
+    """Random gains of the bins: a smooth curve, sometimes with the limits of a channel."""
     decibel = np.interp(_FREQUENCIES, np.linspace(0, 8000, 8), rng.uniform(-8, 5, 8))
     kind = rng.random()
     if kind < 0.15:  # telephone or 8 kHz recording
@@ -99,7 +100,7 @@ def _equaliser(rng: np.random.Generator) -> FloatArray:
 def _degrade_samples(rng: np.random.Generator, window: Window) -> FloatArray:
     samples = window.samples
     if rng.random() < 0.15:
-        samples = _reverberate(rng, samples)
+        samples = reverberate(rng, samples)
         samples[int(window.content_end_s * SAMPLE_RATE) :] = 0
     if rng.random() < 0.05:
         limit = np.abs(samples).max() * rng.uniform(0.3, 0.8) + 1e-6
@@ -107,7 +108,8 @@ def _degrade_samples(rng: np.random.Generator, window: Window) -> FloatArray:
     return samples
 
 
-def _reverberate(rng: np.random.Generator, samples: FloatArray) -> FloatArray:
+def reverberate(rng: np.random.Generator, samples: FloatArray) -> FloatArray:
+    """Samples with the reverberation of a small random room."""
     length = int(rng.uniform(0.05, 0.25) * SAMPLE_RATE)
     response = rng.standard_normal(length) * np.exp(-np.arange(length) / (length / 5))
     response *= rng.uniform(0.1, 0.4) / np.sqrt((response**2).sum())

@@ -12,7 +12,8 @@ PEAK_LEARNING_RATE = 1.2e-3
 FINAL_LEARNING_RATE_SHARE = 0.01
 WARM_UP_STEPS = 200
 DECAY_START = 0.70
-DECAY_ACCUMULATION = 3
+PASSES = 8
+DECAY_PASSES = 24
 HALF_MINUTE_START = 0.50
 TWELVE_SECONDS_START = 0.28
 
@@ -23,12 +24,12 @@ HALF_MINUTE = WindowSpec(30.0, 0.06, 0.25, 0.06, cut_sentences=True)
 
 @dataclass(frozen=True)
 class StepPlan:
-    """What one process does in one step.
+    """What all processes together do in one step.
 
     Attributes:
         spec: The kind of windows.
         windows: Windows per pass.
-        passes: Passes whose gradients are averaged.
+        passes: Passes whose gradients are averaged, each done by whichever process is free.
         learning_rate: The learning rate.
         phoneme_weight: Weight of the phoneme loss.
         alignment_weight: Weight of the attention loss.
@@ -43,7 +44,7 @@ class StepPlan:
 
     @property
     def audio_s(self) -> float:
-        """Seconds of audio that one process sees."""
+        """Seconds of audio of the step."""
         return self.spec.length_s * self.windows * self.passes
 
 
@@ -59,12 +60,12 @@ def learning_rate(step: int, progress: float) -> float:
 def _spec(rng: np.random.Generator, progress: float) -> tuple[WindowSpec, int]:
     draw = rng.random()
     if progress < TWELVE_SECONDS_START:
-        return (SIX_SECONDS, 8) if draw < 0.95 else (TWELVE_SECONDS, 4)
+        return (SIX_SECONDS, 4) if draw < 0.95 else (TWELVE_SECONDS, 2)
     if progress < HALF_MINUTE_START:
         if draw < 0.2:
-            return SIX_SECONDS, 9
-        return (TWELVE_SECONDS, 5) if draw < 0.95 else (HALF_MINUTE, 2)
-    return (TWELVE_SECONDS, 5) if draw < 0.15 else (HALF_MINUTE, 2)
+            return SIX_SECONDS, 4
+        return (TWELVE_SECONDS, 2) if draw < 0.95 else (HALF_MINUTE, 1)
+    return (TWELVE_SECONDS, 3) if draw < 0.15 else (HALF_MINUTE, 1)
 
 
 def plan(step: int, progress: float, seed: int) -> StepPlan:
@@ -74,7 +75,7 @@ def plan(step: int, progress: float, seed: int) -> StepPlan:
     return StepPlan(
         spec=spec,
         windows=windows,
-        passes=DECAY_ACCUMULATION if progress >= DECAY_START else 1,
+        passes=DECAY_PASSES if progress >= DECAY_START else PASSES,
         learning_rate=learning_rate(step, progress),
         phoneme_weight=0.5 if early else 0.25,
         alignment_weight=0.3 if early else 0.15,

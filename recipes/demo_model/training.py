@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,16 +50,40 @@ class TrainingOptions:
     max_steps: int | None = None
 
 
+class Tickets:
+    """Hands out the passes of a step to the processes, first come, first served.
+
+    On a shared machine one process is often slower than the others for a while; with a fixed
+    share for each, all would wait for it at every step.
+    """
+
+    def __init__(self, counter: Any) -> None:
+        self._counter = counter
+        self._base = 0
+
+    def take(self, count: int) -> Iterator[int]:
+        """Yields the passes, of the next `count`, that fall to this process."""
+        while True:
+            with self._counter.get_lock():
+                number = self._counter.value - self._base
+                if number < count:
+                    self._counter.value += 1
+            if number >= count:
+                break
+            yield number
+        self._base += count
+
+
 class Trainer:
     """One process of the training run."""
 
-    def __init__(self, options: TrainingOptions, rank: int) -> None:
-        self._options, self._rank = options, rank
+    def __init__(self, options: TrainingOptions, rank: int, tickets: Tickets) -> None:
+        self._options, self._rank, self._tickets = options, rank, tickets
         self._folder = options.work_dir / "training"
         self._folder.mkdir(parents=True, exist_ok=True)
         self._ids = TokenIds(options.work_dir / "tokenizer")
         names = [spec.name for spec in training_pools(0)]
-        degrader = Degrader(MelExtractor(), options.seed + rank)
+        degrader = Degrader(MelExtractor(), options.seed)
         self._maker = BatchMaker(
             Corpus(options.work_dir / "speech", names), self._ids, degrader
         )
@@ -125,60 +149,45 @@ class Trainer:
     def _plan(self, step: int, hours: float) -> StepPlan:
         return plan(step, hours / self._options.audio_hours, self._options.seed)
 
-    def _batches(self, step: int, step_plan: StepPlan) -> list[Batch]:
-        # The generator depends on the step alone: a resumed run sees what it would have seen.
-        rng = np.random.default_rng([self._options.seed, 1 + self._rank, step])
-        return [
-            self._maker.batch(rng, step_plan.spec, step_plan.windows)
-            for _ in range(step_plan.passes)
-        ]
-
-    def _hours_after(self, step_plan: StepPlan, hours: float) -> float:
-        return hours + step_plan.audio_s * self._options.processes / 3600
+    def _batch(self, step: int, number: int, step_plan: StepPlan) -> Batch:
+        # The generator depends on step and pass alone: whichever process does the pass, and
+        # whether or not the run was interrupted, the batch is the same.
+        rng = np.random.default_rng([self._options.seed, step, number])
+        return self._maker.batch(rng, step_plan.spec, step_plan.windows)
 
     def run(self) -> None:
         """Trains until the audio of the schedule is used up."""
         begun = saved = time.monotonic()
         spent, first_step = self._seconds, self._step
         log = _Log(self._rank == 0)
-        with ThreadPoolExecutor(1) as executor:
-            step_plan = self._plan(self._step, self._hours)
-            pending = executor.submit(self._batches, self._step, step_plan)
-            while self._hours < self._options.audio_hours:
-                batches = self._received(pending, log)
-                current, hours = step_plan, self._hours_after(step_plan, self._hours)
-                step_plan = self._plan(self._step + 1, hours)
-                pending = executor.submit(self._batches, self._step + 1, step_plan)
-                self._update(current, batches, log)
-                self._step, self._hours = self._step + 1, hours
-                self._update_average()
-                now = time.monotonic()
-                log.maybe_print(self._step, hours, current, spent + now - begun)
-                if self._rank == 0 and now - saved > _SAVE_EVERY_S:
-                    saved = now
-                    self._save(spent + now - begun)
-                if self._options.max_steps == self._step - first_step:
-                    break
-            pending.cancel()
+        while self._hours < self._options.audio_hours:
+            progress = self._hours / self._options.audio_hours
+            step_plan = plan(self._step, progress, self._options.seed)
+            self._update(step_plan, log)
+            self._step += 1
+            self._hours += step_plan.audio_s / 3600
+            self._update_average()
+            now = time.monotonic()
+            log.maybe_print(self._step, self._hours, step_plan, spent + now - begun)
+            if self._rank == 0 and now - saved > _SAVE_EVERY_S:
+                saved = now
+                self._save(spent + now - begun)
+            if self._options.max_steps == self._step - first_step:
+                break
         if self._rank == 0:
             self._save(spent + time.monotonic() - begun)
 
-    def _received(self, pending: Future[list[Batch]], log: _Log) -> list[Batch]:
-        begun = time.monotonic()
-        batches = pending.result()
-        log.add({"wait": time.monotonic() - begun})
-        return batches
-
-    def _update(self, step_plan: StepPlan, batches: list[Batch], log: _Log) -> None:
+    def _update(self, step_plan: StepPlan, log: _Log) -> None:
         self._gradients.zero_()
-        for batch in batches:
+        for number in self._tickets.take(step_plan.passes):
+            batch = self._batch(self._step, number, step_plan)
             result = losses(self._model, self._phoneme_head, self._ids, batch)
             loss = (
                 result.tokens
                 + step_plan.phoneme_weight * result.phonemes
                 + step_plan.alignment_weight * result.alignment
             )
-            (loss / len(batches)).backward()
+            (loss / step_plan.passes).backward()
             log.add(
                 {
                     "tokens": result.tokens.item(),
@@ -189,7 +198,6 @@ class Trainer:
             )
         if self._options.processes > 1:
             dist.all_reduce(self._gradients)
-            self._gradients /= self._options.processes
         nn.utils.clip_grad_norm_(self._parameters, _GRADIENT_LIMIT)
         for group in self._optimiser.param_groups:
             group["lr"] = step_plan.learning_rate
@@ -245,13 +253,13 @@ def load_weights(
     return model.eval(), {key: state[key] for key in ("step", "hours", "seconds")}
 
 
-def _run_process(rank: int, options: TrainingOptions, rendezvous: str) -> None:
+def _run_process(rank: int, options: TrainingOptions, rendezvous: str, counter: Any) -> None:
     torch.set_num_threads(1)
     if options.processes > 1:
         dist.init_process_group(
             "gloo", init_method=rendezvous, rank=rank, world_size=options.processes
         )
-    Trainer(options, rank).run()
+    Trainer(options, rank, Tickets(counter)).run()
     if options.processes > 1:
         dist.destroy_process_group()
 
@@ -260,11 +268,12 @@ def train(options: TrainingOptions) -> None:
     """Starts the training processes and waits for them."""
     # One thread each: with several, every barrier waits for whatever else runs on the machine.
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+    counter = torch.multiprocessing.get_context("spawn").Value("q", 0)
     meeting_point = options.work_dir / f"rendezvous-{os.getpid()}"
     meeting_point.unlink(missing_ok=True)
     torch.multiprocessing.spawn(  # type: ignore[no-untyped-call]
         _run_process,
-        args=(options, meeting_point.absolute().as_uri()),
+        args=(options, meeting_point.absolute().as_uri(), counter),
         nprocs=options.processes,
     )
     meeting_point.unlink(missing_ok=True)
