@@ -1,0 +1,96 @@
+"""When a hypothesis is believed, when the window is decoded again, and which attempt is kept.
+
+Source: openai/whisper `transcribe.py`, `decode_with_fallback` and the no-speech rule below it.
+"""
+
+from __future__ import annotations
+
+import enum
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ifw.config import DecodeOptions
+
+LOOP_TOKENS = 64
+_MAX_LOOP_PERIOD = 16
+
+
+class Verdict(enum.Enum):
+    """What the guards say about an attempt."""
+
+    ACCEPTED = "accepted"
+    SILENT = "silent"
+    SUSPECT = "suspect"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One decoding of a window at one temperature.
+
+    Attributes:
+        token_ids: Sampled tokens with timestamps, without `<|endoftext|>`.
+        text: Their text, without surrounding space.
+        avg_logprob: Mean natural-log probability of the tokens and the end.
+        no_speech_prob: Probability of `<|nospeech|>` at the start.
+        temperature: Of the sampler.
+        is_cut: It was given up because it had fallen into a loop.
+    """
+
+    token_ids: tuple[int, ...]
+    text: str
+    avg_logprob: float
+    no_speech_prob: float
+    temperature: float
+    is_cut: bool = False
+
+    @property
+    def compression_ratio(self) -> float:
+        """See the function of this name."""
+        return compression_ratio(self.text)
+
+
+def compression_ratio(text: str) -> float:
+    """Bytes of `text` over its zlib-compressed bytes: high where the text repeats itself, 0 where it is empty."""
+    data = text.encode()
+    return len(data) / len(zlib.compress(data))
+
+
+def judge(attempt: Attempt, options: DecodeOptions) -> Verdict:
+    """Apply the guards of `options` to an attempt."""
+    floor, no_speech = options.logprob_threshold, options.no_speech_threshold
+    is_unlikely = floor is None or not attempt.avg_logprob > floor
+    if no_speech is not None and attempt.no_speech_prob > no_speech and is_unlikely:
+        return Verdict.SILENT
+    if attempt.is_cut or _is_repetitive(attempt, options) or (floor is not None and attempt.avg_logprob < floor):
+        return Verdict.SUSPECT
+    return Verdict.ACCEPTED
+
+
+def best_attempt(attempts: Sequence[Attempt], options: DecodeOptions) -> Attempt:
+    """The attempt to keep where every one is suspect.
+
+    openai-whisper keeps the last, which is the most random one. Here the likeliest of those that do not repeat
+    themselves is kept; where all do, the one that does it least.
+    """
+    calm = [attempt for attempt in attempts if not attempt.is_cut and not _is_repetitive(attempt, options)]
+    if calm:
+        return max(calm, key=lambda attempt: attempt.avg_logprob)
+    return min(attempts, key=lambda attempt: attempt.compression_ratio)
+
+
+def is_looping(text_ids: Sequence[int]) -> bool:
+    """Whether the last 64 text tokens are one short phrase over and over.
+
+    Args:
+        text_ids: Text tokens, without timestamps: in a loop they grow while the phrase stays.
+    """
+    tail = text_ids[-LOOP_TOKENS:]
+    if len(tail) < LOOP_TOKENS:
+        return False
+    return any(tail[period:] == tail[:-period] for period in range(1, _MAX_LOOP_PERIOD + 1))
+
+
+def _is_repetitive(attempt: Attempt, options: DecodeOptions) -> bool:
+    threshold = options.compression_ratio_threshold
+    return threshold is not None and attempt.compression_ratio > threshold

@@ -1,0 +1,162 @@
+"""Who is served next: pure bookkeeping, without torch, tokens or threads."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ifw.engine.slots import SlotPool
+from ifw.engine.waiting import DEFAULT_MAX_BYPASSES, WaitingQueue
+from ifw.errors import ConfigError
+
+
+class Phase(enum.Enum):
+    """What a request in a slot needs next."""
+
+    ENCODE = "encode"
+    DETECT = "detect"
+    PREFILL = "prefill"
+    DECODE = "decode"
+
+
+class Seat(NamedTuple):
+    """A request and the slot that it occupies."""
+
+    slot: int
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One turn of the engine: `phase` is carried out for all `seats`, which are in slot order."""
+
+    phase: Phase
+    seats: tuple[Seat, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerPolicy:
+    """How encoding and decoding share the device.
+
+    Attributes:
+        encode_batch: Windows encoded in one turn.
+        max_encode_run: Windows encoded between two decode steps, at most, while anything is in a slot: what a
+            running request waits for others.
+        steps_between_runs: Decode steps between two such runs, at least.
+        max_bypasses: Requests served in a row while a lower priority waits.
+    """
+
+    encode_batch: int = 1
+    max_encode_run: int = 4
+    steps_between_runs: int = 4
+    max_bypasses: int = DEFAULT_MAX_BYPASSES
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        for name in ("encode_batch", "max_encode_run", "steps_between_runs"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}: got {getattr(self, name)!r}, allowed: an integer of at least 1")
+        if self.max_bypasses < 0:
+            raise ConfigError(f"max_bypasses: got {self.max_bypasses!r}, allowed: an integer of at least 0")
+
+
+class Scheduler:
+    """Decides each turn; the engine carries it out and reports back with `advance` and `finish`.
+
+    A request goes from waiting into a slot (phase encode), through detect (where its language is unknown), prefill
+    and decode, and out. A suspect hypothesis is decoded again in its slot, so it never has to be encoded twice.
+    """
+
+    def __init__(self, n_slots: int, policy: SchedulerPolicy) -> None:
+        self._policy = policy
+        self._slots = SlotPool(n_slots)
+        self._waiting = WaitingQueue(policy.max_bypasses)
+        self._seats: dict[str, Seat] = {}
+        self._phases: dict[Phase, set[Seat]] = {phase: set() for phase in Phase}
+        self._phase_of: dict[str, Phase] = {}
+        self._encode_batch = policy.encode_batch
+        self._n_encoded_since_step = 0
+        self._n_steps_since_encode = 0
+
+    @property
+    def n_waiting(self) -> int:
+        """Requests without a slot."""
+        return len(self._waiting)
+
+    @property
+    def n_occupied(self) -> int:
+        """Requests in a slot."""
+        return len(self._seats)
+
+    def __contains__(self, request_id: str) -> bool:
+        return request_id in self._seats or request_id in self._waiting
+
+    def add(self, request_id: str, group: Hashable = None, priority: int = 0) -> None:
+        """Let a new request wait for a slot."""
+        assert request_id not in self._seats, f"request {request_id} is in a slot already"
+        self._waiting.push(request_id, group, priority)
+
+    def remove(self, request_id: str) -> Seat | None:
+        """Forget a request, wherever it is, and free its slot.
+
+        Returns:
+            The seat that became free; None where the request had none or was not known.
+        """
+        if self._waiting.remove(request_id):
+            return None
+        seat = self._seats.pop(request_id, None)
+        if seat is not None:
+            self._phases[self._phase_of.pop(request_id)].remove(seat)
+            self._slots.release(seat.slot)
+        return seat
+
+    def advance(self, request_id: str, phase: Phase) -> None:
+        """Report that a request in a slot is now in `phase`."""
+        seat = self._seats[request_id]
+        self._phases[self._phase_of[request_id]].remove(seat)
+        self._phases[phase].add(seat)
+        self._phase_of[request_id] = phase
+
+    def limit_encode_batch(self, encode_batch: int) -> None:
+        """Encode at most this many windows in one turn from now on."""
+        self._encode_batch = max(1, min(self._encode_batch, encode_batch))
+
+    def next_plan(self) -> Plan | None:
+        """What to do now; None where nothing is to be done."""
+        if self._phases[Phase.ENCODE]:  # admitted, but its turn did not come to an end
+            return self._plan(Phase.ENCODE)
+        n_windows = self._n_may_encode()
+        if n_windows:
+            return self._admit(n_windows)
+        for phase in (Phase.DETECT, Phase.PREFILL, Phase.DECODE):
+            if self._phases[phase]:
+                if phase is Phase.DECODE:
+                    self._n_encoded_since_step = 0
+                    self._n_steps_since_encode += 1
+                return self._plan(phase)
+        return None
+
+    def _plan(self, phase: Phase) -> Plan:
+        return Plan(phase, tuple(sorted(self._phases[phase])))
+
+    def _n_may_encode(self) -> int:
+        """How many windows may be encoded now."""
+        n_windows = min(len(self._waiting), self._slots.n_free, self._encode_batch)
+        if not self._seats:
+            self._n_encoded_since_step = 0
+            return n_windows
+        if not self._n_encoded_since_step and self._n_steps_since_encode < self._policy.steps_between_runs:
+            return 0
+        return max(0, min(n_windows, self._policy.max_encode_run - self._n_encoded_since_step))
+
+    def _admit(self, n_windows: int) -> Plan:
+        for _ in range(n_windows):
+            seat = Seat(self._slots.acquire(), self._waiting.pop())
+            self._seats[seat.request_id] = seat
+            self._phases[Phase.ENCODE].add(seat)
+            self._phase_of[seat.request_id] = Phase.ENCODE
+        self._n_encoded_since_step += n_windows
+        self._n_steps_since_encode = 0
+        return self._plan(Phase.ENCODE)

@@ -1,0 +1,260 @@
+"""The scheduler under every order of events: slots, turns, fairness, ends. Torch is not involved."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ifw.engine.scheduler import Phase, Plan, Scheduler, SchedulerPolicy
+from ifw.engine.slots import SlotPool
+from ifw.engine.waiting import WaitingQueue
+from ifw.errors import ConfigError
+
+POLICIES = st.builds(
+    SchedulerPolicy,
+    encode_batch=st.integers(1, 4),
+    max_encode_run=st.integers(1, 6),
+    steps_between_runs=st.integers(1, 4),
+    max_bypasses=st.integers(0, 4),
+)
+
+
+@dataclass
+class FakeRunner:
+    """Carries out plans without computing anything, and checks that they make sense."""
+
+    scheduler: Scheduler
+    n_slots: int
+    detects: dict[str, bool] = field(default_factory=dict)
+    steps_left: dict[str, int] = field(default_factory=dict)
+    done: dict[str, set[Phase]] = field(default_factory=dict)
+    slot_of: dict[str, int] = field(default_factory=dict)
+    ended: Counter[str] = field(default_factory=Counter)
+    encoded_in_order: list[str] = field(default_factory=list)
+
+    def add(self, request_id: str, *, group: str = "g", priority: int = 0, n_steps: int = 1, detect: bool = False):
+        self.detects[request_id] = detect
+        self.steps_left[request_id] = n_steps
+        self.scheduler.add(request_id, group, priority)
+
+    def cancel(self, request_id: str) -> None:
+        if request_id in self.scheduler:
+            seat = self.scheduler.remove(request_id)
+            assert (seat.slot if seat else None) == self.slot_of.pop(request_id, None)
+            self.ended[request_id] += 1
+        else:
+            assert self.scheduler.remove(request_id) is None
+
+    def turn(self) -> Plan | None:
+        plan = self.scheduler.next_plan()
+        if plan is None:
+            assert self.scheduler.n_waiting == self.scheduler.n_occupied == 0, "work is left, but no plan"
+            return None
+        assert plan.seats
+        assert list(plan.seats) == sorted(plan.seats)
+        for slot, request_id in plan.seats:
+            assert 0 <= slot < self.n_slots
+            self._carry_out(plan.phase, slot, request_id)
+        assert len(set(self.slot_of.values())) == len(self.slot_of) == self.scheduler.n_occupied
+        return plan
+
+    def _carry_out(self, phase: Phase, slot: int, request_id: str) -> None:
+        assert self.ended[request_id] == 0, "ended already"
+        history = self.done.setdefault(request_id, set())
+        if phase is Phase.ENCODE:
+            assert request_id not in self.slot_of, "encoded twice"
+            assert slot not in self.slot_of.values(), "slot used twice"
+            self.slot_of[request_id] = slot
+            self.encoded_in_order.append(request_id)
+            self.scheduler.advance(request_id, Phase.DETECT if self.detects[request_id] else Phase.PREFILL)
+        else:
+            assert self.slot_of[request_id] == slot, "moved"
+            assert Phase.ENCODE in history
+            if phase is Phase.DETECT:
+                assert self.detects[request_id]
+                self.scheduler.advance(request_id, Phase.PREFILL)
+            elif phase is Phase.PREFILL:
+                assert (Phase.DETECT in history) == self.detects[request_id]
+                self.scheduler.advance(request_id, Phase.DECODE)
+            else:
+                assert Phase.PREFILL in history
+                self.steps_left[request_id] -= 1
+                if self.steps_left[request_id] == 0:
+                    assert self.scheduler.remove(request_id) == (slot, request_id)
+                    del self.slot_of[request_id]
+                    self.ended[request_id] += 1
+        history.add(phase)
+
+    def drain(self, limit: int = 10_000) -> int:
+        turns = 0
+        while self.turn() is not None:
+            turns += 1
+            assert turns < limit, "does not come to an end"
+        return turns
+
+
+def runner(n_slots: int, **policy: int) -> FakeRunner:
+    return FakeRunner(Scheduler(n_slots, SchedulerPolicy(**policy)), n_slots)
+
+
+ADD = st.tuples(
+    st.just("add"), st.integers(0, 3), st.integers(-1, 1), st.integers(1, 12), st.booleans()
+)  # group, priority, steps, detect
+CANCEL = st.tuples(st.just("cancel"), st.integers(0, 60))
+TURN = st.tuples(st.just("turn"))
+
+
+@given(st.integers(1, 5), POLICIES, st.lists(st.one_of(ADD, CANCEL, TURN, TURN), max_size=80))
+@settings(max_examples=300, deadline=None)
+def test_every_request_ends_exactly_once_and_no_slot_is_shared_or_lost(n_slots, policy, events):
+    fake = FakeRunner(Scheduler(n_slots, policy), n_slots)
+    for event in events:
+        if event[0] == "add":
+            _, group, priority, n_steps, detect = event
+            name = f"r{len(fake.detects)}"
+            fake.add(name, group=f"g{group}", priority=priority, n_steps=n_steps, detect=detect)
+        elif event[0] == "cancel":
+            fake.cancel(f"r{event[1]}")
+        else:
+            fake.turn()
+    fake.drain()
+    assert fake.ended == Counter(list(fake.detects))
+    assert fake.slot_of == {}
+    # every slot is there again: n_slots long requests fill them all
+    for index in range(n_slots):
+        fake.add(f"last{index}", n_steps=1000)
+    while len(fake.slot_of) < n_slots:
+        assert fake.turn() is not None
+    assert sorted(fake.slot_of.values()) == list(range(n_slots))
+
+
+@given(POLICIES, st.integers(2, 6), st.data())
+@settings(max_examples=100, deadline=None)
+def test_a_running_request_waits_for_a_bounded_number_of_windows(policy, n_slots, data):
+    fake = FakeRunner(Scheduler(n_slots, policy), n_slots)
+    fake.add("watched", n_steps=40)
+    assert [fake.turn().phase for _ in range(3)] == [Phase.ENCODE, Phase.PREFILL, Phase.DECODE]
+    n_between, n_steps_between = 0, 1
+    for index in range(400):
+        if "watched" not in fake.slot_of:
+            break
+        if data.draw(st.booleans()):
+            fake.add(f"r{index}", n_steps=data.draw(st.integers(1, 3)))
+        plan = fake.turn()
+        if plan.phase is Phase.ENCODE:
+            assert n_between or n_steps_between >= policy.steps_between_runs
+            n_between += len(plan.seats)
+            n_steps_between = 0
+        elif plan.phase is Phase.DECODE:
+            n_between = 0
+            n_steps_between += 1
+        assert n_between <= policy.max_encode_run
+    assert "watched" not in fake.slot_of
+
+
+@given(st.integers(1, 4), st.integers(1, 30), st.integers(0, 30))
+@settings(max_examples=60, deadline=None)
+def test_a_short_request_is_not_held_up_by_a_long_file(n_slots, n_long, n_before):
+    fake = runner(n_slots, max_encode_run=1, steps_between_runs=1)
+    for index in range(n_long):
+        fake.add(f"long{index}", group="long", n_steps=3)
+    for _ in range(n_before):
+        fake.turn()
+    n_served = len(fake.encoded_in_order)
+    fake.add("short", group="short", n_steps=1)
+    fake.drain()
+    assert fake.encoded_in_order.index("short") - n_served <= 1
+
+
+@given(st.integers(0, 5), st.integers(0, 8))
+@settings(max_examples=60, deadline=None)
+def test_low_priority_is_served_under_a_stream_of_high_priority(max_bypasses, n_older):
+    fake = runner(1, max_bypasses=max_bypasses)
+    for index in range(n_older):
+        fake.add(f"older{index}", group=f"g{index % 3}", priority=index % 2)
+    fake.add("low", priority=0)
+    bound = (max_bypasses + 1) * (n_older + 1)
+    for index in range(bound + 5):
+        fake.add(f"high{index}", group=f"h{index}", priority=5)
+        fake.add(f"higher{index}", group=f"h{index}", priority=6)
+        while "low" not in fake.encoded_in_order and fake.turn().phase is not Phase.DECODE:
+            pass
+        if "low" in fake.encoded_in_order:
+            break
+    assert fake.encoded_in_order.index("low") < 2 * bound + 2
+    assert "low" in fake.encoded_in_order
+
+
+def test_priority_then_turns_then_age():
+    queue = WaitingQueue()
+    for name, group, priority in [
+        ("a1", "a", 0), ("a2", "a", 0), ("a3", "a", 0), ("b1", "b", 0), ("c1", "c", 1), ("b2", "b", 0), ("a4", "a", 0),
+    ]:  # fmt: skip
+        queue.push(name, group, priority)
+    assert queue.remove("a3")
+    assert not queue.remove("a3")
+    assert [queue.pop() for _ in range(len(queue))] == ["c1", "a1", "b1", "a2", "b2", "a4"]
+
+
+def test_after_the_bypasses_the_oldest_of_all_lower_priorities_comes():
+    queue = WaitingQueue(max_bypasses=2)
+    queue.push("low-old", "a", 0)
+    queue.push("mid-new", "b", 1)
+    for index in range(5):
+        queue.push(f"high{index}", "c", 2)
+    assert [queue.pop() for _ in range(7)] == ["high0", "high1", "low-old", "high2", "high3", "mid-new", "high4"]
+
+
+def test_slots_are_filled_from_the_bottom():
+    pool = SlotPool(4)
+    assert [pool.acquire() for _ in range(4)] == [0, 1, 2, 3]
+    pool.release(2)
+    pool.release(0)
+    assert pool.n_free == 2
+    assert pool.occupied == {1, 3}
+    assert pool.acquire() == 0
+    pool.release(3)
+    assert [pool.acquire(), pool.acquire()] == [2, 3]
+    with pytest.raises(AssertionError):
+        pool.acquire()
+    pool.release(1)
+    with pytest.raises(AssertionError):
+        pool.release(1)
+
+
+def test_cold_start_fills_slots_in_runs_and_then_steps():
+    fake = runner(8, encode_batch=2, max_encode_run=4, steps_between_runs=2)
+    for index in range(8):
+        fake.add(f"r{index}", n_steps=100)
+    phases = [fake.turn().phase.value for _ in range(11)]
+    assert phases == ["encode", "encode", "prefill", "decode", "decode"] * 2 + ["decode"]
+
+
+def test_a_smaller_encode_batch_is_kept():
+    fake = runner(8, encode_batch=8, max_encode_run=8)
+    fake.scheduler.limit_encode_batch(2)
+    fake.scheduler.limit_encode_batch(5)
+    for index in range(8):
+        fake.add(f"r{index}", n_steps=100)
+    assert len(fake.turn().seats) == 2
+
+
+@pytest.mark.parametrize("name", ["encode_batch", "max_encode_run", "steps_between_runs"])
+def test_a_policy_without_progress_is_refused(name):
+    with pytest.raises(ConfigError, match=name):
+        SchedulerPolicy(**{name: 0})
+    with pytest.raises(ConfigError, match="max_bypasses"):
+        SchedulerPolicy(max_bypasses=-1)
+
+
+def test_scheduler_and_requests_need_no_torch():
+    code = (
+        "import sys, ifw.engine.scheduler, ifw.engine.request, ifw.engine.segments; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
