@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recipes.demo_model.corpus import TEST_POOL, Corpus, Utterance
+from recipes.demo_model.corpus import TEST_POOL, Corpus, PoolSpec, Utterance
 from recipes.demo_model.espeak import SAMPLE_RATE, FloatArray
 from recipes.demo_model.features import BINS, equaliser, reverberate
 from recipes.demo_model.grammar import LANGUAGES
@@ -153,19 +153,26 @@ def silence_and_noises(rng: np.random.Generator) -> dict[str, FloatArray]:
 
 
 def write_evaluation_set(
-    speech: Path, folder: Path, seed: int = 0, singles: int = 60, windows: int = 12
+    speech: Path,
+    folder: Path,
+    *,
+    pool: PoolSpec = TEST_POOL,
+    seed: int = 0,
+    singles: int = 60,
+    windows: int = 12,
 ) -> None:
     """Writes WAV files and ``manifest.json`` to a folder.
 
     Args:
         speech: Folder of the synthesised pools.
         folder: Where the files go.
+        pool: The pool that the sentences come from.
         seed: Seed of the selection.
         singles: Single sentences per language.
         windows: Dense windows per language, clean and noisy each.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    corpus = Corpus(speech, [TEST_POOL.name])
+    corpus = Corpus(speech, [pool.name])
     files: list[EvaluationFile] = []
 
     def keep(

@@ -1,33 +1,123 @@
-"""Command line of the recipe: one stage per sub-command."""
+"""Command line of the recipe: one sub-command per stage, and ``all`` for the whole."""
 
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Callable
 from pathlib import Path
 
+from recipes.demo_model.corpus import TEST_POOL, VALIDATION_POOL, synthesise_all
+from recipes.demo_model.evalset import write_evaluation_set
 
-def main() -> None:
-    """Runs one stage of the recipe, or all of them."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("stage")
-    parser.add_argument("--work-dir", type=Path, default=Path("build/demo_model"))
-    parser.add_argument("--audio-hours", type=float, default=420.0)
-    parser.add_argument("--processes", type=int, default=3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--max-steps", type=int)
-    options = parser.parse_args()
-    if options.stage == "train":
-        from recipes.demo_model.training import TrainingOptions, train
+_DEMO_FOLDER = Path("src/ifw/demo")
 
-        train(
-            TrainingOptions(
-                options.work_dir,
-                options.audio_hours,
-                options.processes,
-                options.seed,
-                options.max_steps,
-            )
+
+def _synthesise(options: argparse.Namespace) -> None:
+    synthesise_all(options.work_dir / "speech", options.utterances, options.processes)
+
+
+def _tokenizer(options: argparse.Namespace) -> None:
+    from recipes.demo_model.tokens import build_tokenizer
+
+    build_tokenizer(options.work_dir / "tokenizer")
+
+
+def _train(options: argparse.Namespace) -> None:
+    from recipes.demo_model.training import TrainingOptions, train
+
+    train(
+        TrainingOptions(
+            work_dir=options.work_dir,
+            audio_hours=options.audio_hours,
+            processes=options.processes,
+            seed=options.seed,
+            max_steps=options.max_steps,
         )
+    )
+
+
+def _export(options: argparse.Namespace) -> None:
+    from recipes.demo_model.export import export
+
+    progress = export(options.work_dir, options.checkpoint, averaged=not options.last_weights)
+    print(f"{options.checkpoint}: {progress}")
+
+
+def _evalset(options: argparse.Namespace) -> None:
+    pool = VALIDATION_POOL if options.validation else TEST_POOL
+    folder = options.evalset_dir or options.work_dir / f"evalset-{pool.name}"
+    write_evaluation_set(options.work_dir / "speech", folder, pool=pool, seed=options.seed)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    import torch
+
+    from recipes.demo_model.evaluation import evaluate, table
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    pool = VALIDATION_POOL if options.validation else TEST_POOL
+    folder = options.evalset_dir or options.work_dir / f"evalset-{pool.name}"
+    rows = evaluate(options.checkpoint, folder, options.limit)
+    report = json.dumps(rows, indent=1, ensure_ascii=False)
+    (options.work_dir / f"evaluation-{pool.name}.json").write_text(report, encoding="utf-8")
+    print(table(rows))
+
+
+def _sample(options: argparse.Namespace) -> None:
+    from recipes.demo_model.sample import write_sample
+
+    print(f"{write_sample(options.checkpoint):.1f} s")
+
+
+_STAGES: dict[str, Callable[[argparse.Namespace], None]] = {
+    "synthesise": _synthesise,
+    "tokenizer": _tokenizer,
+    "train": _train,
+    "export": _export,
+    "sample": _sample,
+    "evalset": _evalset,
+    "evaluate": _evaluate,
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m recipes.demo_model", description=__doc__)
+    parser.add_argument("stage", choices=[*_STAGES, "all"])
+    parser.add_argument("--work-dir", type=Path, default=Path("build/demo_model"))
+    parser.add_argument(
+        "--checkpoint", type=Path, default=_DEMO_FOLDER, help="folder to export to and to measure"
+    )
+    parser.add_argument("--processes", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--utterances", type=int, default=78000, help="size of the training pools")
+    parser.add_argument(
+        "--audio-hours",
+        type=float,
+        default=600.0,
+        help="length of the training schedule; may be changed when training goes on",
+    )
+    parser.add_argument("--max-steps", type=int, help="stop training after this many steps")
+    parser.add_argument(
+        "--last-weights", action="store_true", help="export the last weights, not their average"
+    )
+    parser.add_argument("--evalset-dir", type=Path, help="default: a folder in the working folder")
+    parser.add_argument(
+        "--validation", action="store_true", help="seen sentences and voices, to compare runs"
+    )
+    parser.add_argument("--limit", type=int, help="evaluate this many files per kind")
+    parser.add_argument("--threads", type=int, help="threads of the evaluation")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs one stage of the recipe, or all of them in order."""
+    options = _parser().parse_args(arguments)
+    stages = list(_STAGES) if options.stage == "all" else [options.stage]
+    for stage in stages:
+        print(f"== {stage}", flush=True)
+        _STAGES[stage](options)
 
 
 if __name__ == "__main__":

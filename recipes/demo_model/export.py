@@ -1,0 +1,69 @@
+"""Exports trained weights as a Hugging Face Whisper checkpoint in half precision."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from transformers import GenerationConfig, WhisperForConditionalGeneration
+
+from recipes.demo_model.network import ALIGNMENT_HEAD
+from recipes.demo_model.tokens import MAX_TARGET_POSITIONS, TokenIds
+from recipes.demo_model.training import load_weights
+
+# The standard limit of one second for the first timestamp of a window.
+_MAX_INITIAL_TIMESTAMP_INDEX = 50
+
+
+def _generation_config(ids: TokenIds) -> GenerationConfig:
+    config = GenerationConfig(
+        max_length=MAX_TARGET_POSITIONS,
+        pad_token_id=ids.end,
+        bos_token_id=ids.end,
+        eos_token_id=ids.end,
+        decoder_start_token_id=ids.start,
+        suppress_tokens=None,
+        begin_suppress_tokens=[ids.space, ids.end],
+    )
+    whisper_settings = {
+        "is_multilingual": True,
+        "lang_to_id": ids.all_languages,
+        "task_to_id": {"transcribe": ids.transcribe, "translate": ids.translate},
+        "no_timestamps_token_id": ids.no_timestamps,
+        "prev_sot_token_id": ids.previous,
+        "max_initial_timestamp_index": _MAX_INITIAL_TIMESTAMP_INDEX,
+        "alignment_heads": [list(ALIGNMENT_HEAD)],
+        "return_timestamps": False,
+    }
+    # `GenerationConfig.update` drops what it does not know.
+    for name, value in whisper_settings.items():
+        setattr(config, name, value)
+    return config
+
+
+def export_model(
+    model: WhisperForConditionalGeneration, tokenizer_folder: Path, ids: TokenIds, folder: Path
+) -> None:
+    """Writes configuration, weights, tokenizer and feature extractor to a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.generation_config = _generation_config(ids)
+    model.half().save_pretrained(folder)
+    for source in sorted(tokenizer_folder.iterdir()):
+        shutil.copyfile(source, folder / source.name)
+
+
+def export(work_dir: Path, folder: Path, *, averaged: bool) -> dict[str, float]:
+    """Exports the latest training state.
+
+    Args:
+        work_dir: Working folder of the recipe.
+        folder: Where the checkpoint goes.
+        averaged: Take the running average of the weights instead of the last ones.
+
+    Returns:
+        How far training had come: ``step``, ``hours`` of audio, ``seconds``.
+    """
+    ids = TokenIds(work_dir / "tokenizer")
+    model, progress = load_weights(work_dir, ids, averaged=averaged)
+    export_model(model, work_dir / "tokenizer", ids, folder)
+    return progress
