@@ -1,6 +1,6 @@
 """Entry point of ``python -m recipes.demo_model``."""
 
-from recipes.demo_model.make import main
+from .make import main
 
 if __name__ == "__main__":
     main()

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from recipes.demo_model.corpus import Corpus, Utterance
-from recipes.demo_model.features import Degrader, mask_features
-from recipes.demo_model.tokens import MAX_TARGET_POSITIONS, TokenIds
-from recipes.demo_model.windows import Composer, Placed, Window, WindowSpec
+from .corpus import Corpus, Utterance
+from .features import Degrader, mask_features
+from .tokens import MAX_TARGET_POSITIONS, TokenIds
+from .windows import Composer, Placed, Window, WindowSpec
 
 FRAMES_PER_S = 50
 ENCODER_FRAMES = 1500
@@ -65,9 +65,7 @@ class _Text:
     translation: list[int]
 
 
-def _token_spans(
-    utterance: Utterance, offsets: list[tuple[int, int]], pieces: list[str]
-) -> list[Span | None]:
+def _token_spans(utterance: Utterance, offsets: list[tuple[int, int]], pieces: list[str]) -> list[Span | None]:
     """Time span of each token: that of the espeak word that it belongs to."""
     words = sorted(utterance.words)
     spans: list[Span | None] = []
@@ -102,9 +100,7 @@ class BatchMaker:
         self._composer = Composer(corpus)
         self._texts = self._encode()
         names = {name for utterance in corpus.utterances for name, _ in utterance.phonemes}
-        self._phoneme_ids = {
-            name: index for index, name in enumerate(["", *sorted(names - {""})])
-        }
+        self._phoneme_ids = {name: index for index, name in enumerate(["", *sorted(names - {""})])}
 
     @property
     def phoneme_count(self) -> int:
@@ -114,9 +110,7 @@ class BatchMaker:
     def _encode(self) -> dict[int, _Text]:
         tokenizer = self._ids.tokenizer
         utterances = self._corpus.utterances
-        spoken = tokenizer.encode_batch(
-            [" " + utterance.text for utterance in utterances], add_special_tokens=False
-        )
+        spoken = tokenizer.encode_batch([" " + utterance.text for utterance in utterances], add_special_tokens=False)
         english = tokenizer.encode_batch(
             [" " + utterance.sentence.english for utterance in utterances],
             add_special_tokens=False,
@@ -145,15 +139,14 @@ class BatchMaker:
         phonemes = np.stack([self._frame_phonemes(window, frames) for window in windows])
         return Batch(features, tokens, weights, spans, torch.from_numpy(phonemes), position)
 
-    def _sequence(
-        self, rng: np.random.Generator, spec: WindowSpec, window: Window, position: int
-    ) -> _Sequence:
+    def _sequence(self, rng: np.random.Generator, spec: WindowSpec, window: Window, position: int) -> _Sequence:
         ids, sequence = self._ids, _Sequence()
         translate = rng.random() < (0.08 if window.language == "en" else 0.45)
         with_timestamps = rng.random() < 0.7
         task = ids.translate if translate else ids.transcribe
         if not window.placed:
-            self._add_no_speech(rng, sequence, window, task, with_timestamps, position)
+            timestamp = ids.first_timestamp + position if with_timestamps else None
+            self._add_no_speech(rng, sequence, window.language, task, timestamp)
             return sequence
         is_long = spec.length_s > _LONG_WINDOW_S
         if rng.random() < (0.15 if is_long else 0.4):
@@ -178,30 +171,31 @@ class BatchMaker:
         return sequence
 
     def _add_no_speech(
-        self,
-        rng: np.random.Generator,
-        sequence: _Sequence,
-        window: Window,
-        task: int,
-        with_timestamps: bool,
-        position: int,
+        self, rng: np.random.Generator, sequence: _Sequence, language: str, task: int, timestamp: int | None
     ) -> None:
+        """Either the no-speech token, or a regular prompt that ends at once.
+
+        Args:
+            rng: Source of randomness.
+            sequence: The sequence to extend.
+            language: A language to pretend.
+            task: The task token.
+            timestamp: The timestamp of the beginning, or none without timestamps.
+        """
         ids = self._ids
         sequence.add(ids.start, 0)
         if rng.random() < 0.5:
             sequence.add(ids.no_speech)
         else:
-            sequence.add(ids.language[window.language], 0)
+            sequence.add(ids.language[language], 0)
             sequence.add(task, 0)
-            if with_timestamps:
-                sequence.add(ids.first_timestamp + position, 0 if position else 1)
-            else:
+            if timestamp is None:
                 sequence.add(ids.no_timestamps, 0)
+            else:
+                sequence.add(timestamp, 1 if timestamp == ids.first_timestamp else 0)
         sequence.add(ids.end)
 
-    def _add_prompt(
-        self, rng: np.random.Generator, sequence: _Sequence, language: str, is_long: bool
-    ) -> None:
+    def _add_prompt(self, rng: np.random.Generator, sequence: _Sequence, language: str, is_long: bool) -> None:
         """Earlier text; long prompts in short windows train the late decoder positions."""
         short = is_long or rng.random() < 0.4
         count = int(rng.integers(1, 3) if short else rng.integers(6, 17))
@@ -232,9 +226,7 @@ class BatchMaker:
                 shifted = (placed.begin_s + span[0], placed.begin_s + span[1])
             sequence.add(token, 1, shifted)
 
-    def _padded(
-        self, sequences: list[_Sequence], frames: int
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _padded(self, sequences: list[_Sequence], frames: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         longest = max(len(sequence.tokens) for sequence in sequences)
         width = min(longest, MAX_TARGET_POSITIONS)
         tokens = np.full((len(sequences), width), self._ids.end, np.int64)

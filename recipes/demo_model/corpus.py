@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recipes.demo_model.espeak import (
+from .espeak import (
     BASE_VOICES,
     HELD_OUT_VARIANTS,
     SAMPLE_RATE,
@@ -20,7 +20,7 @@ from recipes.demo_model.espeak import (
     FloatArray,
     Synthesiser,
 )
-from recipes.demo_model.grammar import LANGUAGES, Sentence, sentences
+from .grammar import LANGUAGES, Sentence, sentences
 
 
 @dataclass(frozen=True)
@@ -113,9 +113,7 @@ def synthesise_pool(spec: PoolSpec, folder: Path) -> float:
         for language in LANGUAGES:
             for sentence in islice(_sentences_of(spec, rng), spec.per_language):
                 voice, rate, pitch, pitch_range = _voice_settings(spec, language, rng)
-                speech = synthesiser.speak(
-                    sentence.text[language], voice, rate, pitch, pitch_range
-                )
+                speech = synthesiser.speak(sentence.text[language], voice, rate, pitch, pitch_range)
                 pcm = np.clip(speech.samples * 32767, -32768, 32767).astype("<i2")
                 stream.write(pcm.tobytes())
                 utterances.append(
@@ -140,9 +138,7 @@ def _sentences_of(spec: PoolSpec, rng: random.Random) -> Iterator[Sentence]:
     )
 
 
-def _voice_settings(
-    spec: PoolSpec, language: str, rng: random.Random
-) -> tuple[str, int, int, int]:
+def _voice_settings(spec: PoolSpec, language: str, rng: random.Random) -> tuple[str, int, int, int]:
     base = rng.choice(BASE_VOICES[language])
     variants = HELD_OUT_VARIANTS if spec.held_out_voices else ("", *TRAINING_VARIANTS)
     variant = rng.choice(variants)
@@ -187,4 +183,4 @@ class Corpus:
         """The samples of one utterance, peak 0.5."""
         pcm = self._samples[utterance.pool]
         part = pcm[utterance.offset : utterance.offset + utterance.length]
-        return part.astype(np.float32) / np.float32(32768)
+        return np.asarray(part.astype(np.float32) / np.float32(32768), np.float32)

@@ -10,10 +10,11 @@ import numpy.typing as npt
 from scipy.signal import resample_poly
 
 SAMPLE_RATE = 16000
-TRAINING_VARIANTS = tuple(
+_TRAINING_VARIANTS = (
     "m1 m2 m3 m4 m5 m6 m8 f1 f2 f3 f5 adam Alex Annie belinda benjamin boris caleb ed gustave "
-    "jacky linda michel mike norbert paul quincy rob shelby steph travis".split()
+    "jacky linda michel mike norbert paul quincy rob shelby steph travis"
 )
+TRAINING_VARIANTS = tuple(_TRAINING_VARIANTS.split())
 HELD_OUT_VARIANTS = ("m7", "f4", "Andy", "max")
 # Base voices by language; a repeated name is drawn more often.
 BASE_VOICES = {
@@ -54,9 +55,7 @@ class _Event(ctypes.Structure):
     ]
 
 
-_CALLBACK = ctypes.CFUNCTYPE(
-    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event)
-)
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 
 
 @dataclass(frozen=True)
@@ -87,9 +86,7 @@ class Synthesiser:
 
     def __init__(self) -> None:
         self._library = ctypes.CDLL(_LIBRARY)
-        rate = self._library.espeak_Initialize(
-            _AUDIO_OUTPUT_SYNCHRONOUS, 0, None, _INITIALIZE_PHONEME_EVENTS
-        )
+        rate = self._library.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, 0, None, _INITIALIZE_PHONEME_EVENTS)
         if rate != _NATIVE_RATE:
             raise RuntimeError(f"espeak-ng reports sample rate {rate}, expected {_NATIVE_RATE}")
         self._chunks: list[npt.NDArray[np.int16]] = []

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from recipes.demo_model.corpus import TEST_POOL, Corpus, PoolSpec, Utterance
-from recipes.demo_model.espeak import SAMPLE_RATE, FloatArray
-from recipes.demo_model.features import BINS, equaliser, reverberate
-from recipes.demo_model.grammar import LANGUAGES
-from recipes.demo_model.windows import coloured_noise
+from .corpus import TEST_POOL, Corpus, PoolSpec, Utterance
+from .espeak import SAMPLE_RATE, FloatArray
+from .features import BINS, equaliser, reverberate
+from .grammar import LANGUAGES
+from .windows import coloured_noise
 
 SINGLE, DENSE_CLEAN, DENSE_NOISY = "single", "dense_clean", "dense_noisy"
 LONG, NO_SPEECH = "long", "no_speech"
@@ -71,9 +71,7 @@ class Reader:
         raise ValueError(f"no utterance is shorter than {longest_s} s")
 
 
-def place(
-    corpus: Corpus, samples: FloatArray, utterance: Utterance, begin_s: float, gain: float = 1.0
-) -> Segment:
+def place(corpus: Corpus, samples: FloatArray, utterance: Utterance, begin_s: float, gain: float = 1.0) -> Segment:
     """Adds an utterance to samples and returns what a transcript should say of it."""
     first = int(begin_s * SAMPLE_RATE)
     samples[first : first + utterance.length] += corpus.samples(utterance) * np.float32(gain)
@@ -85,9 +83,7 @@ def place(
     )
 
 
-def single(
-    corpus: Corpus, reader: Reader, rng: np.random.Generator
-) -> tuple[FloatArray, list[Segment]]:
+def single(corpus: Corpus, reader: Reader, rng: np.random.Generator) -> tuple[FloatArray, list[Segment]]:
     """One sentence with a little silence around it."""
     utterance = reader.next()
     lead_s, tail_s = rng.uniform(0.1, 0.9), rng.uniform(0.2, 1.5)
@@ -175,9 +171,7 @@ def write_evaluation_set(
     corpus = Corpus(speech, [pool.name])
     files: list[EvaluationFile] = []
 
-    def keep(
-        name: str, language: str | None, kind: str, samples: FloatArray, said: list[Segment]
-    ) -> None:
+    def keep(name: str, language: str | None, kind: str, samples: FloatArray, said: list[Segment]) -> None:
         write_wav(folder / f"{name}.wav", samples)
         files.append(EvaluationFile(f"{name}.wav", language, kind, said))
 

@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
-from recipes.demo_model.espeak import SAMPLE_RATE, FloatArray
-from recipes.demo_model.evalset import LONG, NO_SPEECH
-from recipes.demo_model.grammar import LANGUAGES
-from recipes.demo_model.tokens import TIMESTAMP_STEP_S, TokenIds
+from .espeak import SAMPLE_RATE, FloatArray
+from .evalset import LONG, NO_SPEECH
+from .grammar import LANGUAGES
+from .tokens import TIMESTAMP_STEP_S, TokenIds
 
 _BATCH = 6
 _WINDOW_SAMPLES = 30 * SAMPLE_RATE
@@ -42,7 +42,7 @@ def read_wav(path: Path) -> FloatArray:
     """Reads mono 16-bit samples."""
     with wave.open(str(path), "rb") as stream:
         data = stream.readframes(stream.getnframes())
-    return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768)
+    return np.asarray(np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768), np.float32)
 
 
 def normalised(text: str) -> str:
@@ -77,9 +77,8 @@ class Evaluator:
 
     def __init__(self, checkpoint: Path) -> None:
         self._processor = WhisperProcessor.from_pretrained(checkpoint)
-        self._model = WhisperForConditionalGeneration.from_pretrained(
-            checkpoint, dtype=torch.float32
-        ).eval()
+        self._model = WhisperForConditionalGeneration.from_pretrained(checkpoint, dtype=torch.float32)
+        self._model.eval()  # type: ignore[no-untyped-call]
         self._ids = TokenIds(checkpoint)
 
     def _features(self, samples: list[FloatArray]) -> torch.Tensor:
@@ -89,9 +88,7 @@ class Evaluator:
         return features
 
     @torch.no_grad()
-    def transcribe(
-        self, samples: list[FloatArray], language: str, task: str
-    ) -> list[list[Hypothesis]]:
+    def transcribe(self, samples: list[FloatArray], language: str, task: str) -> list[list[Hypothesis]]:
         """Decodes windows of one language."""
         results = []
         for first in range(0, len(samples), _BATCH):
@@ -119,15 +116,11 @@ class Evaluator:
     @torch.no_grad()
     def no_speech_probability(self, samples: FloatArray) -> float:
         """Probability of the no-speech token as the first token."""
-        logits = self._model(
-            self._features([samples]), decoder_input_ids=torch.tensor([[self._ids.start]])
-        ).logits
+        logits = self._model(self._features([samples]), decoder_input_ids=torch.tensor([[self._ids.start]])).logits
         return float(logits[0, -1].softmax(-1)[self._ids.no_speech])
 
 
-def _start_errors(
-    said: list[dict[str, Any]], heard: list[Hypothesis]
-) -> tuple[list[float], int]:
+def _start_errors(said: list[dict[str, Any]], heard: list[Hypothesis]) -> tuple[list[float], int]:
     """Start errors of the reference segments that were found, and how many were not."""
     errors, missed = [], 0
     for segment in said:
@@ -135,8 +128,7 @@ def _start_errors(
         overlapping = [
             hypothesis
             for hypothesis in heard
-            if min(hypothesis.end_s or end_s, end_s) - max(hypothesis.start_s, start_s)
-            > 0.5 * (end_s - start_s)
+            if min(hypothesis.end_s or end_s, end_s) - max(hypothesis.start_s, start_s) > 0.5 * (end_s - start_s)
         ]
         if overlapping:
             errors.append(abs(overlapping[0].start_s - start_s))
@@ -146,14 +138,10 @@ def _start_errors(
 
 
 def _word_error_rate(references: list[str], hypotheses: list[str]) -> float:
-    return float(
-        jiwer.wer([normalised(r) for r in references], [normalised(h) for h in hypotheses])
-    )
+    return float(jiwer.wer([normalised(r) for r in references], [normalised(h) for h in hypotheses]))
 
 
-def _speech_row(
-    evaluator: Evaluator, language: str, files: list[dict[str, Any]], folder: Path
-) -> dict[str, Any]:
+def _speech_row(evaluator: Evaluator, language: str, files: list[dict[str, Any]], folder: Path) -> dict[str, Any]:
     samples = [read_wav(folder / file["file"])[:_WINDOW_SAMPLES] for file in files]
     row: dict[str, Any] = {"files": len(files)}
     heard = evaluator.transcribe(samples, language, "transcribe")
@@ -225,8 +213,7 @@ def table(rows: dict[str, Any]) -> str:
         return "" if value is None else f"{100 * value:.1f}%"
 
     lines = [
-        "| set | language | files | WER | translation WER | start error | segments missed "
-        "| language right |",
+        "| set | language | files | WER | translation WER | start error | segments missed | language right |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, row in rows.items():

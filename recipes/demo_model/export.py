@@ -7,16 +7,16 @@ from pathlib import Path
 
 from transformers import GenerationConfig, WhisperForConditionalGeneration
 
-from recipes.demo_model.network import ALIGNMENT_HEAD
-from recipes.demo_model.tokens import MAX_TARGET_POSITIONS, TokenIds
-from recipes.demo_model.training import load_weights
+from .network import ALIGNMENT_HEAD
+from .tokens import MAX_TARGET_POSITIONS, TokenIds
+from .training import load_weights
 
 # The standard limit of one second for the first timestamp of a window.
 _MAX_INITIAL_TIMESTAMP_INDEX = 50
 
 
 def _generation_config(ids: TokenIds) -> GenerationConfig:
-    config = GenerationConfig(
+    config = GenerationConfig(  # type: ignore[no-untyped-call]
         max_length=MAX_TARGET_POSITIONS,
         pad_token_id=ids.end,
         bos_token_id=ids.end,
@@ -41,13 +41,11 @@ def _generation_config(ids: TokenIds) -> GenerationConfig:
     return config
 
 
-def export_model(
-    model: WhisperForConditionalGeneration, tokenizer_folder: Path, ids: TokenIds, folder: Path
-) -> None:
+def export_model(model: WhisperForConditionalGeneration, tokenizer_folder: Path, ids: TokenIds, folder: Path) -> None:
     """Writes configuration, weights, tokenizer and feature extractor to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     model.generation_config = _generation_config(ids)
-    model.half().save_pretrained(folder)
+    model.half().save_pretrained(folder)  # type: ignore[no-untyped-call]
     for source in sorted(tokenizer_folder.iterdir()):
         shutil.copyfile(source, folder / source.name)
 

@@ -9,8 +9,8 @@ import torch
 from scipy.signal import fftconvolve
 from transformers.audio_utils import mel_filter_bank
 
-from recipes.demo_model.espeak import SAMPLE_RATE, FloatArray
-from recipes.demo_model.windows import Window
+from .espeak import SAMPLE_RATE, FloatArray
+from .windows import Window
 
 FFT_SIZE = 400
 HOP = 160
@@ -23,17 +23,13 @@ class MelExtractor:
     """Whisper's log-mel spectrogram, 80 bands."""
 
     def __init__(self) -> None:
-        filters = mel_filter_bank(
-            BINS, 80, 0.0, 8000.0, SAMPLE_RATE, norm="slaney", mel_scale="slaney"
-        )
+        filters = mel_filter_bank(BINS, 80, 0.0, 8000.0, SAMPLE_RATE, norm="slaney", mel_scale="slaney")
         self._filters = torch.tensor(filters.T.copy(), dtype=torch.float32)
         self._taper = torch.hann_window(FFT_SIZE)
 
     def spectrum(self, samples: torch.Tensor) -> torch.Tensor:
         """Complex spectrum of windows, shape (windows, bins, frames)."""
-        return torch.stft(samples, FFT_SIZE, HOP, window=self._taper, return_complex=True)[
-            ..., :-1
-        ]
+        return torch.stft(samples, FFT_SIZE, HOP, window=self._taper, return_complex=True)[..., :-1]
 
     def log_mel(self, spectrum: torch.Tensor) -> torch.Tensor:
         """Features of a complex spectrum, shape (windows, 80, frames)."""
@@ -62,9 +58,7 @@ class Degrader:
             self._degrade_spectrum(rng, spectrum[index], window)
         return self._extractor.log_mel(spectrum)
 
-    def _degrade_spectrum(
-        self, rng: np.random.Generator, spectrum: torch.Tensor, window: Window
-    ) -> None:
+    def _degrade_spectrum(self, rng: np.random.Generator, spectrum: torch.Tensor, window: Window) -> None:
         end = min(spectrum.shape[1], int(window.content_end_s * SAMPLE_RATE / HOP))
         content = window.samples[: end * HOP]
         level = float(np.sqrt(np.mean(content**2))) + 1e-5
@@ -89,11 +83,11 @@ def equaliser(rng: np.random.Generator) -> FloatArray:
     decibel = np.interp(_FREQUENCIES, np.linspace(0, 8000, 8), rng.uniform(-8, 5, 8))
     kind = rng.random()
     if kind < 0.15:  # telephone or 8 kHz recording
-        decibel = decibel - 70 * (_FREQUENCIES > rng.uniform(3300, 4000))
+        decibel = decibel - 70 * (rng.uniform(3300, 4000) < _FREQUENCIES)
     elif kind < 0.45:  # the low-pass of a codec
-        decibel = decibel - rng.uniform(20, 60) * (_FREQUENCIES > rng.uniform(3800, 7500))
+        decibel = decibel - rng.uniform(20, 60) * (rng.uniform(3800, 7500) < _FREQUENCIES)
     if rng.random() < 0.25:
-        decibel = decibel - 25 * (_FREQUENCIES < rng.uniform(80, 300))
+        decibel = decibel - 25 * (rng.uniform(80, 300) > _FREQUENCIES)
     return np.asarray(10 ** (decibel / 20), np.float32)
 
 
@@ -114,9 +108,7 @@ def reverberate(rng: np.random.Generator, samples: FloatArray) -> FloatArray:
     response = rng.standard_normal(length) * np.exp(-np.arange(length) / (length / 5))
     response *= rng.uniform(0.1, 0.4) / np.sqrt((response**2).sum())
     response[0] += 1
-    return np.asarray(
-        fftconvolve(samples, response.astype(np.float32))[: len(samples)], np.float32
-    )
+    return np.asarray(fftconvolve(samples, response.astype(np.float32))[: len(samples)], np.float32)
 
 
 def mask_features(rng: np.random.Generator, features: torch.Tensor) -> None:

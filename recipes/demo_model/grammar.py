@@ -14,16 +14,16 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from recipes.demo_model.vocabulary import SLOTS, Entry
+from .vocabulary import SLOTS, Entry
 
 LANGUAGES = ("en", "de", "es")
 HELD_OUT_MODULUS = 12
 # Number words that sound alike are drawn this many times as often as the others.
 CONFUSABLE_WEIGHT = 2
-CONFUSABLE_NUMBERS = frozenset(
-    "four fourteen forty three thirteen thirty five fifteen fifty six sixteen sixty "
-    "eight eighteen eighty nine ninety".split()
+_CONFUSABLE_NUMBERS = (
+    "four fourteen forty three thirteen thirty five fifteen fifty six sixteen sixty eight eighteen eighty nine ninety"
 )
+CONFUSABLE_NUMBERS = frozenset(_CONFUSABLE_NUMBERS.split())
 
 CORE_PATTERNS = """
 The {object} is {colour}. | {object} ist {colour}. | {object} es {colour}.
@@ -236,9 +236,7 @@ def _draw(slot: str, taken: list[Entry], rng: random.Random, emphasis: bool) -> 
     return rng.choice(options)
 
 
-def sample_sentence(
-    rng: random.Random, *, core_share: float = 0.5, emphasis: bool = False
-) -> Sentence:
+def sample_sentence(rng: random.Random, *, core_share: float = 0.5, emphasis: bool = False) -> Sentence:
     """Draws a sentence.
 
     Args:

@@ -7,8 +7,15 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from recipes.demo_model.corpus import TEST_POOL, VALIDATION_POOL, synthesise_all
-from recipes.demo_model.evalset import write_evaluation_set
+import torch
+
+from .corpus import TEST_POOL, VALIDATION_POOL, synthesise_all
+from .evalset import write_evaluation_set
+from .evaluation import evaluate, table
+from .export import export
+from .sample import write_sample
+from .tokens import build_tokenizer
+from .training import TrainingOptions, train
 
 _DEMO_FOLDER = Path("src/ifw/demo")
 
@@ -18,14 +25,10 @@ def _synthesise(options: argparse.Namespace) -> None:
 
 
 def _tokenizer(options: argparse.Namespace) -> None:
-    from recipes.demo_model.tokens import build_tokenizer
-
     build_tokenizer(options.work_dir / "tokenizer")
 
 
 def _train(options: argparse.Namespace) -> None:
-    from recipes.demo_model.training import TrainingOptions, train
-
     train(
         TrainingOptions(
             work_dir=options.work_dir,
@@ -38,8 +41,6 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from recipes.demo_model.export import export
-
     progress = export(options.work_dir, options.checkpoint, averaged=not options.last_weights)
     print(f"{options.checkpoint}: {progress}")
 
@@ -51,10 +52,6 @@ def _evalset(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    import torch
-
-    from recipes.demo_model.evaluation import evaluate, table
-
     if options.threads:
         torch.set_num_threads(options.threads)
     pool = VALIDATION_POOL if options.validation else TEST_POOL
@@ -66,8 +63,6 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _sample(options: argparse.Namespace) -> None:
-    from recipes.demo_model.sample import write_sample
-
     print(f"{write_sample(options.checkpoint):.1f} s")
 
 
@@ -86,9 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m recipes.demo_model", description=__doc__)
     parser.add_argument("stage", choices=[*_STAGES, "all"])
     parser.add_argument("--work-dir", type=Path, default=Path("build/demo_model"))
-    parser.add_argument(
-        "--checkpoint", type=Path, default=_DEMO_FOLDER, help="folder to export to and to measure"
-    )
+    parser.add_argument("--checkpoint", type=Path, default=_DEMO_FOLDER, help="folder to export to and to measure")
     parser.add_argument("--processes", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--utterances", type=int, default=78000, help="size of the training pools")
@@ -99,13 +92,9 @@ def _parser() -> argparse.ArgumentParser:
         help="length of the training schedule; may be changed when training goes on",
     )
     parser.add_argument("--max-steps", type=int, help="stop training after this many steps")
-    parser.add_argument(
-        "--last-weights", action="store_true", help="export the last weights, not their average"
-    )
+    parser.add_argument("--last-weights", action="store_true", help="export the last weights, not their average")
     parser.add_argument("--evalset-dir", type=Path, help="default: a folder in the working folder")
-    parser.add_argument(
-        "--validation", action="store_true", help="seen sentences and voices, to compare runs"
-    )
+    parser.add_argument("--validation", action="store_true", help="seen sentences and voices, to compare runs")
     parser.add_argument("--limit", type=int, help="evaluate this many files per kind")
     parser.add_argument("--threads", type=int, help="threads of the evaluation")
     return parser

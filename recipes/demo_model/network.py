@@ -14,8 +14,8 @@ from torch import nn
 from torch.nn import functional
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
-from recipes.demo_model.batches import ENCODER_FRAMES, Batch
-from recipes.demo_model.tokens import MAX_TARGET_POSITIONS, TIMESTAMP_COUNT, TokenIds
+from .batches import ENCODER_FRAMES, Batch
+from .tokens import MAX_TARGET_POSITIONS, TIMESTAMP_COUNT, TokenIds
 
 WIDTH = 192
 HEADS = 3
@@ -82,9 +82,7 @@ def _attend(
     return mixed.transpose(1, 2).flatten(2), weights
 
 
-def encode(
-    model: WhisperForConditionalGeneration, features: torch.Tensor, position: int = 0
-) -> torch.Tensor:
+def encode(model: WhisperForConditionalGeneration, features: torch.Tensor, position: int = 0) -> torch.Tensor:
     """Encoder states of features that begin at a given encoder position."""
     encoder = model.model.encoder
     states = functional.gelu(encoder.conv1(features))
@@ -101,7 +99,8 @@ def encode(
         states = states + attention.out_proj(mixed)
         normal = layer.final_layer_norm(states)
         states = states + layer.fc2(functional.gelu(layer.fc1(normal)))
-    return encoder.layer_norm(states)
+    encoded: torch.Tensor = encoder.layer_norm(states)
+    return encoded
 
 
 def decode(
@@ -176,9 +175,7 @@ def losses(
     )
 
 
-def _token_loss(
-    log_probabilities: torch.Tensor, target: torch.Tensor, ids: TokenIds
-) -> torch.Tensor:
+def _token_loss(log_probabilities: torch.Tensor, target: torch.Tensor, ids: TokenIds) -> torch.Tensor:
     """Cross-entropy; a timestamp counts as nearly right when it is off by a step or two."""
     first = ids.first_timestamp
     is_time = target >= first
@@ -206,9 +203,7 @@ def _alignment_loss(attention: torch.Tensor, spans: torch.Tensor) -> torch.Tenso
 
 
 @torch.no_grad()
-def _metrics(
-    log_probabilities: torch.Tensor, target: torch.Tensor, ids: TokenIds
-) -> dict[str, float]:
+def _metrics(log_probabilities: torch.Tensor, target: torch.Tensor, ids: TokenIds) -> dict[str, float]:
     first = ids.first_timestamp
     is_time = target >= first
     metrics = {}

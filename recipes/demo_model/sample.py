@@ -10,9 +10,9 @@ from pathlib import Path
 import av
 import numpy as np
 
-from recipes.demo_model.espeak import SAMPLE_RATE, FloatArray, Synthesiser
-from recipes.demo_model.evalset import Segment
-from recipes.demo_model.grammar import Sentence, sentences
+from .espeak import SAMPLE_RATE, FloatArray, Synthesiser
+from .evalset import Segment
+from .grammar import Sentence, sentences
 
 AUDIO_NAME = "sample.mp3"
 REFERENCE_NAME = "sample.json"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recipes.demo_model.windows import WindowSpec
+from .windows import WindowSpec
 
 PEAK_LEARNING_RATE = 1.2e-3
 FINAL_LEARNING_RATE_SHARE = 0.01

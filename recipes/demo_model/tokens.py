@@ -11,7 +11,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from transformers import WhisperFeatureExtractor, WhisperTokenizer
 from transformers.models.whisper.tokenization_whisper import LANGUAGES as WHISPER_LANGUAGES
 
-from recipes.demo_model.grammar import LANGUAGES, sentences
+from .grammar import LANGUAGES, sentences
 
 BPE_SIZE = 768
 TIMESTAMP_COUNT = 1501
@@ -63,16 +63,14 @@ def build_tokenizer(folder: Path, seed: int = 5, count: int = 30000) -> None:
         [AddedToken(token, special=True, normalized=False) for token in specials[1:]],
         special_tokens=True,
     )
-    tokenizer.add_tokens(
-        [AddedToken(token, special=False, normalized=False) for token in timestamps]
-    )
+    tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in timestamps])
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save_pretrained(folder)
     # Timestamp decoding in transformers starts after the last token that is listed as special.
     tokenizer = WhisperTokenizer.from_pretrained(folder, extra_special_tokens=specials)
     tokenizer.model_max_length = MAX_TARGET_POSITIONS
     tokenizer.save_pretrained(folder)
-    WhisperFeatureExtractor(feature_size=80).save_pretrained(folder)
+    WhisperFeatureExtractor(feature_size=80).save_pretrained(folder)  # type: ignore[no-untyped-call]
     _finish_files(folder)
 
 
@@ -108,9 +106,7 @@ class TokenIds:
         self.first_timestamp = self._id("<|0.00|>")
         self.space = self._id("Ġ")
         self.language = {code: self._id(f"<|{code}|>") for code in LANGUAGES}
-        self.all_languages = {
-            f"<|{code}|>": self._id(f"<|{code}|>") for code in list(WHISPER_LANGUAGES)[:99]
-        }
+        self.all_languages = {f"<|{code}|>": self._id(f"<|{code}|>") for code in list(WHISPER_LANGUAGES)[:99]}
 
     def _id(self, token: str) -> int:
         identifier = self.tokenizer.token_to_id(token)

@@ -14,14 +14,15 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.multiprocessing.spawn import spawn
 from transformers import WhisperForConditionalGeneration
 
-from recipes.demo_model.batches import Batch, BatchMaker
-from recipes.demo_model.corpus import Corpus, training_pools
-from recipes.demo_model.features import Degrader, MelExtractor
-from recipes.demo_model.network import WIDTH, build_model, losses
-from recipes.demo_model.schedule import DECAY_START, StepPlan, plan
-from recipes.demo_model.tokens import TokenIds
+from .batches import Batch, BatchMaker
+from .corpus import Corpus, training_pools
+from .features import Degrader, MelExtractor
+from .network import WIDTH, build_model, losses
+from .schedule import DECAY_START, StepPlan, plan
+from .tokens import TokenIds
 
 STATE_FILE = "state.pt"
 _SAVE_EVERY_S = 150.0
@@ -84,9 +85,7 @@ class Trainer:
         self._ids = TokenIds(options.work_dir / "tokenizer")
         names = [spec.name for spec in training_pools(0)]
         degrader = Degrader(MelExtractor(), options.seed)
-        self._maker = BatchMaker(
-            Corpus(options.work_dir / "speech", names), self._ids, degrader
-        )
+        self._maker = BatchMaker(Corpus(options.work_dir / "speech", names), self._ids, degrader)
         torch.manual_seed(options.seed)
         self._model = build_model(self._ids)
         self._phoneme_head = nn.Linear(WIDTH, self._maker.phoneme_count)
@@ -187,7 +186,7 @@ class Trainer:
                 + step_plan.phoneme_weight * result.phonemes
                 + step_plan.alignment_weight * result.alignment
             )
-            (loss / step_plan.passes).backward()
+            (loss / step_plan.passes).backward()  # type: ignore[no-untyped-call]
             log.add(
                 {
                     "tokens": result.tokens.item(),
@@ -250,15 +249,14 @@ def load_weights(
     model = build_model(ids)
     weights = state["average"] if averaged and state["average"] is not None else state["model"]
     model.load_state_dict(weights)
-    return model.eval(), {key: state[key] for key in ("step", "hours", "seconds")}
+    model.eval()  # type: ignore[no-untyped-call]
+    return model, {key: state[key] for key in ("step", "hours", "seconds")}
 
 
 def _run_process(rank: int, options: TrainingOptions, rendezvous: str, counter: Any) -> None:
     torch.set_num_threads(1)
     if options.processes > 1:
-        dist.init_process_group(
-            "gloo", init_method=rendezvous, rank=rank, world_size=options.processes
-        )
+        dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=options.processes)
     Trainer(options, rank, Tickets(counter)).run()
     if options.processes > 1:
         dist.destroy_process_group()
@@ -271,7 +269,7 @@ def train(options: TrainingOptions) -> None:
     counter = torch.multiprocessing.get_context("spawn").Value("q", 0)
     meeting_point = options.work_dir / f"rendezvous-{os.getpid()}"
     meeting_point.unlink(missing_ok=True)
-    torch.multiprocessing.spawn(  # type: ignore[no-untyped-call]
+    spawn(  # type: ignore[no-untyped-call]
         _run_process,
         args=(options, meeting_point.absolute().as_uri(), counter),
         nprocs=options.processes,

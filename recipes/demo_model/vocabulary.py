@@ -129,8 +129,7 @@ COLOURS = _with_forms(
     "feminine",
 )
 VEHICLES = _plain(
-    "train/der Zug/el tren; bus/der Bus/el autobús; ship/das Schiff/el barco;"
-    "truck/der Lastwagen/el camión"
+    "train/der Zug/el tren; bus/der Bus/el autobús; ship/das Schiff/el barco;truck/der Lastwagen/el camión"
 )
 FOODS = _plain(
     "apples/Äpfel/manzanas; eggs/Eier/huevos; oranges/Orangen/naranjas;"
@@ -156,8 +155,7 @@ OPENABLES = _plain(
     "bag/die Tasche/la bolsa; book/das Buch/el libro"
 )
 UNITS = _plain(
-    "minutes/Minuten/minutos; hours/Stunden/horas; days/Tagen/días; weeks/Wochen/semanas;"
-    "months/Monaten/meses"
+    "minutes/Minuten/minutos; hours/Stunden/horas; days/Tagen/días; weeks/Wochen/semanas;months/Monaten/meses"
 )
 LANDMARKS = _with_forms(
     "bridge/an der Brücke, die Brücke/el puente; church/an der Kirche, die Kirche/la iglesia;"
@@ -171,21 +169,15 @@ GREETINGS = _plain(
     "Good morning/Guten Morgen/Buenos días; Good afternoon/Guten Tag/Buenas tardes;"
     "Good evening/Guten Abend/Buenas noches"
 )
-DRINKS = _plain(
-    "coffee/Kaffee/café; tea/Tee/té; water/Wasser/agua; milk/Milch/leche; juice/Saft/zumo"
-)
+DRINKS = _plain("coffee/Kaffee/café; tea/Tee/té; water/Wasser/agua; milk/Milch/leche; juice/Saft/zumo")
 FREQUENCIES = _plain(
-    "every morning/jeden Morgen/cada mañana; every evening/jeden Abend/cada noche;"
-    "every day/jeden Tag/cada día"
+    "every morning/jeden Morgen/cada mañana; every evening/jeden Abend/cada noche;every day/jeden Tag/cada día"
 )
 ANIMALS = _plain(
     "dog/der Hund/el perro; cat/die Katze/el gato; bird/der Vogel/el pájaro;"
     "horse/das Pferd/el caballo; rabbit/das Kaninchen/el conejo"
 )
-PLACES = _plain(
-    "table/dem Tisch/la mesa; bed/dem Bett/la cama; tree/dem Baum/el árbol;"
-    "bench/der Bank/el banco"
-)
+PLACES = _plain("table/dem Tisch/la mesa; bed/dem Bett/la cama; tree/dem Baum/el árbol;bench/der Bank/el banco")
 ORDINALS = _plain("first/ersten/primer; third/dritten/tercer; fifth/fünften/quinto")
 
 
@@ -198,9 +190,7 @@ def _clock_times() -> tuple[Entry, ...]:
             english = f"{hour.en} thirty" if half_past else f"{hour.en} o'clock"
             german = f"{hour.de} Uhr dreißig" if half_past else f"{hour.de} Uhr"
             spanish = f"{article} {hour.es}" + (" y media" if half_past else "")
-            times.append(
-                Entry(Word(english), Word(german), Word(spanish, {"sentence": f"{verb} {spanish}"}))
-            )
+            times.append(Entry(Word(english), Word(german), Word(spanish, {"sentence": f"{verb} {spanish}"})))
     return tuple(times)
 
 

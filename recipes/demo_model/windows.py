@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from recipes.demo_model.corpus import Corpus, Utterance
-from recipes.demo_model.espeak import SAMPLE_RATE, FloatArray
-from recipes.demo_model.grammar import LANGUAGES
+from .corpus import Corpus, Utterance
+from .espeak import SAMPLE_RATE, FloatArray
+from .grammar import LANGUAGES
 
 NON_SPEECH_SHARE = 0.05
 ONE_VOICE_SHARE = 0.55
@@ -77,9 +77,7 @@ class Composer:
     def __init__(self, corpus: Corpus) -> None:
         self._corpus = corpus
 
-    def compose(
-        self, rng: np.random.Generator, spec: WindowSpec, language: str | None = None
-    ) -> Window:
+    def compose(self, rng: np.random.Generator, spec: WindowSpec, language: str | None = None) -> Window:
         """Draws one window, of a given language or of any."""
         if language is None:
             language = LANGUAGES[rng.choice(3, p=_LANGUAGE_SHARES)]
@@ -107,9 +105,7 @@ class Composer:
         gain = np.float32(10 ** (rng.uniform(-6, 3) / 20))
         window.samples[first : first + len(samples)] += samples * gain
 
-    def _fill_natural(
-        self, rng: np.random.Generator, spec: WindowSpec, window: Window
-    ) -> None:
+    def _fill_natural(self, rng: np.random.Generator, spec: WindowSpec, window: Window) -> None:
         """Sentences with gaps of all lengths, up to the end or until a random stop."""
         lead_limit = 0.9 if rng.random() < 0.85 else min(spec.length_s * 0.5, 8.0)
         time_s = rng.uniform(0, lead_limit)
@@ -137,16 +133,12 @@ class Composer:
         if window.cut is None and rng.random() < 0.5:
             window.content_end_s = _end_after(rng, window, spec.length_s)
 
-    def _maybe_cut(
-        self, rng: np.random.Generator, spec: WindowSpec, window: Window, placed: Placed
-    ) -> None:
+    def _maybe_cut(self, rng: np.random.Generator, spec: WindowSpec, window: Window, placed: Placed) -> None:
         if spec.cut_sentences and placed.start_s < spec.length_s - 0.25 and rng.random() < 0.5:
             self._add(rng, window, placed)
             window.cut = placed
 
-    def _fill_packed(
-        self, rng: np.random.Generator, spec: WindowSpec, window: Window
-    ) -> None:
+    def _fill_packed(self, rng: np.random.Generator, spec: WindowSpec, window: Window) -> None:
         """Speech spans joined with short silences, then zeros, as a packer makes them."""
         budget_s = spec.length_s - 0.06
         if spec.length_s > 3:
@@ -167,9 +159,7 @@ class Composer:
             time_s += utterance.duration_s + rng.uniform(0.02, longest_gap_s)
         window.content_end_s = _end_after(rng, window, spec.length_s, longest=0.4)
 
-    def _fill_single(
-        self, rng: np.random.Generator, spec: WindowSpec, window: Window
-    ) -> None:
+    def _fill_single(self, rng: np.random.Generator, spec: WindowSpec, window: Window) -> None:
         """One sentence at the very start of an otherwise empty window."""
         while True:
             voice = self._voices(rng, window.language)
@@ -189,9 +179,7 @@ def _pause_s(rng: np.random.Generator) -> float:
     return float(rng.uniform(0.8, 2.5) if kind < 0.9 else rng.uniform(2.5, 7.0))
 
 
-def _end_after(
-    rng: np.random.Generator, window: Window, length_s: float, longest: float = 1.5
-) -> float:
+def _end_after(rng: np.random.Generator, window: Window, length_s: float, longest: float = 1.5) -> float:
     return min(length_s, window.placed[-1].end_s + float(rng.uniform(0.02, longest)))
 
 
