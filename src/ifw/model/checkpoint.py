@@ -1,0 +1,120 @@
+"""One checkpoint folder: its sizes, tokenizer and decoding facts at once, its weights when they are asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import torch
+
+from ifw.errors import ConfigError, ModelFormatError
+from ifw.model.dims import ModelDims
+from ifw.model.generation import GenerationConfig, read_generation_config
+from ifw.model.tokenizer import WhisperTokenizer, load_tokenizer
+from ifw.model.weights import load_weights
+from ifw.model.whisper import Whisper
+
+DTYPES: Final[Mapping[str, torch.dtype]] = MappingProxyType(
+    {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+)
+_GENUINE_VOCAB: Final = 51_864  # a vocabulary of this size or more is OpenAI's
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """All that is known about a checkpoint without its weights.
+
+    Attributes:
+        name: What it was asked for by.
+        path: Its folder.
+        dims: Sizes.
+        generation: What it says about decoding.
+        tokenizer: Text to tokens and back.
+    """
+
+    name: str
+    path: Path
+    dims: ModelDims
+    generation: GenerationConfig
+    tokenizer: WhisperTokenizer
+
+    @property
+    def can_translate(self) -> bool:
+        """Whether it was trained to translate into English.
+
+        Not English-only checkpoints, and not those whose decoder was cut down after the training of OpenAI (turbo,
+        distil): they answer a translation request in the spoken language.
+        """
+        is_cut_down = self.dims.n_vocab >= _GENUINE_VOCAB and self.dims.n_decoder_layers < self.dims.n_encoder_layers
+        return "translate" in self.generation.task_to_id and not is_cut_down
+
+
+def load_checkpoint(path: Path, name: str | None = None) -> Checkpoint:
+    """Read everything but the weights.
+
+    Args:
+        path: A checkpoint folder, such as `resolve_checkpoint` gives.
+        name: What it was asked for by; None is the path.
+
+    Returns:
+        The checkpoint.
+
+    Raises:
+        ModelFormatError: The folder is no Whisper checkpoint, or it is incomplete.
+    """
+    config_path = path / "config.json"
+    if not config_path.is_file():
+        raise ModelFormatError(f"{path} is no Hugging Face Whisper checkpoint: it has no config.json")
+    config = _read_json(config_path)
+    dims = ModelDims.from_config(config)
+    generation_path = path / "generation_config.json"
+    generation = _read_json(generation_path) if generation_path.is_file() else {}
+    tokenizer = load_tokenizer(path, dims.n_vocab, generation.get("is_multilingual"))
+    return Checkpoint(
+        name=str(path) if name is None else name,
+        path=path,
+        dims=dims,
+        generation=read_generation_config([generation, config], dims, tokenizer),
+        tokenizer=tokenizer,
+    )
+
+
+def load_whisper(checkpoint: Checkpoint, device: torch.device | str, dtype: torch.dtype | str) -> Whisper:
+    """Load the weights.
+
+    Args:
+        checkpoint: From `load_checkpoint`.
+        device: Where the model runs; `auto` must be resolved before.
+        dtype: float32, bfloat16 or float16, as a name or torch's own; `auto` must be resolved before.
+
+    Returns:
+        The model.
+
+    Raises:
+        ConfigError: The device or the dtype is none.
+        ModelUnsafeError: The folder has only pickled weights.
+        ModelFormatError: No weights, a damaged file, or tensors that do not fit.
+    """
+    if isinstance(dtype, str):
+        if dtype not in DTYPES:
+            raise ConfigError(f"dtype: got {dtype!r}, allowed: {', '.join(DTYPES)}")
+        dtype = DTYPES[dtype]
+    try:
+        target = torch.device(device)
+    except RuntimeError as error:
+        raise ConfigError(f"device: got {device!r}, allowed: cpu, cuda, cuda:0 and the like") from error
+    return load_weights(checkpoint.path, checkpoint.dims, target, dtype)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelFormatError(f"{path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise ModelFormatError(f"{path}: got {type(content).__name__}, allowed: a JSON object")
+    return content
