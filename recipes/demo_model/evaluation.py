@@ -20,7 +20,7 @@ import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from .espeak import SAMPLE_RATE, FloatArray
-from .evalset import LONG, NO_SPEECH
+from .evalset import DENSE_CLEAN, DENSE_NOISY, NO_SPEECH, SINGLE
 from .grammar import LANGUAGES
 from .tokens import TIMESTAMP_STEP_S, TokenIds
 
@@ -190,8 +190,7 @@ def evaluate(checkpoint: Path, folder: Path, limit: int | None = None) -> dict[s
     evaluator = Evaluator(checkpoint)
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     rows: dict[str, Any] = {}
-    kinds = sorted({file["kind"] for file in manifest} - {NO_SPEECH, LONG}, reverse=True)
-    for kind in kinds:
+    for kind in (SINGLE, DENSE_CLEAN, DENSE_NOISY):
         for language in LANGUAGES:
             files = [f for f in manifest if f["kind"] == kind and f["language"] == language]
             rows[f"{kind} {language}"] = _speech_row(evaluator, language, files[:limit], folder)
