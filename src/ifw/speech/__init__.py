@@ -1,0 +1,1 @@
+"""Where speech is: samples -> probabilities (`vad`) -> spans (`spans`) -> windows for the engine (`packer`)."""

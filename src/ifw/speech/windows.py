@@ -1,0 +1,147 @@
+"""Windows: what the engine is given, and the way back from its times to those of the audio."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ifw.constants import SAMPLE_RATE
+from ifw.speech.buffer import FloatArray
+from ifw.speech.spans import FoundSpan
+from ifw.types import SpeechSpan
+
+KEPT_SILENCE_SAMPLES: Final = 1 * SAMPLE_RATE  # beside each of two spans: longer silence between them is shortened
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of audio without a gap inside a window.
+
+    Attributes:
+        window_start_s: Where it lies in the window.
+        audio_start_s: Where it comes from.
+        duration_s: Its length in both.
+    """
+
+    window_start_s: float
+    audio_start_s: float
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What the engine transcribes at a time.
+
+    Attributes:
+        index: Position among the windows of the audio, from 0.
+        samples: [n] float32 mono, 16 kHz; at most 30 s.
+        pieces: Where the samples come from, in order, without gap or overlap in the window.
+        spans: The speech in it, in audio time.
+    """
+
+    index: int
+    samples: FloatArray
+    pieces: tuple[Piece, ...]
+    spans: tuple[SpeechSpan, ...]
+
+    @property
+    def start_s(self) -> float:
+        """Where the window begins in the audio."""
+        return self.pieces[0].audio_start_s
+
+    @property
+    def end_s(self) -> float:
+        """Where the window ends in the audio."""
+        return self.pieces[-1].audio_start_s + self.pieces[-1].duration_s
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the window itself."""
+        return len(self.samples) / SAMPLE_RATE
+
+    def to_audio_time(self, window_time_s: float, *, is_end: bool = False) -> float:
+        """Turn a time in the window into a time in the audio, exact to a sample.
+
+        Args:
+            window_time_s: Seconds from the start of the window; outside of the window its nearest edge is meant.
+            is_end: Something ends there: on the joint of two pieces it belongs to the piece before, else to the one
+                behind.
+
+        Returns:
+            Seconds from the start of the audio.
+        """
+        place = min(max(_in_samples(window_time_s), 0), len(self.samples))
+        starts = [_in_samples(piece.window_start_s) for piece in self.pieces]
+        index = (bisect_left(starts, place) if is_end else bisect_right(starts, place)) - 1
+        index = max(index, 0)
+        return (_in_samples(self.pieces[index].audio_start_s) + place - starts[index]) / SAMPLE_RATE
+
+    def to_speech(self, window_start_s: float, window_end_s: float) -> tuple[float, float]:
+        """Turn the times of a segment or word into audio times that do not stretch over silence.
+
+        A start that lies in silence moves on to the next speech, an end that lies in silence moves back to the speech
+        before, as long as something is left between them.
+
+        Args:
+            window_start_s: Start in the window.
+            window_end_s: End in the window, not before the start.
+
+        Returns:
+            Start and end in the audio; the end is never before the start.
+        """
+        start = self.to_audio_time(window_start_s)
+        end = max(start, self.to_audio_time(window_end_s, is_end=True))
+        next_span = bisect_right(self.spans, start, key=lambda span: span.end_s)
+        last_span = bisect_left(self.spans, end, key=lambda span: span.start_s) - 1
+        if next_span > last_span:
+            return start, end  # no speech at all in between
+        return max(start, self.spans[next_span].start_s), min(end, self.spans[last_span].end_s)
+
+
+def _in_samples(seconds: float) -> int:
+    return round(seconds * SAMPLE_RATE)
+
+
+def stretches_of(spans: Sequence[FoundSpan]) -> list[tuple[int, int]]:
+    """Lay out a window: the spans and the silence between them, long silence shortened.
+
+    Args:
+        spans: In order, without overlap.
+
+    Returns:
+        (start, stop) of each stretch of audio, in samples.
+    """
+    stretches = [(spans[0].start, spans[0].stop)]
+    for span in spans[1:]:
+        start, stop = stretches[-1]
+        if span.start - stop <= 2 * KEPT_SILENCE_SAMPLES:
+            stretches[-1] = (start, span.stop)
+        else:
+            stretches[-1] = (start, stop + KEPT_SILENCE_SAMPLES)
+            stretches.append((span.start - KEPT_SILENCE_SAMPLES, span.stop))
+    return stretches
+
+
+def n_samples_of(spans: Sequence[FoundSpan]) -> int:
+    """Length in samples of a window that holds these spans."""
+    return sum(stop - start for start, stop in stretches_of(spans))
+
+
+def make_window(index: int, spans: Sequence[FoundSpan], parts: Sequence[FloatArray]) -> Window:
+    """Put a window together.
+
+    Args:
+        index: Its position among the windows.
+        spans: What it holds.
+        parts: The samples of each of `stretches_of(spans)`.
+    """
+    pieces: list[Piece] = []
+    window_start = 0
+    for start, stop in stretches_of(spans):
+        pieces.append(Piece(window_start / SAMPLE_RATE, start / SAMPLE_RATE, (stop - start) / SAMPLE_RATE))
+        window_start += stop - start
+    return Window(index, np.concatenate(parts), tuple(pieces), tuple(span.to_seconds() for span in spans))
