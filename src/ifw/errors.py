@@ -22,6 +22,7 @@
     ├── EngineError              engine_failed
     │   ├── EngineClosedError        engine_closed
     │   └── EngineMemoryError        engine_memory
+    ├── OutputError              output_failed
     └── CancelledError           cancelled
 
 `code` is stable: programs may branch on it, and every front (command line, server) maps it to its own
@@ -161,6 +162,12 @@ class EngineMemoryError(EngineError):
     """The device ran out of memory even with the smallest batch."""
 
     code = "engine_memory"
+
+
+class OutputError(IfwError):
+    """A transcript could not be written to its file."""
+
+    code = "output_failed"
 
 
 class CancelledError(IfwError):

@@ -1,0 +1,39 @@
+"""The `ifw` command and its sub-commands. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ifw import __version__
+from ifw.cli.models import models
+from ifw.cli.transcribe import transcribe
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "token_normalize_func": lambda token: token.replace("_", "-"),  # --output_dir is --output-dir
+    },
+)
+app.command()(transcribe)
+app.command()(models)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"ifw {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def ifw(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Turn speech into text with Whisper checkpoints, fast."""

@@ -1,0 +1,137 @@
+"""Where transcripts go: which format, which folder, which file name; two inputs never share an output file."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ifw.cli.inputs import Input
+from ifw.errors import ConfigError, OutputError
+from ifw.formats import FORMATS, FormatName, write
+from ifw.types import Transcript
+
+STDOUT: Final = "-"
+ALL_FORMATS: Final = "all"
+JOINABLE: Final = ("txt", "json")  # several transcripts of these can follow one another in one stream
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """What is written, and where.
+
+    Attributes:
+        folder: None is standard output.
+        formats: One or more; exactly one for standard output.
+        is_asked: The user named the formats.
+    """
+
+    folder: Path | None
+    formats: tuple[FormatName, ...]
+    is_asked: bool
+
+
+def choose_destination(output_dir: str | None, names: Sequence[str], n_inputs: int) -> Destination:
+    """Fill in what the user left open.
+
+    Nothing given: text on standard output. Only formats: files in the current folder, as openai-whisper does. Only
+    a folder: every format.
+
+    Raises:
+        ConfigError: Standard output cannot take what was asked for.
+    """
+    everything = tuple(FORMATS)
+    asked = everything if ALL_FORMATS in names else tuple(name for name in FORMATS if name in names)
+    if output_dir is not None and output_dir != STDOUT:
+        return Destination(Path(output_dir), asked or everything, bool(asked))
+    if output_dir is None and asked:
+        return Destination(Path(), asked, True)
+    formats: tuple[FormatName, ...] = asked or ("txt",)
+    if len(formats) > 1:
+        raise ConfigError(f"--output-format: got {' '.join(formats)}, allowed with --output-dir -: one format")
+    if n_inputs > 1 and formats[0] not in JOINABLE:
+        raise ConfigError(
+            f"--output-format: got {formats[0]} for {n_inputs} files, allowed with --output-dir -: "
+            f"{' or '.join(JOINABLE)}; name a folder to get a file for each"
+        )
+    return Destination(None, formats, bool(asked))
+
+
+def output_stems(inputs: Sequence[Input]) -> list[Path]:
+    """Choose where each transcript goes below the output folder, without the extension of its format.
+
+    `talk.mp3` becomes `talk`. Where two would meet they keep their audio extension (`talk.mp3`, `talk.wav`), or
+    the folders in which they differ (`monday/talk`, `tuesday/talk`).
+
+    Raises:
+        ConfigError: Two inputs still meet.
+    """
+    stems = [_plain(item.relative) for item in inputs]
+    namings: tuple[Callable[[Input, Path], Path], ...] = (
+        lambda item, common: item.relative,
+        lambda item, common: _plain(_below(item, common)),
+        _below,
+    )
+    for naming in namings:
+        clashes = _clashing(stems)
+        if not clashes:
+            return stems
+        paths = [item.path for item, stem in zip(inputs, stems, strict=True) if _key(stem) in clashes and item.path]
+        common = Path(os.path.commonpath([os.path.abspath(path.parent) for path in paths] or ["/"]))
+        stems = [
+            naming(item, common) if _key(stem) in clashes else stem for item, stem in zip(inputs, stems, strict=True)
+        ]
+    for clash in _clashing(stems):
+        labels = [item.label for item, stem in zip(inputs, stems, strict=True) if _key(stem) == clash]
+        raise ConfigError(f"{' and '.join(labels)} would be written to the same file; transcribe them one at a time")
+    return stems
+
+
+def write_files(transcript: Transcript, stem: Path, formats: Sequence[FormatName]) -> list[Path]:
+    """Write one file for each format and make the folders on the way.
+
+    Raises:
+        OutputError: A file or folder cannot be written.
+    """
+    paths = []
+    for name in formats:
+        path = stem.with_name(f"{stem.name}.{name}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _replace(path, write(transcript, name))
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+        paths.append(path)
+    return paths
+
+
+def _replace(path: Path, text: str) -> None:
+    """Whoever reads `path` sees the old file or the whole new one, never a part."""
+    temporary = path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        with temporary.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _plain(relative: Path) -> Path:
+    return relative.with_name(relative.stem)
+
+
+def _below(item: Input, common: Path) -> Path:
+    return item.relative if item.path is None else Path(os.path.abspath(item.path)).relative_to(common)
+
+
+def _key(stem: Path) -> str:
+    """Some file systems do not tell upper from lower case."""
+    return stem.as_posix().casefold()
+
+
+def _clashing(stems: Sequence[Path]) -> set[str]:
+    return {key for key, count in Counter(map(_key, stems)).items() if count > 1}

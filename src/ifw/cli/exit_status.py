@@ -1,0 +1,59 @@
+"""The one table from error codes to exit statuses. `docs/cli.md` shows it to users."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+SUCCESS: Final = 0
+FILE_FAILED: Final = 1
+USAGE: Final = 2
+MODEL: Final = 3
+ENGINE: Final = 4
+BUG: Final = 70
+SIGNAL_BASE: Final = 128  # 130 after Ctrl-C, 143 after SIGTERM
+INTERRUPTED: Final = SIGNAL_BASE + 2
+
+BUG_CODE: Final = "internal"
+
+EXIT_STATUS: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "error": FILE_FAILED,
+        "config_invalid": USAGE,
+        "audio_invalid": FILE_FAILED,
+        "audio_not_found": FILE_FAILED,
+        "audio_empty": FILE_FAILED,
+        "audio_format": FILE_FAILED,
+        "audio_no_stream": FILE_FAILED,
+        "audio_damaged": FILE_FAILED,
+        "audio_too_long": FILE_FAILED,
+        "model_invalid": MODEL,
+        "model_not_found": MODEL,
+        "model_gated": MODEL,
+        "model_offline": MODEL,
+        "model_format": MODEL,
+        "model_unsafe": MODEL,
+        "language_unknown": USAGE,
+        "mode_unsupported": USAGE,
+        "prompt_invalid": USAGE,
+        "shape_invalid": BUG,
+        "engine_failed": ENGINE,
+        "engine_closed": ENGINE,
+        "engine_memory": ENGINE,
+        "output_failed": FILE_FAILED,
+        "cancelled": INTERRUPTED,
+        BUG_CODE: BUG,
+    }
+)
+
+
+def error_code(error: BaseException) -> str:
+    """The stable code of an error; one that nobody raised on purpose is a bug."""
+    code = getattr(error, "code", None)
+    return code if isinstance(code, str) and code in EXIT_STATUS else BUG_CODE
+
+
+def exit_status(errors: Iterable[BaseException]) -> int:
+    """The highest status of all that went wrong, 0 where nothing did."""
+    return max((EXIT_STATUS[error_code(error)] for error in errors), default=SUCCESS)

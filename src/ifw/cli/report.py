@@ -1,0 +1,154 @@
+"""What people see on standard error: progress bars on a terminal, errors, warnings, timings."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from ifw.cli.exit_status import BUG_CODE, error_code
+from ifw.types import Progress, Transcript
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class Report:
+    """Writes to standard error. `quiet` leaves errors only.
+
+    Progress bars appear only while standard error is a terminal, one for each file in flight.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._bars: Bars | None = None
+
+    def loading(self, model: str) -> None:
+        """Tell a person at a terminal why nothing happens yet."""
+        if not self._quiet and sys.stderr.isatty():
+            self._line(f"loading {model}")
+
+    def start_bars(self, labels: Sequence[str]) -> None:
+        """Show progress from now on, where there is a terminal to show it on."""
+        if not self._quiet and sys.stderr.isatty():
+            self._bars = Bars(labels)
+
+    def advance(self, index: int, progress: Progress) -> None:
+        """Move the bar of an input."""
+        if self._bars is not None:
+            self._bars.advance(index, progress)
+
+    def end(self, index: int) -> None:
+        """Take away the bar of an input."""
+        if self._bars is not None:
+            self._bars.end(index)
+
+    def print_output(self, text: str) -> None:
+        """Write to standard output without tearing the bars, which share the terminal with it."""
+        if self._bars is not None and sys.stdout.isatty():
+            self._bars.print(text)
+        else:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+    def error(self, label: str | None, error: BaseException) -> None:
+        """Say what failed and why; a bug comes with its traceback."""
+        if error_code(error) == BUG_CODE:
+            self._line("".join(traceback.format_exception(type(error), error, error.__traceback__)).rstrip())
+            message = f"{type(error).__name__}: {error}"
+        else:
+            message = str(error)
+        self._line(f"error: {f'{label}: ' if label else ''}{message} [{error_code(error)}]")
+
+    def finished(self, label: str, transcript: Transcript, paths: Sequence[Path]) -> None:
+        """Say what was written, and what went wrong without ending the work."""
+        if self._quiet:
+            return
+        for warning in transcript.warnings:
+            self._line(f"warning: {label}: {warning.message} [{warning.code}]")
+        for path in paths:
+            self._line(f"wrote {path}")
+
+    def note(self, text: str) -> None:
+        """Say something in passing."""
+        if not self._quiet:
+            self._line(text)
+
+    def timings(self, label: str, transcript: Transcript, import_s: float) -> None:
+        """Print how long each stage of one file took."""
+        total_s = transcript.timings.get("total", 0.0)
+        speed = f", {transcript.duration_s / total_s:.1f} times as fast as speech" if total_s > 0 else ""
+        self._line(f"timings: {label}: {transcript.duration_s:.1f} s of audio{speed}")
+        for stage, wall_s in {"import": import_s, **transcript.timings}.items():
+            self._line(f"timings:   {stage:<12} {wall_s:8.3f} s")
+
+    def process_timings(self, first_text_s: float | None, total_s: float) -> None:
+        """Print how long the process took, imports and model included."""
+        first = "no text" if first_text_s is None else f"first text after {first_text_s:.2f} s"
+        self._line(f"timings: process: {first}, end after {total_s:.2f} s")
+
+    def __enter__(self) -> Report:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars is not None:
+            self._bars.close()
+            self._bars = None
+
+    def _line(self, text: str) -> None:
+        if self._bars is not None:
+            self._bars.print(f"{text}\n")
+        else:
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+
+
+class Bars:
+    """One progress bar for each file in flight, and one for all files where there are several."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+        self._console: Console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._labels = labels
+        self._tasks: dict[int, TaskID] = {}
+        self._all = self._progress.add_task("all files", total=len(labels)) if len(labels) > 1 else None
+        self._progress.start()
+
+    def advance(self, index: int, progress: Progress) -> None:
+        """Move the bar of a file, which appears when its first progress comes."""
+        if index not in self._tasks:
+            self._tasks[index] = self._progress.add_task(self._labels[index], total=None)
+        done_s = progress.done_s if progress.stage == "transcribe" else None
+        self._progress.update(self._tasks[index], completed=done_s, total=progress.total_s)
+
+    def end(self, index: int) -> None:
+        """Take away the bar of a file."""
+        if index in self._tasks:
+            self._progress.remove_task(self._tasks.pop(index))
+        if self._all is not None:
+            self._progress.advance(self._all)
+
+    def print(self, text: str) -> None:
+        """Print above the bars."""
+        self._console.print(text, end="")
+
+    def close(self) -> None:
+        """Take all bars away."""
+        self._progress.stop()

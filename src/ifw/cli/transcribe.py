@@ -1,0 +1,99 @@
+"""`ifw transcribe`: files in, transcripts out."""
+
+from __future__ import annotations
+
+import typer
+
+from ifw.cli import flags
+from ifw.cli.destinations import choose_destination
+from ifw.cli.exit_status import exit_status
+from ifw.cli.inputs import expand_inputs
+from ifw.cli.interrupt import Interrupted, interruptible
+from ifw.cli.report import Report
+from ifw.cli.run import Plan, Run
+from ifw.config import DecodeOptions, EngineConfig, TranscribeOptions, VadOptions
+from ifw.errors import IfwError
+
+DECODE, VAD = DecodeOptions(), VadOptions()
+
+
+def transcribe(
+    files: flags.Files,
+    *,
+    model: flags.Model = "turbo",
+    output_dir: flags.OutputDir = None,
+    output_format: flags.OutputFormats = None,
+    verbose: flags.Verbose = False,
+    quiet: flags.Quiet = False,
+    print_timings: flags.PrintTimings = False,
+    language: flags.Language = None,
+    task: flags.Task = DECODE.mode,
+    initial_prompt: flags.InitialPrompt = None,
+    timestamps: flags.Timestamps = DECODE.timestamps,
+    temperature: flags.Temperature = 0.0,
+    temperature_increment_on_fallback: flags.TemperatureIncrement = 0.2,
+    compression_ratio_threshold: flags.CompressionRatioThreshold = DECODE.compression_ratio_threshold,
+    logprob_threshold: flags.LogprobThreshold = DECODE.logprob_threshold,
+    no_speech_threshold: flags.NoSpeechThreshold = DECODE.no_speech_threshold,
+    seed: flags.Seed = DECODE.seed,
+    vad: flags.Vad = VAD.enabled,
+    vad_onset: flags.VadOnset = VAD.onset,
+    vad_offset: flags.VadOffset = VAD.offset,
+    vad_min_speech_ms: flags.VadMinSpeechMs = VAD.min_speech_ms,
+    vad_min_silence_ms: flags.VadMinSilenceMs = VAD.min_silence_ms,
+    vad_pad_ms: flags.VadPadMs = VAD.pad_ms,
+    chunk_size: flags.ChunkSize = VAD.max_window_s,
+    device: flags.Device = "auto",
+    compute_type: flags.ComputeType = "auto",
+    batch_size: flags.BatchSize = None,
+    threads: flags.Threads = 0,
+    jobs: flags.Jobs = 4,
+) -> None:
+    """Transcribe audio and video files.
+
+    Prints the text, or writes subtitles and other files with -f or -o. A file that fails is reported, and the
+    others go on; the exit status is 0 only if every file succeeded.
+    """
+    report = Report(quiet=quiet)
+    try:
+        options = TranscribeOptions(
+            decode=DecodeOptions(
+                language=None if language == "auto" else language,
+                mode=task,
+                prompt=initial_prompt,
+                timestamps=timestamps,
+                temperatures=flags.temperature_ladder(temperature, temperature_increment_on_fallback),
+                compression_ratio_threshold=compression_ratio_threshold,
+                logprob_threshold=logprob_threshold,
+                no_speech_threshold=no_speech_threshold,
+                seed=seed,
+            ),
+            vad=VadOptions(
+                enabled=vad,
+                onset=vad_onset,
+                offset=vad_offset,
+                min_speech_ms=vad_min_speech_ms,
+                min_silence_ms=vad_min_silence_ms,
+                pad_ms=vad_pad_ms,
+                max_window_s=chunk_size,
+            ),
+        )
+        engine = EngineConfig(
+            device=device,
+            dtype="auto" if compute_type == "default" else compute_type,
+            n_slots=batch_size,
+            n_threads=threads or None,
+        )
+        inputs, bad_inputs = expand_inputs(files)
+        destination = choose_destination(output_dir, [item.value for item in output_format or ()], len(inputs))
+        plan = Plan(inputs, destination, options, model, engine, jobs, verbose, print_timings)
+        for bad in bad_inputs:
+            report.error(bad.label, bad.error)
+        with interruptible(), report:
+            errors = [bad.error for bad in bad_inputs] + Run(plan, report).go()
+    except IfwError as error:
+        report.error(None, error)
+        raise typer.Exit(exit_status([error])) from None
+    except Interrupted as interrupted:
+        raise typer.Exit(interrupted.status) from None
+    raise typer.Exit(exit_status(errors))

@@ -1,0 +1,115 @@
+"""Stands in for `ifw.transcriber`: no torch, no model; what a "recording" does is written in the file itself.
+
+A recording is JSON: `{"say": [[start_s, end_s, text], ...], "fail": code, "after": name, "hang": true, "bug": true}`.
+"""
+
+import inspect
+import json
+import sys
+import threading
+import types
+from pathlib import Path
+from typing import ClassVar
+
+from ifw import errors
+from ifw.types import Progress, Segment, Transcript, TranscriptWarning
+
+BY_CODE = {item.code: item for _, item in inspect.getmembers(errors, inspect.isclass) if hasattr(item, "code")}
+
+
+class Transcription:
+    def __init__(self, owner, source, options, on_progress, cancel):
+        self.owner, self.options, self.on_progress, self.cancel = owner, options, on_progress, cancel
+        data = source.read_bytes() if isinstance(source, Path) else source.read()
+        self.name = source.name if isinstance(source, Path) else "stdin"
+        self.recording = json.loads(data)
+        self.segments = []
+
+    def __iter__(self):
+        recording = self.recording
+        for start_s, end_s, text in recording.get("say", []):
+            self.on_progress(Progress("transcribe", end_s, 10.0))
+            language = self.options.decode.language or "en"
+            segment = Segment(len(self.segments), start_s, end_s, text, (1,), language, 0.0, -0.1, 1.0, 0.0)
+            self.segments.append(segment)
+            yield segment
+        if "after" in recording and not self.owner.ended(recording["after"]).wait(30):
+            raise RuntimeError(f"{recording['after']} never ended")
+        if "hang" in recording:
+            self.hang()
+        self.owner.ended(self.name).set()
+        if "bug" in recording:
+            raise KeyError("a bug")
+        if "fail" in recording:
+            raise BY_CODE[recording["fail"]](f"this recording fails with {recording['fail']}")
+
+    def hang(self):
+        cancelled = threading.Event()
+        self.cancel.add_callback(cancelled.set)
+        self.owner.hanging.set()
+        if not cancelled.wait(30):
+            raise RuntimeError("nobody cancelled")
+        self.cancel.raise_if_cancelled()
+
+    @property
+    def transcript(self):
+        warnings = [TranscriptWarning("audio_truncated", item) for item in self.recording.get("warn", [])]
+        return Transcript(
+            text=" ".join(segment.text for segment in self.segments),
+            segments=tuple(self.segments),
+            language="en",
+            language_probability=1.0,
+            duration_s=10.0,
+            mode=self.options.decode.mode,
+            model=self.owner.model,
+            warnings=tuple(warnings),
+            timings={"load": 0.5, "total": 2.0},
+        )
+
+
+class Transcriber:
+    made: ClassVar[list["Transcriber"]] = []
+
+    def __init__(self, model="turbo", device="auto", dtype="auto", *, n_slots=None, n_threads=None):
+        if model == "missing":
+            raise errors.ModelNotFoundError("no checkpoint is called 'missing'")
+        self.model, self.device, self.dtype, self.n_slots, self.n_threads = model, device, dtype, n_slots, n_threads
+        self.options, self.is_closed = [], False
+        self.hanging = threading.Event()
+        self._lock, self._ended = threading.Lock(), {}
+        self.made.append(self)
+
+    def stream(self, source, options=None, *, on_progress=None, cancel=None):
+        self.options.append(options)
+        if options.decode.language == "klingon":
+            raise errors.LanguageError("language: got 'klingon', allowed: what Whisper knows")
+        return Transcription(self, source, options, on_progress, cancel)
+
+    def ended(self, name):
+        with self._lock:
+            return self._ended.setdefault(name, threading.Event())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.is_closed = True
+
+
+def module():
+    """A fresh module with a class of its own, so that tests share nothing."""
+    fake = types.ModuleType("ifw.transcriber")
+    fake.Transcriber = type("Transcriber", (Transcriber,), {"made": []})
+    return fake
+
+
+def main():
+    """`python fake_transcriber.py ARGUMENTS` is `ifw ARGUMENTS` without a model."""
+    from ifw.cli import main as ifw
+
+    sys.modules["ifw.transcriber"] = module()
+    ifw()
+
+
+if __name__ == "__main__":
+    main()

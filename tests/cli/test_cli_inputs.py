@@ -1,0 +1,69 @@
+import sys
+
+import pytest
+
+from ifw.cli.inputs import MEDIA_SUFFIXES, expand_inputs
+from ifw.errors import ConfigError
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    names = ["b.mp3", "a.wav", "notes.txt", "sub/c.MP4", "sub/deep/d.opus", ".cache/e.mp3", "sub/.f.mp3", "g[1].mp3"]
+    for name in names:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def labels(*arguments):
+    inputs, bad = expand_inputs(arguments)
+    assert not bad
+    return [item.label for item in inputs]
+
+
+def test_files_keep_their_order_and_any_extension(folder):
+    assert labels("b.mp3", "notes.txt", "a.wav") == ["b.mp3", "notes.txt", "a.wav"]
+
+
+def test_a_folder_gives_its_media_files_sorted(folder):
+    assert labels(".") == ["a.wav", "b.mp3", "g[1].mp3", "sub/c.MP4", "sub/deep/d.opus"]
+    inputs, _ = expand_inputs([str(folder / "sub")])
+    assert [str(item.relative) for item in inputs] == ["c.MP4", "deep/d.opus"]
+
+
+def test_patterns_that_the_shell_left(folder):
+    assert labels("*.mp3") == ["b.mp3", "g[1].mp3"]
+    assert labels("**/*.[mo]p*") == ["b.mp3", "g[1].mp3", "sub/deep/d.opus"]
+    assert labels("s*") == ["sub/c.MP4", "sub/deep/d.opus"]
+
+
+def test_a_name_that_looks_like_a_pattern_is_a_name(folder):
+    assert labels("g[1].mp3") == ["g[1].mp3"]
+
+
+def test_each_file_once(folder):
+    (folder / "link.mp3").symlink_to(folder / "b.mp3")
+    assert labels("b.mp3", "*.mp3", str(folder / "b.mp3"), "./b.mp3") == ["b.mp3", "g[1].mp3"]
+
+
+@pytest.mark.parametrize("argument", ["none.mp3", "*.flac", "empty", "x" * 5000, "a\0b"])
+def test_what_is_not_there_is_reported_and_the_rest_goes_on(folder, argument):
+    (folder / "empty").mkdir()
+    inputs, bad = expand_inputs([argument, "a.wav"])
+    assert [item.label for item in inputs] == ["a.wav"]
+    assert [(item.label, item.error.code) for item in bad] == [(argument, "audio_not_found")]
+
+
+def test_standard_input_is_named_once_and_is_no_terminal(monkeypatch):
+    with pytest.raises(ConfigError, match="twice"):
+        expand_inputs(["-", "-"])
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    with pytest.raises(ConfigError, match="terminal"):
+        expand_inputs(["-"])
+
+
+def test_extensions_are_what_a_lower_case_name_can_have():
+    assert {".mp3", ".m4a", ".opus", ".webm", ".mkv"} <= MEDIA_SUFFIXES
+    assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in MEDIA_SUFFIXES)

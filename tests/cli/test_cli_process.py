@@ -1,0 +1,133 @@
+"""`ifw` as a process of its own: what it imports, how it dies, what it shows on a terminal."""
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ifw import __version__
+
+FAKE = [sys.executable, str(Path(__file__).with_name("fake_transcriber.py"))]
+HEAVY = {"torch", "av", "numpy", "transformers", "tokenizers", "huggingface_hub", "safetensors", "silero_vad"}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["transcribe", "--help"], ["--version"], ["transcribe", "none.mp3"]])
+def test_what_needs_no_model_imports_nothing_heavy(arguments):
+    code = (
+        "import sys, ifw.cli\n"
+        f"sys.argv[1:] = {arguments!r}\n"
+        "try:\n    ifw.cli.main()\n"
+        f"finally:\n    print('heavy:', *sorted({HEAVY!r} & set(sys.modules)))\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.stdout.splitlines()[-1] == "heavy:"
+    assert result.returncode == ("none.mp3" in arguments)
+
+
+def test_version_and_python_m():
+    result = subprocess.run([sys.executable, "-m", "ifw", "--version"], capture_output=True, text=True, check=True)
+    assert result.stdout == f"ifw {__version__}\n"
+
+
+def test_every_byte_in_a_pipe_is_text(record):
+    result = subprocess.run([*FAKE, "transcribe", record("a.mp3")], capture_output=True, check=True)
+    assert (result.stdout, result.stderr) == (b"This is a.\n", b"")
+
+
+def test_a_closed_pipe_ends_it_quietly(record):
+    """As in `ifw transcribe ... | head -1`."""
+    path = record("a.mp3", say=[[number, number + 1, "words " * 1000] for number in range(100)])
+    with subprocess.Popen([*FAKE, "transcribe", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_in_order_and_keeps_what_is_written(record, tmp_path, number, status):
+    paths = [record("done.mp3"), record("hangs.mp3", say=[[0, 1, "Waiting."]], hang=True, after="done.mp3")]
+    command = [*FAKE, "transcribe", *paths, "-f", "txt", "-o", tmp_path / "out", "--verbose"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while "Waiting." not in process.stdout.readline():
+            pass
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == status
+    assert "Traceback" not in errors
+    assert "interrupted: 1 of 2 files are done" in errors
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["done.txt"]
+
+
+def test_an_ignored_signal_stays_ignored(record, tmp_path):
+    """As under `nohup`. The second recording is a named pipe, so that the signal arrives while the work goes on."""
+    os.mkfifo(tmp_path / "later.mp3")
+    arguments = ["transcribe", str(record("a.mp3")), str(tmp_path / "later.mp3")]
+    code = (
+        f"import os, signal; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv({FAKE[0]!r}, {FAKE + arguments!r})"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "This is a.\n"
+        process.send_signal(signal.SIGINT)
+        (tmp_path / "later.mp3").write_text('{"say": [[0, 1, "Still here."]]}')
+        assert process.stdout.read() == "Still here.\n"
+    assert process.returncode == 0
+
+
+def test_a_second_signal_ends_it_at_once(record, tmp_path):
+    """The second recording hangs where no token reaches it: in reading a named pipe."""
+    os.mkfifo(tmp_path / "stuck.mp3")
+    command = [*FAKE, "transcribe", record("a.mp3"), tmp_path / "stuck.mp3"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 130
+
+
+def on_a_terminal(command):
+    """Run a command whose standard output and error are a terminal; return all it shows, and its status."""
+    master, slave = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
+    environment.pop("NO_COLOR", None)
+    with subprocess.Popen(list(map(str, command)), stdin=slave, stdout=slave, stderr=slave, env=environment) as process:
+        os.close(slave)
+        shown = b""
+        while select.select([master], [], [], 30)[0]:
+            try:
+                part = os.read(master, 4096)
+            except OSError:  # Linux's end of file on a terminal
+                break
+            shown += part
+    os.close(master)
+    return shown.decode(), process.returncode
+
+
+def test_a_terminal_sees_times_and_a_bar_for_each_file(record):
+    paths = [record("a.mp3", say=[[0.0, 5.0, "One."], [5.0, 10.0, "[/b] Two."]]), record("b.mp3")]
+    shown, status = on_a_terminal([*FAKE, "transcribe", *paths])
+    assert status == 0
+    assert "[00:05.000 --> 00:10.000] [/b] Two." in shown
+    assert "==> " in shown
+    assert "━" in shown
+    assert "all files" in shown
+    assert "loading turbo" in shown
+
+
+def test_quiet_shows_no_bar_on_a_terminal(record):
+    shown, _ = on_a_terminal([*FAKE, "transcribe", record("a.mp3"), "--quiet"])
+    assert shown == "[00:00.000 --> 00:01.500] This is a.\r\n"
+
+
+def test_errors_appear_beside_bars(record):
+    paths = [record("a.mp3", say=[[0, 1, "x"]], fail="audio_damaged"), record("b.mp3")]
+    shown, status = on_a_terminal([*FAKE, "transcribe", *paths])
+    assert status == 1
+    assert "[audio_damaged]" in shown

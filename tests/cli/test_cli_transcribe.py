@@ -1,0 +1,251 @@
+"""`ifw transcribe` from arguments to files, output and exit status, with a transcriber that needs no model."""
+
+import json
+import os
+import stat
+
+import pytest
+
+from ifw.config import DecodeOptions, TranscribeOptions
+
+
+def files_in(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_text_goes_to_standard_output_and_nothing_else_does(ifw, record):
+    result = ifw("transcribe", record("talk.mp3"))
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "This is talk.\n", "")
+
+
+def test_verbose_prints_times(ifw, record):
+    result = ifw("transcribe", record("talk.mp3", say=[[0.0, 1.5, "Hi."], [3661.25, 3662.0, "Bye."]]), "-v")
+    assert result.stdout == "[00:00.000 --> 00:01.500] Hi.\n[01:01:01.250 --> 01:01:02.000] Bye.\n"
+
+
+def test_a_format_without_a_folder_writes_beside_the_user(ifw, record, tmp_path):
+    result = ifw("transcribe", record("in/talk.mp3"), "-f", "srt", "--output_format", "json")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr.splitlines() == ["wrote talk.srt", "wrote talk.json"]
+    assert (tmp_path / "talk.srt").read_text() == "1\n00:00:00,000 --> 00:00:01,500\nThis is talk.\n"
+    assert json.loads((tmp_path / "talk.json").read_text())["segments"][0]["end_s"] == 1.5
+
+
+def test_a_folder_without_a_format_gets_every_format(ifw, record, tmp_path):
+    assert ifw("transcribe", record("talk.mp3"), "--output_dir", "new/out").exit_code == 0
+    assert files_in(tmp_path / "new/out") == ["talk.json", "talk.srt", "talk.tsv", "talk.txt", "talk.vtt"]
+
+
+def test_files_written_and_text_printed(ifw, record, tmp_path):
+    result = ifw("transcribe", record("talk.mp3"), "-f", "vtt", "-o", tmp_path / "out", "--verbose")
+    assert result.stdout == "[00:00.000 --> 00:01.500] This is talk.\n"
+    assert files_in(tmp_path / "out") == ["talk.vtt"]
+
+
+def test_one_format_to_standard_output(ifw, record):
+    assert ifw("transcribe", record("talk.mp3"), "-f", "vtt", "-o", "-").stdout.startswith("WEBVTT\n")
+    result = ifw("transcribe", record("a.mp3"), record("b.mp3"), "-f", "json", "-o", "-")
+    read = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(item["file"].rsplit(os.sep, 1)[1], item["text"]) for item in read] == [
+        ("a.mp3", "This is a."),
+        ("b.mp3", "This is b."),
+    ]
+
+
+@pytest.mark.parametrize("formats", [["-f", "all"], ["-f", "srt", "-f", "vtt"], ["-f", "srt"]])
+def test_what_standard_output_cannot_take_is_a_usage_error(ifw, record, transcribers, formats):
+    result = ifw("transcribe", record("a.mp3"), record("b.mp3"), "-o", "-", *formats)
+    assert (result.exit_code, result.stdout, transcribers) == (2, "", [])
+    assert result.stderr.startswith("error: --output-format: got ")
+    assert "[config_invalid]" in result.stderr
+
+
+def test_output_keeps_the_order_of_the_inputs(ifw, record):
+    """The first file ends last; what the others say waits for it."""
+    first = record("a.mp3", say=[[0, 1, "One."], [1, 2, "Two."]], after="c.mp3")
+    result = ifw("transcribe", first, record("b.mp3"), record("c.mp3"), "--jobs", "3")
+    assert result.stdout == "One.\nTwo.\nThis is b.\nThis is c.\n"
+
+
+def test_several_files_share_one_transcriber(ifw, record, transcribers):
+    paths = [record(f"{number}.mp3") for number in range(9)]
+    assert ifw("transcribe", *paths).exit_code == 0
+    assert len(transcribers) == 1
+    assert len(transcribers[0].options) == 9
+    assert transcribers[0].is_closed
+
+
+def test_a_bad_file_does_not_stop_the_others(ifw, record, tmp_path):
+    paths = [record("a.mp3"), record("b.mp3", say=[[0, 1, "x"]], fail="audio_format"), record("c.mp3")]
+    result = ifw("transcribe", *paths, tmp_path / "none.mp3", "-f", "txt")
+    assert result.exit_code == 1
+    assert files_in(tmp_path) == ["a.mp3", "a.txt", "b.mp3", "c.mp3", "c.txt"]
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error")]
+    assert errors == [
+        f"error: {tmp_path}/none.mp3: no such file or folder, or it may not be read [audio_not_found]",
+        f"error: {tmp_path}/b.mp3: this recording fails with audio_format [audio_format]",
+    ]
+
+
+def test_nothing_to_do_loads_no_model(ifw, transcribers):
+    result = ifw("transcribe", "none.mp3", "none-*.mp3")
+    assert (result.exit_code, transcribers) == (1, [])
+    assert result.stderr.count("[audio_not_found]") == 2
+
+
+def test_a_bug_is_shown_whole_and_does_not_stop_the_others(ifw, record):
+    result = ifw("transcribe", record("a.mp3", bug=True), record("b.mp3"))
+    assert (result.exit_code, result.stdout) == (70, "This is b.\n")
+    assert "Traceback" in result.stderr
+    assert "a.mp3: KeyError: 'a bug' [internal]" in result.stderr
+
+
+def test_an_engine_that_fails_has_its_own_status(ifw, record):
+    assert ifw("transcribe", record("a.mp3", fail="engine_memory")).exit_code == 4
+
+
+def test_a_missing_model_is_one_error(ifw, record):
+    result = ifw("transcribe", record("a.mp3"), record("b.mp3"), "--model", "missing")
+    assert (result.exit_code, result.stderr) == (3, "error: no checkpoint is called 'missing' [model_not_found]\n")
+
+
+def test_a_wrong_option_is_one_error_for_all_files(ifw, record, transcribers):
+    result = ifw("transcribe", *(record(f"{number}.mp3") for number in range(6)), "--language", "klingon", "-j", "1")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "error: language: got 'klingon', allowed: what Whisper knows [language_unknown]\n"
+    assert transcribers[0].is_closed
+
+
+def test_warnings_are_shown_unless_quiet(ifw, record):
+    path = record("a.mp3", say=[[0, 1, "Half."]], warn=["The file ends early."])
+    result = ifw("transcribe", path, "-f", "txt")
+    assert result.stderr == f"warning: {path}: The file ends early. [audio_truncated]\nwrote a.txt\n"
+    assert ifw("transcribe", path, "-f", "txt", "--quiet").stderr == ""
+
+
+def test_errors_are_shown_though_quiet(ifw, record):
+    result = ifw("transcribe", record("a.mp3", fail="audio_empty"), "-q")
+    assert (result.exit_code, result.stderr.count("[audio_empty]")) == (1, 1)
+
+
+def test_standard_input(ifw):
+    result = ifw("transcribe", "-", "-f", "txt", stdin=json.dumps({"say": [[0, 1, "Piped."]]}))
+    assert (result.exit_code, result.stderr) == (0, "wrote stdin.txt\n")
+
+
+def test_a_file_that_cannot_be_written_fails_alone(ifw, record, tmp_path):
+    (tmp_path / "out" / "a.txt").mkdir(parents=True)
+    result = ifw("transcribe", record("a.mp3"), record("b.mp3"), "-o", "out", "-f", "txt")
+    assert result.exit_code == 1
+    assert "cannot write out/a.txt" in result.stderr
+    assert "[output_failed]" in result.stderr
+    assert files_in(tmp_path / "out") == ["b.txt"]
+
+
+def test_written_files_have_the_usual_permissions(ifw, record, tmp_path):
+    plain = tmp_path / "plain"
+    plain.touch()
+    ifw("transcribe", record("a.mp3"), "-f", "txt")
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+def test_same_names_do_not_overwrite_one_another(ifw, record, tmp_path):
+    paths = [record("mon/a.mp3"), record("tue/a.mp3"), record("b.mp3"), record("b.wav")]
+    assert ifw("transcribe", *paths, "-o", "out", "-f", "txt").exit_code == 0
+    assert files_in(tmp_path / "out") == ["b.mp3.txt", "b.wav.txt", "mon/a.txt", "tue/a.txt"]
+
+
+def test_a_folder_keeps_its_shape(ifw, record, tmp_path):
+    record("talks/one.mp3")
+    record("talks/day 2/two.OPUS")
+    record("talks/notes.pdf")
+    record("talks/.hidden/three.mp3")
+    assert ifw("transcribe", tmp_path / "talks", "-o", "out", "-f", "txt").exit_code == 0
+    assert files_in(tmp_path / "out") == ["day 2/two.txt", "one.txt"]
+
+
+def test_timings(ifw, record):
+    path = record("a.mp3")
+    result = ifw("transcribe", path, "--print-timings")
+    assert result.stdout == "This is a.\n"
+    lines = result.stderr.splitlines()
+    assert lines[0] == f"timings: {path}: 10.0 s of audio, 5.0 times as fast as speech"
+    assert [line.split()[1] for line in lines[1:-1]] == ["import", "load", "total"]
+    assert lines[-1].startswith("timings: process: first text after ")
+
+
+def test_timings_of_silence(ifw, record):
+    assert "process: no text, end after" in ifw("transcribe", record("a.mp3", say=[]), "--print-timings").stderr
+
+
+def test_options_left_alone_are_the_library_s(ifw, record, transcribers):
+    ifw("transcribe", record("a.mp3"))
+    made = transcribers[0]
+    assert made.options == [TranscribeOptions()]
+    assert (made.model, made.device, made.dtype, made.n_slots, made.n_threads) == ("turbo", "auto", "auto", None, None)
+
+
+def test_every_option_arrives(ifw, record, transcribers):
+    flags = (
+        "--model demo --language de --task translate --initial-prompt Hallo --no-timestamps --seed 7"
+        " --temperature 0.4 --temperature-increment-on-fallback 0.3 --compression-ratio-threshold none"
+        " --logprob-threshold -2 --no-speech-threshold None --vad-onset 0.4 --vad-offset 0.2"
+        " --vad-min-speech-ms 1 --vad-min-silence-ms 2 --vad-pad-ms 3 --chunk-size 20 --no-vad"
+        " --device cpu --compute-type bfloat16 --batch-size 5 --threads 2"
+    )
+    assert ifw("transcribe", record("a.mp3"), *flags.split()).exit_code == 0
+    made = transcribers[0]
+    assert (made.model, made.device, made.dtype, made.n_slots, made.n_threads) == ("demo", "cpu", "bfloat16", 5, 2)
+    decode, vad = made.options[0].decode, made.options[0].vad
+    assert decode == DecodeOptions(
+        language="de",
+        mode="translate",
+        prompt="Hallo",
+        temperatures=(0.4, 0.7, 1.0),
+        timestamps=False,
+        compression_ratio_threshold=None,
+        logprob_threshold=-2.0,
+        no_speech_threshold=None,
+        seed=7,
+    )
+    assert (vad.enabled, vad.onset, vad.offset) == (False, 0.4, 0.2)
+    assert (vad.min_speech_ms, vad.min_silence_ms, vad.pad_ms, vad.max_window_s) == (1, 2, 3, 20.0)
+
+
+def test_underscores_are_dashes(ifw, record, transcribers):
+    flags = "--initial_prompt a_b --no_vad --compute_type default --vad_min_speech_ms 9 --batch_size 3"
+    assert ifw("transcribe", record("a_b.mp3"), *flags.split()).exit_code == 0
+    made = transcribers[0]
+    assert (made.options[0].decode.prompt, made.options[0].vad.enabled) == ("a_b", False)
+    assert (made.options[0].vad.min_speech_ms, made.n_slots, made.dtype) == (9, 3, "auto")
+
+
+def test_language_auto_is_detected(ifw, record, transcribers):
+    ifw("transcribe", record("a.mp3"), "--language", "auto")
+    assert transcribers[0].options[0].decode.language is None
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--task", "summarise"],
+        ["--temperature", "3"],
+        ["--logprob-threshold", "low"],
+        ["--temperature-increment-on-fallback", "-0.1"],
+        ["--temperature-increment-on-fallback", "1e-9"],
+        ["--batch-size", "0"],
+        ["--vad-onset", "0.2", "--vad-offset", "0.4"],
+        ["--vad-onset", "0"],
+        ["--compute-type", "int8"],
+        ["--output-format", "docx"],
+        ["--no-such-flag"],
+    ],
+)
+def test_bad_options_are_usage_errors_before_anything_is_loaded(ifw, record, transcribers, flags):
+    result = ifw("transcribe", record("a.mp3"), *flags)
+    assert (result.exit_code, result.stdout, transcribers) == (2, "", [])
+    assert "rror: " in result.stderr
+
+
+def test_no_files_is_a_usage_error(ifw):
+    assert ifw("transcribe").exit_code == 2
