@@ -13,6 +13,7 @@ import torch
 
 from ifw.errors import ConfigError, ModelFormatError
 from ifw.model.dims import ModelDims
+from ifw.model.files import CONFIG_FILE
 from ifw.model.generation import GenerationConfig, read_generation_config
 from ifw.model.tokenizer import WhisperTokenizer, load_tokenizer
 from ifw.model.weights import load_weights
@@ -66,9 +67,9 @@ def load_checkpoint(path: Path, name: str | None = None) -> Checkpoint:
     Raises:
         ModelFormatError: The folder is no Whisper checkpoint, or it is incomplete.
     """
-    config_path = path / "config.json"
+    config_path = path / CONFIG_FILE
     if not config_path.is_file():
-        raise ModelFormatError(f"{path} is no Hugging Face Whisper checkpoint: it has no config.json")
+        raise ModelFormatError(f"{path} is no Hugging Face Whisper checkpoint: it has no {CONFIG_FILE}")
     config = _read_json(config_path)
     dims = ModelDims.from_config(config)
     generation_path = path / "generation_config.json"

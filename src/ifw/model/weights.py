@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -14,17 +13,15 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ifw.constants import FRAMES_PER_POSITION
-from ifw.errors import ModelFormatError, ModelUnsafeError
+from ifw.errors import ModelFormatError
 from ifw.model.dims import ModelDims
+from ifw.model.files import weight_files
 from ifw.model.ops import Linear, choose_ops
 from ifw.model.whisper import Conv, DecoderLayer, EncoderLayer, LayerNorm, Whisper
 
 ReadTensor = Callable[[str], Tensor]
 
-SINGLE_FILE = "model.safetensors"
-INDEX_FILE = "model.safetensors.index.json"
 OUTPUT_NAME = "proj_out.weight"
-_PICKLED_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")
 _PREFIX = "model."
 _DECODE_ROWS = 16  # rows that the decoder's layers usually see: one a slot
 
@@ -200,45 +197,6 @@ def load_weights(folder: Path, dims: ModelDims, device: torch.device, dtype: tor
 
         with torch.inference_mode():
             return build_whisper(dims, read, device, dtype)
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a checkpoint folder, in the order of their names.
-
-    Raises:
-        ModelUnsafeError: The folder has only pickled weights.
-        ModelFormatError: It has no weights, or the index names a shard that is not there.
-    """
-    if (folder / SINGLE_FILE).is_file():
-        return [folder / SINGLE_FILE]
-    if (folder / INDEX_FILE).is_file():
-        return _shards(folder)
-    present = sorted(path.name for path in folder.iterdir())
-    pickled = [name for name in present if name.endswith(_PICKLED_SUFFIXES)]
-    if pickled:
-        raise ModelUnsafeError(
-            f"{folder} has only pickled weights ({', '.join(pickled)}), and reading a pickle can execute code. "
-            "Convert it once where you trust the file, with the transformers package: "
-            f"WhisperForConditionalGeneration.from_pretrained({str(folder)!r}).save_pretrained('converted')"
-        )
-    hint = ""
-    if "adapter_model.safetensors" in present:
-        hint = "; it holds a PEFT adapter: merge it into its base model first (merge_and_unload, save_pretrained)"
-    raise ModelFormatError(f"{folder} has no weights: neither {SINGLE_FILE} nor {INDEX_FILE}{hint}")
-
-
-def _shards(folder: Path) -> list[Path]:
-    try:
-        index = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
-        names = sorted(set(index["weight_map"].values()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelFormatError(f"{folder / INDEX_FILE} is no index of safetensors shards: {error}") from error
-    for name in names:
-        if Path(name).name != name:
-            raise ModelFormatError(f"{folder / INDEX_FILE} names the shard {name!r}, allowed: files of the same folder")
-        if not (folder / name).is_file():
-            raise ModelFormatError(f"{folder} lacks the shard {name}, which {INDEX_FILE} names")
-    return [folder / name for name in names]
 
 
 def _open(stack: ExitStack, path: Path, device: torch.device) -> Any:
