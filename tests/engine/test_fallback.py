@@ -35,20 +35,22 @@ def openai_is_skipped(attempt: Attempt, options: DecodeOptions) -> bool:
     return skip
 
 
-THRESHOLDS = st.sampled_from([None, -1.0, -0.5])
-
-
 @given(
-    st.sampled_from(["", "a fine sentence", LOOP_TEXT]),
-    st.sampled_from([-2.0, -1.0, -0.7, -0.5, -0.1]),
-    st.sampled_from([0.1, 0.6, 0.9]),
-    st.sampled_from([None, 2.4]),
-    THRESHOLDS,
-    st.sampled_from([None, 0.6]),
+    st.builds(
+        replace,
+        st.just(GOOD),
+        text=st.sampled_from(["", "a fine sentence", LOOP_TEXT]),
+        avg_logprob=st.sampled_from([-2.0, -1.0, -0.7, -0.5, -0.1]),
+        no_speech_prob=st.sampled_from([0.1, 0.6, 0.9]),
+    ),
+    st.builds(
+        DecodeOptions,
+        compression_ratio_threshold=st.sampled_from([None, 2.4]),
+        logprob_threshold=st.sampled_from([None, -1.0, -0.5]),
+        no_speech_threshold=st.sampled_from([None, 0.6]),
+    ),
 )
-def test_verdict_is_openai_whispers(text, avg_logprob, no_speech_prob, ratio, floor, no_speech):
-    options = DecodeOptions(compression_ratio_threshold=ratio, logprob_threshold=floor, no_speech_threshold=no_speech)
-    attempt = replace(GOOD, text=text, avg_logprob=avg_logprob, no_speech_prob=no_speech_prob)
+def test_verdict_is_openai_whispers(attempt, options):
     verdict = judge(attempt, options)
     is_skipped = openai_is_skipped(attempt, options)
     assert (verdict is Verdict.SILENT) == is_skipped

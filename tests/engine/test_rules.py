@@ -26,7 +26,9 @@ TOKENS = RuleTokens(eot=EOT, no_timestamps=NO_TIMESTAMPS, timestamp_begin=STAMP,
 SUPPRESS = (1, 7, SOT)
 
 
-def openai_rules(logits: np.ndarray, sampled: list[int], *, grammar: bool, max_first: int | None) -> np.ndarray:
+def openai_rules(  # noqa: C901, PLR0912 - a plain loop on purpose
+    logits: np.ndarray, sampled: list[int], *, grammar: bool, max_first: int | None
+) -> np.ndarray:
     """One row through openai/whisper `decoding.py`, written as the plainest loop."""
     out = logits.astype(np.float64).copy()
     if not sampled:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -103,7 +105,7 @@ def test_any_tokens_give_ordered_segments_and_keep_the_text(tokens, content_s):
         assert 0 <= segment.start_s < segment.end_s <= content_s
         assert segment.text == segment.text.strip() != ""
         assert all(token < EOT for token in segment.token_ids)
-    for left, right in zip(segments, segments[1:], strict=False):
+    for left, right in itertools.pairwise(segments):
         assert left.end_s <= right.start_s
     kept = "".join(segment.text for segment in segments).replace(" ", "")
     assert kept == Letters().decode([t for t in tokens if t < EOT]).replace(" ", "")

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from ifw.config import DecodeOptions
 from ifw.constants import WINDOW_SAMPLES
 from ifw.errors import AudioError, ConfigError, ShapeError
-from ifw.types import Mode
 
 if TYPE_CHECKING:
     import torch
@@ -60,16 +59,15 @@ class DetectRequest:
 class DecodeRequest:
     """Ask for the text of one window.
 
-    `language`, `mode` and `prompt_ids` are what the caller's words came to for this window; `options.language`,
-    `options.mode` and `options.prompt` are not read.
+    `language` and `prompt_ids` are what the caller's words came to for this window: `options.language` and
+    `options.prompt` are not read.
 
     Attributes:
-        samples: [n] float32 mono at 16 kHz, at most 480,000; padded with silence to 30 s. None where `encoded` is given.
+        samples: [n] float32 mono at 16 kHz, at most 480,000; padded with silence to 30 s. May be None with `encoded`.
         encoded: The window from an earlier `detect_language`, so that it is not encoded again.
         language: ISO code; None detects it from this window.
-        mode: Write in the spoken language, or translate into English.
         prompt_ids: Text tokens that precede the window; the last 223 count.
-        options: Temperatures, thresholds, limits.
+        options: Mode, temperatures, thresholds, limits.
         window_index: Position of the window in its transcription: with the seed it fixes the sampler's noise.
         group: The transcription that this window belongs to; groups of one priority take turns.
         priority: Higher is served first.
@@ -79,9 +77,8 @@ class DecodeRequest:
     samples: npt.NDArray[np.float32] | None = None
     encoded: EncodedWindow | None = None
     language: str | None = None
-    mode: Mode = "transcribe"
     prompt_ids: tuple[int, ...] = ()
-    options: DecodeOptions = DecodeOptions()
+    options: DecodeOptions = field(default_factory=DecodeOptions)
     window_index: int = 0
     group: Hashable = None
     priority: int = 0
@@ -89,8 +86,8 @@ class DecodeRequest:
 
     def __post_init__(self) -> None:
         """Check the input."""
-        if (self.samples is None) == (self.encoded is None):
-            raise ConfigError("samples, encoded: got both or neither, allowed: exactly one of them")
+        if self.samples is None and self.encoded is None:
+            raise ConfigError("samples, encoded: got neither, allowed: at least one of them")
         if self.samples is not None:
             _check_samples(self.samples)
 
@@ -106,12 +103,14 @@ class LanguageDetection:
         language: ISO code of the likeliest language.
         probability: Its probability among all languages of the checkpoint.
         probabilities: ISO code -> probability; they sum to 1.
+        no_speech_prob: Probability of `<|nospeech|>` right after `<|startoftranscript|>`.
         encoded: Hand it to a `DecodeRequest` for the same window.
     """
 
     language: str
     probability: float
     probabilities: dict[str, float]
+    no_speech_prob: float
     encoded: EncodedWindow
 
 

@@ -1,0 +1,34 @@
+"""Where the engine runs and in which precision."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from ifw.config import EngineConfig
+from ifw.errors import ConfigError
+
+
+def resolve_config(config: EngineConfig) -> EngineConfig:
+    """Replace `auto` by what this machine has.
+
+    Args:
+        config: As the caller wrote it.
+
+    Returns:
+        The same with a definite `device` and `dtype`.
+
+    Raises:
+        ConfigError: The device is not there, or cannot compute in the dtype.
+    """
+    has_cuda = torch.cuda.is_available()
+    device = config.device if config.device != "auto" else ("cuda" if has_cuda else "cpu")
+    if device == "cuda" and not has_cuda:
+        raise ConfigError("device: got 'cuda', but torch sees no CUDA device here; use 'auto' or 'cpu'")
+    dtype = config.dtype if config.dtype != "auto" else ("float16" if device == "cuda" else "float32")
+    if device == "cpu" and dtype == "float16":
+        raise ConfigError(
+            "dtype: got 'float16', allowed on 'cpu': 'float32' or 'bfloat16'; float16 is far slower there"
+        )
+    return replace(config, device=device, dtype=dtype)

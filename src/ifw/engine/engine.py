@@ -1,0 +1,127 @@
+"""The engine's public face: windows of all requests go in, hypotheses come out."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Hashable
+from concurrent.futures import Future
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from ifw.engine.cache import choose_n_slots
+from ifw.engine.loop import EngineLoop
+from ifw.engine.request import DecodeRequest, DetectRequest, EngineStats, Hypothesis, LanguageDetection
+from ifw.engine.runner import ModelRunner
+from ifw.engine.scheduler import SchedulerPolicy
+from ifw.engine.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from ifw.config import EngineConfig
+    from ifw.model.checkpoint import Checkpoint
+    from ifw.model.whisper import Whisper
+
+__all__ = ["Engine", "EngineStats"]
+
+_CUDA_ENCODE_BATCH = 8
+_MIN_ENCODE_RUN = 4
+
+
+class Engine:
+    """Decodes the windows of any number of requests together on one device.
+
+    All methods may be called from any thread. Futures are resolved in the engine's own thread, so a callback that
+    takes long holds everyone up. An engine that is dropped without `close` closes itself.
+
+    Args:
+        model: Loaded on its device.
+        checkpoint: Where it was loaded from.
+        config: Slots, batch and threads; device and dtype are those of the model.
+
+    Raises:
+        EngineMemoryError: The slots do not fit into the device's memory.
+
+    Attributes:
+        n_slots: Windows that can be decoded together.
+
+    Example:
+        >>> with Engine(model, checkpoint, EngineConfig()) as engine:
+        ...     hypothesis = engine.submit(DecodeRequest(samples=samples, language="en")).result()
+    """
+
+    def __init__(self, model: Whisper, checkpoint: Checkpoint, config: EngineConfig) -> None:
+        is_cuda = model.device.type == "cuda"
+        n_slots = config.n_slots or choose_n_slots(model.dims, model.device, model.dtype)
+        encode_batch = config.encode_batch or (_CUDA_ENCODE_BATCH if is_cuda else 1)
+        policy = SchedulerPolicy(encode_batch=encode_batch, max_encode_run=max(_MIN_ENCODE_RUN, encode_batch))
+        self._vocabulary = Vocabulary(checkpoint)
+        runner = ModelRunner(model, self._vocabulary.runner_tokens, n_slots)
+        self._loop = EngineLoop(runner, self._vocabulary, policy, config.n_threads)
+        self.n_slots = n_slots
+        weakref.finalize(self, self._loop.close)
+
+    def submit(self, request: DecodeRequest) -> Future[Hypothesis]:
+        """Decode a window.
+
+        Args:
+            request: The window and how to decode it.
+
+        Returns:
+            Its hypothesis. It raises `CancelledError` after `cancel`, `EngineClosedError` after `close`,
+            `EngineMemoryError` where the device has no room for this one window, `EngineError` where computing failed.
+
+        Raises:
+            LanguageError: The checkpoint does not know the language.
+            ModeError: The checkpoint cannot translate.
+            PromptError: A prompt token is no text token.
+            ConfigError: A suppressed token is not in the vocabulary.
+            ShapeError: The encoded window comes from another model.
+            EngineClosedError: The engine was closed, or has failed.
+        """
+        self._vocabulary.check(request)
+        return self._loop.submit(request)
+
+    def detect_language(self, request: DetectRequest) -> Future[LanguageDetection]:
+        """Ask which language a window is in.
+
+        Args:
+            request: The window.
+
+        Returns:
+            The probabilities, and the encoded window to hand to `submit`. It raises as that of `submit` does.
+
+        Raises:
+            EngineClosedError: The engine was closed, or has failed.
+        """
+        return self._loop.submit(request)
+
+    def cancel(self, request_id: str) -> None:
+        """Let a request leave at the next step; its future raises `CancelledError`.
+
+        Args:
+            request_id: Of a request that was submitted; nothing happens where it has ended.
+        """
+        self._loop.cancel(request_id)
+
+    def cancel_group(self, group: Hashable) -> None:
+        """Cancel all requests of a group.
+
+        Args:
+            group: As in the requests.
+        """
+        self._loop.cancel_group(group)
+
+    def stats(self) -> EngineStats:
+        """Say what the engine is doing now and has done so far."""
+        return self._loop.stats()
+
+    def close(self) -> None:
+        """End the engine after the step that it is in, and free the device; what is left ends with an error."""
+        self._loop.close()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

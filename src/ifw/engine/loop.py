@@ -1,0 +1,144 @@
+"""The thread that owns the device, and the way in and out of it."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from ifw.engine.request import EngineStats, Request
+from ifw.engine.scheduler import Scheduler, SchedulerPolicy
+from ifw.engine.turns import Counters, Entry, Runner, Turns
+from ifw.engine.vocabulary import Vocabulary
+from ifw.errors import EngineClosedError, EngineError
+
+Command = Callable[[Turns], None]
+
+
+class EngineLoop:
+    """Runs turns in one daemon thread while there is work. All methods may be called from any thread.
+
+    Args:
+        runner: The device; only the thread uses it, and it is let go when the thread ends.
+        vocabulary: Of the checkpoint.
+        policy: How encoding and decoding share the device.
+        n_threads: CPU threads of torch; None leaves torch's own choice.
+    """
+
+    def __init__(
+        self, runner: Runner, vocabulary: Vocabulary, policy: SchedulerPolicy, n_threads: int | None = None
+    ) -> None:
+        self.n_slots = runner.n_slots
+        self._scheduler = Scheduler(runner.n_slots, policy)
+        self._counters = Counters()
+        self._condition = threading.Condition()
+        self._inbox: deque[Command] = deque()
+        self._is_closing = False
+        self._is_ended = False
+        self._failure: Exception | None = None
+        turns = Turns(runner, vocabulary, self._scheduler, self._counters)
+        self._thread = threading.Thread(target=self._run, args=(turns, n_threads), name="ifw-engine", daemon=True)
+        self._thread.start()
+
+    def submit(self, request: Request) -> Future[Any]:
+        """Let a request in.
+
+        Returns:
+            Its result; `cancel` of the future itself has no effect.
+
+        Raises:
+            EngineClosedError: The engine was closed, or has failed.
+        """
+        future: Future[Any] = Future()
+        future.set_running_or_notify_cancel()
+        entry = Entry(request, future)
+        with self._condition:
+            if self._is_closing or self._is_ended:
+                raise self._closed_error("takes no more requests")
+            self._send(lambda turns: turns.add(entry))
+        return future
+
+    def cancel(self, request_id: str) -> None:
+        """Let a request leave at the next turn."""
+        with self._condition:
+            self._send(lambda turns: turns.cancel(request_id))
+
+    def cancel_group(self, group: Hashable) -> None:
+        """Let all requests of a group leave at the next turn."""
+        with self._condition:
+            self._send(lambda turns: turns.cancel_group(group))
+
+    def stats(self) -> EngineStats:
+        """What is being done and has been done."""
+        return EngineStats(
+            n_slots=self.n_slots,
+            n_occupied=self._scheduler.n_occupied,
+            n_waiting=self._scheduler.n_waiting,
+            **asdict(self._counters),
+        )
+
+    def close(self) -> None:
+        """End the thread after the turn that it is in; what is left ends with `EngineClosedError`."""
+        with self._condition:
+            self._is_closing = True
+            self._condition.notify_all()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _send(self, command: Command) -> None:
+        if not self._is_ended:
+            self._inbox.append(command)
+            self._condition.notify_all()
+
+    def _run(self, turns: Turns, n_threads: int | None) -> None:
+        try:
+            if n_threads is not None:
+                torch.set_num_threads(n_threads)
+            with torch.inference_mode():
+                while self._take_commands(turns):
+                    plan = self._scheduler.next_plan()
+                    if plan is not None:
+                        turns.carry_out(plan)
+        except Exception as error:  # a device that fails in a step fails for everyone
+            self._failure = error
+        finally:
+            self._end(turns)
+
+    def _take_commands(self, turns: Turns) -> bool:
+        """Wait until there is something to do; False to end."""
+        with self._condition:
+            while not (self._is_closing or self._inbox or self._scheduler.n_waiting or self._scheduler.n_occupied):
+                self._condition.wait()
+            if self._is_closing:
+                return False
+            commands = list(self._inbox)
+            self._inbox.clear()
+        for command in commands:
+            command(turns)
+        return True
+
+    def _end(self, turns: Turns) -> None:
+        with self._condition:
+            self._is_ended = True
+            commands = list(self._inbox)
+            self._inbox.clear()
+        for command in commands:
+            command(turns)
+        if self._failure is None:
+            turns.fail_all(self._closed_error("was closed before the request ended"))
+        else:
+            error = EngineError(f"the engine failed: {type(self._failure).__name__}: {self._failure}")
+            error.__cause__ = self._failure
+            turns.fail_all(error)
+
+    def _closed_error(self, what: str) -> EngineClosedError:
+        if self._failure is None:
+            return EngineClosedError(f"the engine {what}")
+        error = EngineClosedError(f"the engine {what}: it failed with {type(self._failure).__name__}: {self._failure}")
+        error.__cause__ = self._failure
+        return error

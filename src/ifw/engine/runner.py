@@ -1,0 +1,278 @@
+"""The model and its caches behind a few calls that speak of slots: the only place where a forward pass is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ifw.engine.cache import DecoderCache
+from ifw.engine.prefix import Prefix
+from ifw.engine.request import EncodedWindow
+from ifw.engine.rules import Field, RowStart, RowStates, RuleTokens, TokenRules
+from ifw.model.mel import log_mel
+from ifw.model.whisper import Whisper
+
+
+@dataclass(frozen=True, slots=True)
+class WindowInput:
+    """A window that is to fill a slot.
+
+    Attributes:
+        slot: Where its cross-attention keys and values go.
+        samples: [n] float32, at most 30 s; not read where `encoded` is given.
+        encoded: The encoder's output, where it is known already.
+    """
+
+    slot: int
+    samples: npt.NDArray[np.float32] | None
+    encoded: EncodedWindow | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PrefillInput:
+    """A prefix that is to be computed in a slot.
+
+    Attributes:
+        slot: One that is encoded.
+        prefix: The tokens.
+        start: How the row samples afterwards.
+        suppress: Token ids that the row never produces.
+    """
+
+    slot: int
+    prefix: Prefix
+    start: RowStart
+    suppress: tuple[int, ...]
+
+
+class Sampled(NamedTuple):
+    """What a row has just sampled."""
+
+    token: int
+    logprob: float
+
+
+class Prefilled(NamedTuple):
+    """The first sampled token of a row, and what the logits at `<|startoftranscript|>` say about silence."""
+
+    sampled: Sampled
+    no_speech_prob: float
+
+
+class Detected(NamedTuple):
+    """Probabilities of the languages, in the order of `ModelRunner.language_ids`, and of silence."""
+
+    probabilities: list[float]
+    no_speech_prob: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerTokens:
+    """The tokens that the runner speaks about.
+
+    Attributes:
+        rules: Those of the token rules.
+        sot: `<|startoftranscript|>`.
+        no_speech: `<|nospeech|>`.
+        language_ids: One a language.
+    """
+
+    rules: RuleTokens
+    sot: int
+    no_speech: int
+    language_ids: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class _LiveRow:
+    """What the host knows about a row that is decoding."""
+
+    offset: int
+    is_sampled: bool
+    suppress_ids: tuple[int, ...]
+    suppress: Tensor = field(repr=False)
+
+
+class ModelRunner:
+    """Runs one model on one device for the rows of a cache.
+
+    Calls come from one thread. Rows that are not live may lie between live ones: they are computed along, at position
+    0, and mean nothing.
+    """
+
+    def __init__(self, model: Whisper, tokens: RunnerTokens, n_slots: int) -> None:
+        self._model = model
+        self._tokens = tokens
+        self._device = model.device
+        self._log_mel = log_mel(model.dims.n_mels, model.device)
+        self._cache = DecoderCache.allocate(model.dims, n_slots, model.device, model.dtype)
+        self._states = RowStates.allocate(n_slots, tokens.rules.eot, model.device)
+        self._rules = TokenRules(tokens.rules, model.device)
+        self._language_ids = torch.tensor(tokens.language_ids, dtype=torch.int64, device=model.device)
+        self._rows: dict[int, _LiveRow] = {}
+
+    @property
+    def n_slots(self) -> int:
+        """Rows of the cache."""
+        return self._cache.n_slots
+
+    def encode(self, windows: Sequence[WindowInput]) -> list[EncodedWindow]:
+        """Fill slots with cross-attention keys and values.
+
+        Args:
+            windows: In slot order.
+
+        Returns:
+            The encoder's output of each.
+        """
+        fresh = [window.samples for window in windows if window.encoded is None and window.samples is not None]
+        outputs = iter(self._model.encode(self._log_mel(fresh)) if fresh else ())
+        audio = [next(outputs) if window.encoded is None else window.encoded.audio for window in windows]
+        slots = [window.slot for window in windows]
+        for first, last in _runs(slots):
+            rows = audio[first : last + 1]
+            cache = self._cache.view(slots[first], slots[last] + 1)
+            self._model.cross_kv(torch.stack(rows) if len(rows) > 1 else rows[0][None], cache.cross_kv)
+        return [EncodedWindow(row) for row in audio]
+
+    def detect(self, slots: Sequence[int]) -> list[Detected]:
+        """Ask the decoder for the language of encoded slots: one step on `<|startoftranscript|>` alone."""
+        detected: list[Detected] = []
+        for first, last in _runs(slots):
+            cache = self._cache.view(slots[first], slots[last] + 1)
+            token_ids = torch.full((cache.n_slots, 1), self._tokens.sot, device=self._device)
+            offsets = torch.zeros(cache.n_slots, dtype=torch.int64, device=self._device)
+            hidden = self._model.decode(token_ids, offsets, cache.self_kv, cache.cross_kv, n_keys=1)
+            logits = self._model.logits(hidden[:, 0])
+            silence = self._no_speech(logits)
+            languages = logits[:, self._language_ids].softmax(-1)
+            packed = torch.cat((silence[:, None], languages), 1).tolist()
+            detected += [Detected(row[1:], row[0]) for row in packed]
+        return detected
+
+    def prefill(self, inputs: Sequence[PrefillInput]) -> list[Prefilled]:
+        """Compute prefixes, in slot order, and sample the first token of each row; the rows are live from then on."""
+        prefilled: list[Prefilled] = []
+        for first, last in _runs([row.slot for row in inputs]):
+            prefilled += self._prefill_run(inputs[first : last + 1])
+        return prefilled
+
+    def restart(self, slot: int, start: RowStart) -> None:
+        """Let a live row sample again from the end of its prefix, which is still in the cache."""
+        row = self._rows[slot]
+        row.offset = start.n_prefix - 1
+        row.is_sampled = start.temperature > 0
+        self._states.start(slot, start)
+
+    def step(self, slots: Sequence[int]) -> list[Sampled]:
+        """Sample one token in every live row.
+
+        Args:
+            slots: All live rows, in slot order.
+
+        Returns:
+            One token a slot.
+        """
+        assert list(slots) == sorted(self._rows), "a step concerns every live row"
+        begin, end = slots[0], slots[-1] + 1
+        cache, states = self._cache.view(begin, end), self._states.view(begin, end)
+        n_keys = max(row.offset for row in self._rows.values()) + 1
+        hidden = self._model.decode(
+            states[Field.TOKEN][:, None], states[Field.OFFSET], cache.self_kv, cache.cross_kv, n_keys
+        )
+        chosen = self._choose(self._model.logits(hidden[:, 0]), begin, end)
+        for row in self._rows.values():
+            row.offset += 1
+        return [chosen[slot - begin] for slot in slots]
+
+    def release(self, slot: int, *, wipe: bool = False) -> None:
+        """Make a row idle.
+
+        Args:
+            slot: Its row, live or not.
+            wipe: Its values may not be finite.
+        """
+        if self._rows.pop(slot, None) is not None:
+            self._states.stop(slot)
+        if wipe:
+            self._cache.wipe(slot)
+
+    def free_memory(self) -> None:
+        """Give unused memory back to the device."""
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _prefill_run(self, inputs: Sequence[PrefillInput]) -> list[Prefilled]:
+        """Prefill slots that lie side by side."""
+        begin, end = inputs[0].slot, inputs[-1].slot + 1
+        cache = self._cache.view(begin, end)
+        lengths = [len(row.prefix.token_ids) for row in inputs]
+        width = max(lengths)
+        eot = self._tokens.rules.eot
+        padded = [
+            [*row.prefix.token_ids, *[eot] * (width - length)] for row, length in zip(inputs, lengths, strict=True)
+        ]
+        hidden = self._model.decode(
+            torch.tensor(padded, device=self._device),
+            torch.zeros(len(inputs), dtype=torch.int64, device=self._device),
+            cache.self_kv,
+            cache.cross_kv,
+            n_keys=width,
+        )
+        rows = torch.arange(len(inputs), device=self._device)
+        wanted = torch.tensor([[length - 1 for length in lengths], [row.prefix.sot_index for row in inputs]])
+        last, sot = self._model.logits(hidden[rows, wanted.to(self._device)])  # each [B, V]
+        for row in inputs:
+            self._start(row)
+        silence = self._no_speech(sot).tolist()
+        sampled = self._choose(last, begin, end)
+        return [Prefilled(*pair) for pair in zip(sampled, silence, strict=True)]
+
+    def _start(self, row: PrefillInput) -> None:
+        """Make a row live."""
+        self._states.start(row.slot, row.start)
+        self._rows[row.slot] = _LiveRow(
+            offset=row.start.n_prefix,
+            is_sampled=row.start.temperature > 0,
+            suppress_ids=row.suppress,
+            suppress=self._suppress_tensor(row.suppress),
+        )
+
+    def _suppress_tensor(self, ids: tuple[int, ...]) -> Tensor:
+        """The ids on the device, shared with a live row that has the same ones."""
+        for row in self._rows.values():
+            if row.suppress_ids == ids:
+                return row.suppress
+        return torch.tensor(ids, dtype=torch.int64, device=self._device)
+
+    def _choose(self, logits: Tensor, begin: int, end: int) -> list[Sampled]:
+        """Sample in the rows from `begin` to before `end`, and record it in their states."""
+        states = self._states.view(begin, end)
+        rows = [self._rows.get(slot) for slot in range(begin, end)]
+        lists = [row.suppress for row in rows if row is not None]
+        default = lists[0]
+        is_shared = all(suppress is default for suppress in lists)
+        suppress = default if is_shared else [default if row is None else row.suppress for row in rows]
+        sampled_rows = [index for index, row in enumerate(rows) if row is not None and row.is_sampled]
+        tokens, logprobs = self._rules.choose(logits, states, suppress, sampled_rows)
+        states.append(tokens, self._tokens.rules.timestamp_begin)
+        packed = torch.stack((tokens.float(), logprobs)).tolist()  # ids are below 2**24: exact in float32
+        return [Sampled(int(token), logprob) for token, logprob in zip(*packed, strict=True)]
+
+    def _no_speech(self, logits: Tensor) -> Tensor:
+        """[B, V] logits at `<|startoftranscript|>`, before any rule -> [B] probabilities."""
+        return logits.softmax(-1)[:, self._tokens.no_speech]
+
+
+def _runs(slots: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """First and last index of each stretch of ascending neighbours: only those are a view on the cache."""
+    slots = list(slots)
+    breaks = [index for index, (left, right) in enumerate(pairwise(slots)) if right != left + 1]
+    return zip([0, *(index + 1 for index in breaks)], [*breaks, len(slots) - 1], strict=True)

@@ -1,0 +1,270 @@
+"""Carries out the scheduler's plans, one turn at a time, and hands out results. Used by one thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from ifw.engine.decoding import WindowDecoding
+from ifw.engine.request import DecodeRequest, EncodedWindow, LanguageDetection, Request
+from ifw.engine.rules import RowStart
+from ifw.engine.runner import Detected, Prefilled, PrefillInput, Sampled, WindowInput
+from ifw.engine.scheduler import Phase, Plan, Scheduler, Seat
+from ifw.engine.vocabulary import Vocabulary
+from ifw.errors import CancelledError, ConfigError, EngineError, EngineMemoryError
+
+Seats = Sequence[Seat]
+
+
+class Runner(Protocol):
+    """What the turns need of a `ModelRunner`; see there."""
+
+    @property
+    def n_slots(self) -> int:
+        """Rows of the cache."""
+        ...
+
+    def encode(self, windows: Sequence[WindowInput]) -> list[EncodedWindow]:
+        """Fill slots with cross-attention keys and values."""
+        ...
+
+    def detect(self, slots: Sequence[int]) -> list[Detected]:
+        """Ask for the language of encoded slots."""
+        ...
+
+    def prefill(self, inputs: Sequence[PrefillInput]) -> list[Prefilled]:
+        """Compute prefixes and sample the first token of each row."""
+        ...
+
+    def restart(self, slot: int, start: RowStart) -> None:
+        """Let a live row sample again from the end of its prefix."""
+        ...
+
+    def step(self, slots: Sequence[int]) -> list[Sampled]:
+        """Sample one token in every live row."""
+        ...
+
+    def release(self, slot: int, *, wipe: bool = False) -> None:
+        """Make a row idle."""
+        ...
+
+    def free_memory(self) -> None:
+        """Give unused memory back to the device."""
+        ...
+
+
+@dataclass(slots=True)
+class Counters:
+    """What has been done; the fields are those of `EngineStats`."""
+
+    n_encoded: int = 0
+    n_prefills: int = 0
+    n_steps: int = 0
+    n_tokens: int = 0
+    n_retries: int = 0
+    n_completed: int = 0
+    n_failed: int = 0
+    n_cancelled: int = 0
+    encode_s: float = 0.0
+    prefill_s: float = 0.0
+    decode_s: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A request inside the engine."""
+
+    request: Request
+    future: Future[Any]
+    encoded: EncodedWindow | None = None
+    decoding: WindowDecoding | None = None
+
+
+class Turns:
+    """The engine's state between two turns, and what one turn does to it.
+
+    A request that fails takes no other with it, except in a decode step: that is one computation for all rows.
+    """
+
+    def __init__(self, runner: Runner, vocabulary: Vocabulary, scheduler: Scheduler, counters: Counters) -> None:
+        self._runner = runner
+        self._vocabulary = vocabulary
+        self._scheduler = scheduler
+        self._counters = counters
+        self._entries: dict[str, Entry] = {}
+
+    def add(self, entry: Entry) -> None:
+        """Take a request in."""
+        request = entry.request
+        if request.request_id in self._entries:
+            entry.future.set_exception(
+                ConfigError(f"request_id: got {request.request_id!r}, allowed: one that is not in the engine already")
+            )
+            return
+        self._entries[request.request_id] = entry
+        self._scheduler.add(request.request_id, request.group, request.priority)
+
+    def cancel(self, request_id: str) -> None:
+        """Let a request leave; nothing happens where it has left already."""
+        if request_id in self._entries:
+            self._counters.n_cancelled += 1
+            self._leave(request_id).set_exception(CancelledError("the request was cancelled by its caller"))
+
+    def cancel_group(self, group: Hashable) -> None:
+        """Let all requests of a group leave."""
+        for request_id in [key for key, entry in self._entries.items() if entry.request.group == group]:
+            self.cancel(request_id)
+
+    def fail_all(self, error: EngineError) -> None:
+        """Let every request end with `error`; the runner is not used any more."""
+        for entry in self._entries.values():
+            self._counters.n_failed += 1
+            self._scheduler.remove(entry.request.request_id)
+            entry.future.set_exception(error)
+        self._entries.clear()
+
+    def carry_out(self, plan: Plan) -> None:
+        """Do one turn."""
+        started, counters = time.perf_counter(), self._counters
+        if plan.phase is Phase.ENCODE:
+            self._each_on_its_own(plan.seats, self._encode)
+            counters.encode_s += time.perf_counter() - started
+        elif plan.phase is Phase.DECODE:
+            self._step(plan.seats)
+            counters.decode_s += time.perf_counter() - started
+        else:
+            self._each_on_its_own(plan.seats, self._detect if plan.phase is Phase.DETECT else self._prefill)
+            counters.prefill_s += time.perf_counter() - started
+
+    def _each_on_its_own(self, seats: Seats, work: Callable[[Seats], None]) -> None:
+        """Do `work` for all seats together; where that fails, for ever fewer, until the one at fault is alone."""
+        try:
+            work(seats)
+            return
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            failure: EngineError = EngineMemoryError(f"out of memory, even for one window: {error}")
+        except Exception as error:  # whatever one window provokes must not end the others
+            failure = _as_engine_error(error)
+        if len(seats) == 1:
+            self._fail(seats[0], failure)
+            return
+        half = len(seats) // 2
+        if isinstance(failure, EngineMemoryError):
+            self._runner.free_memory()
+            if work == self._encode:
+                self._scheduler.limit_encode_batch(half)
+        self._each_on_its_own(seats[:half], work)
+        self._each_on_its_own(seats[half:], work)
+
+    def _encode(self, seats: Seats) -> None:
+        entries = [self._entries[seat.request_id] for seat in seats]
+        windows = [
+            WindowInput(seat.slot, entry.request.samples, getattr(entry.request, "encoded", None))
+            for seat, entry in zip(seats, entries, strict=True)
+        ]
+        encoded = self._runner.encode(windows)
+        self._counters.n_encoded += sum(window.encoded is None for window in windows)
+        for entry, window in zip(entries, encoded, strict=True):
+            request = entry.request
+            if self._vocabulary.needs_detection(request):
+                entry.encoded = window
+                self._scheduler.advance(request.request_id, Phase.DETECT)
+            else:
+                assert isinstance(request, DecodeRequest)
+                self._begin(entry, request, None)
+
+    def _detect(self, seats: Seats) -> None:
+        detected = self._runner.detect([seat.slot for seat in seats])
+        for seat, row in zip(seats, detected, strict=True):
+            entry = self._entries[seat.request_id]
+            assert entry.encoded is not None
+            try:
+                detection = self._vocabulary.detection(row, entry.encoded)
+            except EngineError as error:
+                self._fail(seat, error)
+                continue
+            if isinstance(entry.request, DecodeRequest):
+                entry.encoded = None
+                self._begin(entry, entry.request, detection)
+            else:
+                self._complete(seat, detection)
+
+    def _begin(self, entry: Entry, request: DecodeRequest, detection: LanguageDetection | None) -> None:
+        entry.decoding = self._vocabulary.begin(request, detection)
+        self._scheduler.advance(request.request_id, Phase.PREFILL)
+
+    def _prefill(self, seats: Seats) -> None:
+        decodings = [self._decoding(seat) for seat in seats]
+        inputs = [
+            self._vocabulary.prefill_input(seat.slot, decoding) for seat, decoding in zip(seats, decodings, strict=True)
+        ]
+        prefilled = self._runner.prefill(inputs)
+        self._counters.n_prefills += len(seats)
+        for seat, decoding, row in zip(seats, decodings, prefilled, strict=True):
+            decoding.no_speech_prob = row.no_speech_prob
+            self._scheduler.advance(seat.request_id, Phase.DECODE)
+            self._take(seat, decoding, row.sampled)
+
+    def _step(self, seats: Seats) -> None:
+        try:
+            sampled = self._runner.step([seat.slot for seat in seats])
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            failure = EngineMemoryError(f"out of memory in a decode step of {len(seats)} windows: {error}")
+            for seat in seats:
+                self._fail(seat, failure)
+            self._runner.free_memory()
+            return
+        self._counters.n_steps += 1
+        for seat, row in zip(seats, sampled, strict=True):
+            self._take(seat, self._decoding(seat), row)
+
+    def _take(self, seat: Seat, decoding: WindowDecoding, sampled: Sampled) -> None:
+        """Add a token to a window; end it, or let it start again, where that was its last."""
+        self._counters.n_tokens += 1
+        try:
+            if not decoding.add(sampled.token, sampled.logprob):
+                return
+            hypothesis = decoding.conclude()
+            if hypothesis is None:
+                self._counters.n_retries += 1
+                self._runner.restart(seat.slot, self._vocabulary.row_start(decoding))
+                return
+        except Exception as error:  # whatever one window provokes must not end the others
+            self._fail(seat, _as_engine_error(error))
+            return
+        self._complete(seat, hypothesis)
+
+    def _decoding(self, seat: Seat) -> WindowDecoding:
+        decoding = self._entries[seat.request_id].decoding
+        assert decoding is not None
+        return decoding
+
+    def _complete(self, seat: Seat, result: object) -> None:
+        self._counters.n_completed += 1
+        self._leave(seat.request_id).set_result(result)
+
+    def _fail(self, seat: Seat, error: EngineError) -> None:
+        self._counters.n_failed += 1
+        self._leave(seat.request_id, wipe=True).set_exception(error)
+
+    def _leave(self, request_id: str, *, wipe: bool = False) -> Future[Any]:
+        """Forget a request and free its slot."""
+        entry = self._entries.pop(request_id)
+        seat = self._scheduler.remove(request_id)
+        if seat is not None:
+            self._runner.release(seat.slot, wipe=wipe)
+        return entry.future
+
+
+def _as_engine_error(error: Exception) -> EngineError:
+    """An error of ours as it is, any other one as an `EngineError` that names it."""
+    if isinstance(error, EngineError):
+        return error
+    wrapped = EngineError(f"decoding a window failed: {type(error).__name__}: {error}")
+    wrapped.__cause__ = error
+    return wrapped

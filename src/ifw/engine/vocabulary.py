@@ -1,0 +1,144 @@
+"""What one checkpoint makes of requests: which tokens precede, which are forbidden, which languages there are."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from ifw.constants import POSITION_S
+from ifw.engine.decoding import WindowDecoding
+from ifw.engine.noise import noise_key
+from ifw.engine.prefix import build_prefix
+from ifw.engine.request import DecodeRequest, LanguageDetection
+from ifw.engine.rules import NO_LIMIT, RowStart, RuleTokens
+from ifw.engine.runner import PrefillInput, RunnerTokens
+from ifw.errors import ConfigError, EngineError, LanguageError, ModeError, PromptError, ShapeError
+
+if TYPE_CHECKING:
+    from ifw.engine.request import EncodedWindow, Request
+    from ifw.engine.runner import Detected
+    from ifw.model.checkpoint import Checkpoint
+
+
+class Vocabulary:
+    """The tokens of one checkpoint, as the engine uses them."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._dims = checkpoint.dims
+        self._tokenizer = checkpoint.tokenizer
+        self._generation = checkpoint.generation
+        special = checkpoint.tokenizer
+        self._control_ids = {
+            special.sot,
+            special.sot_prev,
+            special.sot_lm,
+            special.transcribe,
+            special.translate,
+            special.no_speech,
+        }
+        self._suppress = self._with_control(self._generation.suppress_tokens)
+        self.runner_tokens = RunnerTokens(
+            rules=RuleTokens(
+                eot=special.eot,
+                no_timestamps=special.no_timestamps,
+                timestamp_begin=self._tokenizer.timestamp_begin,
+                begin_suppress=tuple(self._generation.begin_suppress_tokens),
+            ),
+            sot=special.sot,
+            no_speech=special.no_speech,
+            language_ids=tuple(self._tokenizer.language_ids.values()),
+        )
+
+    def check(self, request: Request) -> None:
+        """Refuse what this checkpoint cannot do.
+
+        Raises:
+            LanguageError: It does not know the language.
+            ModeError: It cannot translate.
+            PromptError: A prompt token is no text token.
+            ConfigError: A suppressed token is not in the vocabulary.
+            ShapeError: The encoded window comes from a model of another shape.
+        """
+        if not isinstance(request, DecodeRequest):
+            return
+        tokenizer, options = self._tokenizer, request.options
+        known = tokenizer.language_ids if tokenizer.is_multilingual else ("en",)
+        if request.language is not None and request.language not in known:
+            raise LanguageError(f"language: got {request.language!r}, allowed: {', '.join(known)}")
+        if options.mode == "translate" and not tokenizer.is_multilingual:
+            raise ModeError("mode: got 'translate', allowed for an English-only checkpoint: 'transcribe'")
+        for token in request.prompt_ids:
+            if not 0 <= token < tokenizer.eot:
+                raise PromptError(f"prompt_ids: got {token}, allowed: text tokens, 0 to {tokenizer.eot - 1}")
+        for token in options.suppress_tokens or ():
+            if not 0 <= token < self._dims.n_vocab:
+                raise ConfigError(f"suppress_tokens: got {token}, allowed: 0 to {self._dims.n_vocab - 1}")
+        expected = (self._dims.n_positions, self._dims.d_model)
+        if request.encoded is not None and tuple(request.encoded.audio.shape) != expected:
+            raise ShapeError(f"encoded: got shape {tuple(request.encoded.audio.shape)}, allowed: {expected}")
+
+    def needs_detection(self, request: Request) -> bool:
+        """Whether the language has to be asked for before the window can be decoded."""
+        if isinstance(request, DecodeRequest):
+            return request.language is None and self._tokenizer.is_multilingual
+        return True
+
+    def detection(self, detected: Detected, encoded: EncodedWindow) -> LanguageDetection:
+        """Name the languages of a detection.
+
+        Raises:
+            EngineError: The model gave numbers that are not finite.
+        """
+        probabilities = dict(zip(self._tokenizer.language_ids, detected.probabilities, strict=True)) or {"en": 1.0}
+        if not all(map(math.isfinite, [*probabilities.values(), detected.no_speech_prob])):
+            raise EngineError(
+                "the model gave probabilities that are not finite; the weights or the dtype do not suit it"
+            )
+        language = max(probabilities, key=lambda code: probabilities[code])
+        return LanguageDetection(language, probabilities[language], probabilities, detected.no_speech_prob, encoded)
+
+    def begin(self, request: DecodeRequest, detection: LanguageDetection | None) -> WindowDecoding:
+        """Start on a window whose language is known, from the request or from a detection."""
+        language, probability = request.language or "en", 1.0
+        if detection is not None:
+            language, probability = detection.language, detection.probability
+        n_text_positions = self._dims.n_text_positions
+        prefix = build_prefix(
+            self._tokenizer,
+            language,
+            request.options.mode,
+            request.prompt_ids,
+            timestamps=request.options.timestamps,
+            max_prompt=n_text_positions // 2 - 1,
+        )
+        return WindowDecoding(
+            request,
+            prefix,
+            language=language,
+            language_probability=probability,
+            tokenizer=self._tokenizer,
+            n_text_positions=n_text_positions,
+        )
+
+    def row_start(self, decoding: WindowDecoding) -> RowStart:
+        """How the next attempt of a window starts to sample."""
+        request, prefix_ids = decoding.request, decoding.prefix.token_ids
+        first_s = request.options.max_initial_timestamp_s
+        return RowStart(
+            last_prefix_token=prefix_ids[-1],
+            n_prefix=len(prefix_ids),
+            has_grammar=request.options.timestamps,
+            max_first_stamp=NO_LIMIT if first_s is None else round(first_s / POSITION_S),
+            temperature=decoding.temperature,
+            key=noise_key(request.options.seed, request.window_index, decoding.attempt_index),
+        )
+
+    def prefill_input(self, slot: int, decoding: WindowDecoding) -> PrefillInput:
+        """The prefix of a window, for its slot."""
+        own = decoding.request.options.suppress_tokens
+        suppress = self._suppress if own is None else self._with_control(own)
+        return PrefillInput(slot, decoding.prefix, self.row_start(decoding), suppress)
+
+    def _with_control(self, suppress: tuple[int, ...]) -> tuple[int, ...]:
+        """A suppress list and the tokens that steer the decoder, which no text contains."""
+        return tuple(sorted({*suppress, *self._control_ids}))
