@@ -1,0 +1,52 @@
+# Every command prepares .venv by itself; `make help` lists them.
+# PYTHON names the interpreter to start from, VENV the folder, WORKERS the number of test processes.
+VENV ?= .venv
+WORKERS ?= 2
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check fmt bench clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+install: ## make .venv, or bring it up to date
+	@sh tools/setup_venv.sh $(VENV)
+
+demo: install ## transcribe the bundled sample: print its text, write build/demo/sample.srt
+	@echo "[demo] synthetic speech, transcribed by the bundled demo model"
+	$(BIN)/ifw transcribe src/ifw/demo/sample.mp3 --model demo --output-format srt --output-dir build/demo --verbose
+
+test: install ## run the whole test suite
+	@echo "[test] pytest in $(WORKERS) processes"
+	@$(PY) -m pytest -n $(WORKERS) --dist loadfile
+
+check: install ## check format, lint, types, imports, file length
+	@echo "[check] ruff format"
+	@$(BIN)/ruff format --check --quiet .
+	@echo "[check] ruff check"
+	@$(BIN)/ruff check --quiet .
+	@echo "[check] mypy"
+	@$(BIN)/mypy
+	@echo "[check] imports"
+	@$(BIN)/lint-imports
+	@echo "[check] file length"
+	@$(PY) tools/check_file_length.py
+
+fmt: install ## format, and mend what ruff can mend
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+bench: install ## measure cold start, memory and accuracy (tens of minutes)
+	@command -v espeak-ng >/dev/null 2>&1 || sh tools/apt_install.sh "the evaluation set is spoken by espeak-ng" espeak-ng
+	@echo "[bench] cold start"
+	$(PY) benchmarks/cold_start.py
+	@echo "[bench] memory"
+	$(PY) benchmarks/memory.py
+	@echo "[bench] accuracy"
+	@test -d build/evalset || $(PY) -m recipes.demo_model evalset --output build/evalset
+	$(PY) benchmarks/accuracy.py build/evalset
+
+clean: ## remove what was built and cached; .venv stays
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
