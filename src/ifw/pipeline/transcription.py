@@ -6,7 +6,7 @@ import itertools
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -95,7 +95,7 @@ class Transcription(Iterator[Segment]):
         """End the work early; harmless after the end."""
         self._generator.close()
 
-    def _run(self) -> Iterator[Segment]:
+    def _run(self) -> Generator[Segment, None, None]:
         started = time.perf_counter()
         self._cancel.raise_if_cancelled()
         with ExitStack() as cleanup:
@@ -163,7 +163,7 @@ class Transcription(Iterator[Segment]):
                 for window in voters
             ]
             detections = [future.result() for future in futures]
-            vote = LanguageVote.over(detections, [window.speech_s for window in voters])
+            vote = LanguageVote.over(detections, [sum(span.duration_s for span in window.spans) for window in voters])
             self._language, self._language_probability = vote.language, vote.probability
             yield from zip(voters, (detection.encoded for detection in detections), strict=True)
         for window in windows:
@@ -175,6 +175,7 @@ class Transcription(Iterator[Segment]):
             samples=window.samples,
             encoded=encoded,
             language=self._language,
+            window_index=window.index,
             prompt_ids=self._prompt_ids,
             options=self._options.decode,
         )
@@ -182,14 +183,15 @@ class Transcription(Iterator[Segment]):
     def _land(self, flight: _Flight) -> Iterator[Segment]:
         """Turn a finished window into segments in audio time."""
         hypothesis, window = flight.hypothesis.result(), flight.window
-        self._report("transcribe", window.pieces[-1].audio_end_s)
+        self._report("transcribe", window.end_s)
         if hypothesis.is_silent:
             return
         for timed in split_segments(hypothesis.token_ids, self._checkpoint.tokenizer, window.duration_s):
+            start_s, end_s = window.to_speech(timed.start_s, timed.end_s)
             yield Segment(
                 id=len(self._segments),
-                start_s=window.to_audio_time(timed.start_s),
-                end_s=window.to_audio_time(timed.end_s, is_end=True),
+                start_s=start_s,
+                end_s=end_s,
                 text=timed.text,
                 token_ids=timed.token_ids,
                 language=hypothesis.language,
