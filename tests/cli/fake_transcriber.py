@@ -1,6 +1,7 @@
 """Stands in for `ifw.transcriber`: no torch, no model; what a "recording" does is written in the file itself.
 
-A recording is JSON: `{"say": [[start_s, end_s, text], ...], "fail": code, "after": name, "hang": true, "bug": true}`.
+A recording is JSON with any of: `say` ([[start_s, end_s, text], ...]), `warn` (messages), `after` (a file that must end
+first), `hang` (until cancelled), `bug`, `fail` (a code) with `message`.
 """
 
 import inspect
@@ -21,7 +22,8 @@ class Transcription:
     def __init__(self, owner, source, options, on_progress, cancel):
         self.owner, self.options, self.on_progress, self.cancel = owner, options, on_progress, cancel
         data = source.read_bytes() if isinstance(source, Path) else source.read()
-        self.name = source.name if isinstance(source, Path) else "stdin"
+        self.path = getattr(source, "name", "<stdin>") if not isinstance(source, Path) else source
+        self.name = Path(self.path).name
         self.recording = json.loads(data)
         self.segments = []
 
@@ -41,7 +43,8 @@ class Transcription:
         if "bug" in recording:
             raise KeyError("a bug")
         if "fail" in recording:
-            raise BY_CODE[recording["fail"]](f"this recording fails with {recording['fail']}")
+            message = recording.get("message", f"this recording fails with {recording['fail']}")
+            raise BY_CODE[recording["fail"]](message.format(name=self.path))
 
     def hang(self):
         cancelled = threading.Event()

@@ -133,6 +133,11 @@ def test_standard_input(ifw):
     assert (result.exit_code, result.stderr) == (0, "wrote stdin.txt\n")
 
 
+def test_a_message_names_the_file_once(ifw, record):
+    path = record("a.mp3", fail="audio_empty", message="{name}: there are no bytes")
+    assert ifw("transcribe", path).stderr == f"error: {path}: there are no bytes [audio_empty]\n"
+
+
 def test_a_file_that_cannot_be_written_fails_alone(ifw, record, tmp_path):
     (tmp_path / "out" / "a.txt").mkdir(parents=True)
     result = ifw("transcribe", record("a.mp3"), record("b.mp3"), "-o", "out", "-f", "txt")

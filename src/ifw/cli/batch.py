@@ -65,14 +65,15 @@ def run_batch(
 
     def work(index: int, item: Input) -> None:
         try:
-            stream = transcriber.stream(
-                item.source(),
-                options,
-                on_progress=lambda progress: events.put(Advanced(index, progress)),
-                cancel=cancel,
-            )
-            for segment in stream:
-                events.put(Spoken(index, segment))
+            with item.open() as source:
+                stream = transcriber.stream(
+                    source,
+                    options,
+                    on_progress=lambda progress: events.put(Advanced(index, progress)),
+                    cancel=cancel,
+                )
+                for segment in stream:
+                    events.put(Spoken(index, segment))
             events.put(Finished(index, stream.transcript))
         except Exception as error:
             events.put(Failed(index, error))

@@ -6,6 +6,7 @@ import glob
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -16,8 +17,9 @@ STDIN: Final = "-"
 MEDIA_SUFFIXES: Final = frozenset(
     f".{name}"
     for name in (
-        *("3gp", "aac", "aif", "aiff", "amr", "avi", "flac", "m4a", "m4b", "m4v", "mka", "mkv", "mov", "mp2", "mp3"),
-        *("mp4", "mpeg", "mpg", "mpga", "oga", "ogg", "opus", "wav", "weba", "webm", "wma", "wmv"),
+        *("3gp", "aac", "ac3", "aif", "aiff", "amr", "ape", "asf", "au", "avi", "caf", "flac", "flv", "m2ts", "m4a"),
+        *("m4b", "m4v", "mka", "mkv", "mov", "mp2", "mp3", "mp4", "mpeg", "mpg", "mpga", "mts", "oga", "ogg", "opus"),
+        *("w64", "wav", "weba", "webm", "wma", "wmv", "wv"),
     )
 )
 """A folder gives only files with these extensions. A file that is named itself may have any."""
@@ -37,9 +39,16 @@ class Input:
     path: Path | None
     relative: Path
 
-    def source(self) -> Path | BinaryIO:
-        """What the transcriber is given."""
-        return sys.stdin.buffer if self.path is None else self.path
+    @contextmanager
+    def open(self) -> Iterator[Path | BinaryIO]:
+        """What the transcriber is given: a path, or a stream where there is no plain file, as in `<(command)`."""
+        if self.path is None:
+            yield sys.stdin.buffer
+        elif self.path.is_fifo():
+            with self.path.open("rb") as stream:
+                yield stream
+        else:
+            yield self.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +96,7 @@ def _expand(argument: str) -> list[Input]:
 def _standard_input() -> Input:
     if sys.stdin.isatty():
         raise ConfigError("FILE: got '-' while standard input is a terminal, allowed: audio from a pipe or a file")
-    return Input("stdin", None, Path("stdin"))
+    return Input("<stdin>", None, Path("stdin"))
 
 
 def _expand_path(path: Path) -> list[Input]:

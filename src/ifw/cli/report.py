@@ -61,7 +61,8 @@ class Report:
             message = f"{type(error).__name__}: {error}"
         else:
             message = str(error)
-        self._line(f"error: {f'{label}: ' if label else ''}{message} [{error_code(error)}]")
+        is_named = label is None or message.startswith(f"{label}: ")
+        self._line(f"error: {'' if is_named else f'{label}: '}{message} [{error_code(error)}]")
 
     def finished(self, label: str, transcript: Transcript, paths: Sequence[Path]) -> None:
         """Say what was written, and what went wrong without ending the work."""
