@@ -36,12 +36,16 @@ def test_output_is_that_of_one_file_after_another(events):
 
 
 def test_people_see_which_file_it_is():
+    """A file without text is named too, one that failed before any text is not."""
     out = []
-    printer = Printer(["a", "b"], out.append, stamps=True)
-    for index in (1, 0):
-        printer.segment(index, segment("Hi."))
-        printer.skip(index)
-    assert "".join(out) == "==> a <==\n[00:00.000 --> 00:01.000] Hi.\n==> b <==\n[00:00.000 --> 00:01.000] Hi.\n"
+    printer = Printer(["a", "b", "c"], out.append, stamps=True)
+    assert out == []
+    printer.segment(1, segment("Hi."))
+    printer.skip(0)
+    printer.segment(1, segment("You."))
+    printer.skip(1)
+    printer.finish(2, Transcript("", (), "en", 1.0, 1.0))
+    assert "".join(out) == ("==> b <==\n[00:00.000 --> 00:01.000] Hi.\n[00:00.000 --> 00:01.000] You.\n==> c <==\n")
 
 
 def test_other_formats_wait_for_the_end():

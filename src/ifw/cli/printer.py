@@ -39,10 +39,8 @@ class Printer:
         self._labels = labels
         self._turn = 0
         self._held: defaultdict[int, list[str]] = defaultdict(list)
-        if stamps and format_name == "txt" and len(labels) > 1:
-            for index, label in enumerate(labels):
-                self._put(index, f"==> {label} <==\n")
         self._ended: set[int] = set()
+        self._unnamed = set(range(len(labels))) if stamps and format_name == "txt" and len(labels) > 1 else set()
 
     def segment(self, index: int, segment: Segment) -> None:
         """Take a final segment of an input."""
@@ -56,6 +54,8 @@ class Printer:
             self._put(index, json.dumps(named, ensure_ascii=False, allow_nan=False) + "\n")
         elif self._format != "txt":
             self._put(index, write(transcript, self._format))
+        else:
+            self._put(index, "")
         self.skip(index)
 
     def skip(self, index: int) -> None:
@@ -67,6 +67,11 @@ class Printer:
                 self._emit(text)
 
     def _put(self, index: int, text: str) -> None:
+        if index in self._unnamed:
+            self._unnamed.remove(index)
+            text = f"==> {self._labels[index]} <==\n{text}"
+        if not text:
+            return
         if index == self._turn:
             self._emit(text)
         else:
