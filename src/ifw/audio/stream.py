@@ -1,0 +1,187 @@
+"""Audio that arrives in blocks while it is still being decoded."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from ifw.audio.assignment import Slicing
+from ifw.audio.feed import SampleFeed, Samples
+from ifw.audio.source import AudioSource, ByteSource, open_source
+from ifw.config import AudioOptions
+from ifw.constants import SAMPLE_RATE
+from ifw.errors import AudioError, AudioTooLongError, CancelledError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from ifw.types import TranscriptWarning
+
+_T = TypeVar("_T")
+_OPTIONS = AudioOptions()
+_SLICING = Slicing()
+
+
+def open_stream(source: AudioSource, options: AudioOptions = _OPTIONS, *, slicing: Slicing = _SLICING) -> AudioStream:
+    """Open audio or video and start to decode it.
+
+    Args:
+        source: A path, bytes, or a binary file object, which is read from its position on.
+        options: Length cap, workers, block length.
+        slicing: When several workers share one file.
+
+    Returns:
+        The stream; close it, or use it as a context manager.
+
+    Raises:
+        AudioNotFoundError: There is no such file, or it is a URL, a directory, a pipe, a device.
+        AudioEmptyError: There are no bytes, or no samples.
+        AudioFormatError: The bytes are no container on the allow-list; playlists never are.
+        AudioStreamError: There is no audio stream that can be decoded.
+        AudioDamagedError: Nothing could be decoded, or the decoder crashed.
+        ConfigError: The source is of another type.
+    """
+    opened = open_source(source)
+    try:
+        return AudioStream(opened, options, slicing)
+    except BaseException:
+        opened.close()
+        raise
+
+
+class AudioStream:
+    """An iterator of blocks of samples, made by `open_stream`.
+
+    Workers decode ahead by at most a few minutes of audio and then wait, so memory stays flat however long the file
+    is. Leaving the context, the end of the audio, an error, and `close` all end them at once.
+
+    Example:
+        >>> with open_stream("talk.mp3") as stream:  # doctest: +SKIP
+        ...     for block in stream:
+        ...         print(len(block) / 16_000)
+    """
+
+    def __init__(self, source: ByteSource, options: AudioOptions, slicing: Slicing) -> None:
+        self._name = source.name
+        self._options = options
+        self._reading = threading.Lock()  # held while this thread waits for a worker
+        self._is_closed = False
+        self._is_finished = False
+        self._n_samples = 0
+        self._feed = self._named(lambda: SampleFeed(source.descriptor, options.n_workers, slicing))
+        self._chunks = self._feed.chunks()
+        self._rest: Samples = np.empty(0, np.float32)
+        self._release = weakref.finalize(self, _release, self._feed, source)
+
+    @property
+    def duration_s(self) -> float | None:
+        """Length that the container declares, which may be wrong; None where it declares none."""
+        return self._feed.header.duration_s
+
+    @property
+    def warnings(self) -> tuple[TranscriptWarning, ...]:
+        """What is wrong with the audio; complete after the last block.
+
+        `audio_damaged_packets`: some packets did not decode. `audio_truncated`: the end is missing.
+        """
+        return self._feed.warnings
+
+    @property
+    def is_sliced(self) -> bool:
+        """Whether several workers decode, or decoded, this file side by side to its end."""
+        return self._feed.header.n_slices > 1 and self._feed.doubt is None
+
+    def __iter__(self) -> Iterator[Samples]:
+        """Yield the blocks, each [options.block_s * 16000] float32 mono in [-1, 1]; the last may be shorter.
+
+        Raises:
+            AudioTooLongError: There is more audio than `options.max_duration_s`.
+            AudioDamagedError: The decoder crashed.
+            CancelledError: The stream was closed before its end.
+        """
+        n_block = round(self._options.block_s * SAMPLE_RATE)
+        while not self._is_finished:
+            try:
+                block = self._next_block(n_block)
+            except BaseException:
+                self.close()
+                raise
+            if len(block) < n_block:
+                self._is_finished = True
+                self.close()
+            if len(block):
+                yield block
+
+    def close(self) -> None:
+        """End the workers at once; from any thread, any number of times.
+
+        A thread that waits for a block then gets a `CancelledError`.
+        """
+        self._is_closed = True
+        self._feed.cancel()
+        with self._reading:
+            self._release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _next_block(self, n_block: int) -> Samples:
+        """Fill a block; a short one is the last."""
+        block = np.empty(n_block, np.float32)
+        n_filled = 0
+        while n_filled < n_block:
+            if not len(self._rest):
+                chunk = self._next_chunk()
+                if chunk is None:
+                    break
+                self._rest = chunk
+            n_taken = min(n_block - n_filled, len(self._rest))
+            block[n_filled : n_filled + n_taken] = self._rest[:n_taken]
+            self._rest = self._rest[n_taken:]
+            n_filled += n_taken
+        return _bounded(block[:n_filled])
+
+    def _next_chunk(self) -> Samples | None:
+        with self._reading:
+            if self._is_closed:
+                raise CancelledError(f"{self._name}: the audio stream was closed before its end")
+            chunk = self._named(lambda: next(self._chunks, None))
+        if chunk is not None:
+            self._n_samples += len(chunk)
+            if self._n_samples > self._options.max_duration_s * SAMPLE_RATE:
+                raise AudioTooLongError(
+                    f"{self._name}: got more than {self._options.max_duration_s:g} s of audio, "
+                    f"allowed: max_duration_s = {self._options.max_duration_s:g}"
+                )
+        return chunk
+
+    def _named(self, work: Callable[[], _T]) -> _T:
+        """Put the name of the source before every message."""
+        try:
+            return work()
+        except AudioError as error:
+            if self._is_closed:
+                raise CancelledError(f"{self._name}: the audio stream was closed before its end") from error
+            raise type(error)(f"{self._name}: {error}") from error
+
+
+def _release(feed: SampleFeed, source: ByteSource) -> None:
+    feed.close()
+    source.close()
+
+
+def _bounded(block: Samples) -> Samples:
+    """Keep to [-1, 1]: float files may hold anything, infinities and NaN included."""
+    np.clip(block, -1.0, 1.0, out=block)
+    return np.nan_to_num(block, copy=False, nan=0.0)
