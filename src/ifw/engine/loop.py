@@ -27,7 +27,7 @@ class EngineLoop:
         runner: The device; only the thread uses it, and it is let go when the thread ends.
         vocabulary: Of the checkpoint.
         policy: How encoding and decoding share the device.
-        n_threads: CPU threads of torch; None leaves torch's own choice.
+        n_threads: CPU threads of torch; None takes those of the calling thread.
     """
 
     def __init__(
@@ -42,7 +42,9 @@ class EngineLoop:
         self._is_ended = False
         self._failure: Exception | None = None
         turns = Turns(runner, vocabulary, self._scheduler, self._counters)
-        self._thread = threading.Thread(target=self._run, args=(turns, n_threads), name="ifw-engine", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, args=(turns, n_threads or torch.get_num_threads()), name="ifw-engine", daemon=True
+        )
         self._thread.start()
 
     def submit(self, request: Request) -> Future[Any]:
@@ -95,10 +97,9 @@ class EngineLoop:
             self._inbox.append(command)
             self._condition.notify_all()
 
-    def _run(self, turns: Turns, n_threads: int | None) -> None:
+    def _run(self, turns: Turns, n_threads: int) -> None:
         try:
-            if n_threads is not None:
-                torch.set_num_threads(n_threads)
+            torch.set_num_threads(n_threads)
             with torch.inference_mode():
                 while self._take_commands(turns):
                     plan = self._scheduler.next_plan()
