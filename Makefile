@@ -35,8 +35,9 @@ check: install ## check format, lint, types, imports, file length
 	@echo "[check] file length"
 	@$(PY) tools/check_file_length.py
 
-fmt: install ## format, and mend what ruff can mend
+fmt: install ## format, mend what ruff can mend, renew the generated parts of docs/
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+	@$(PY) tools/write_docs.py
 
 bench: install ## measure cold start, memory and accuracy (tens of minutes)
 	@command -v espeak-ng >/dev/null 2>&1 || sh tools/apt_install.sh "the evaluation set is spoken by espeak-ng" espeak-ng
