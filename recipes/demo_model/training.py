@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -61,6 +62,11 @@ class Tickets:
     def __init__(self, counter: Any) -> None:
         self._counter = counter
         self._base = 0
+        self.stop_requested = False
+
+    def request_stop(self, *_: object) -> None:
+        """Signal handler: all processes stop, and save, after the step under way."""
+        self.stop_requested = True
 
     def take(self, count: int) -> Iterator[int]:
         """Yields the passes, of the next `count`, that fall to this process."""
@@ -106,12 +112,13 @@ class Trainer:
         )
         self._average: dict[str, torch.Tensor] | None = None
         self._step, self._hours, self._seconds = 0, 0.0, 0.0
+        self._stopping = False
         self._resume()
         self._gradients = self._flat_gradients()
 
     def _flat_gradients(self) -> torch.Tensor:
-        """One buffer for all gradients, so that one call reduces them."""
-        flat = torch.zeros(sum(parameter.numel() for parameter in self._parameters))
+        """One buffer for all gradients and the wish to stop, so that one call reduces them."""
+        flat = torch.zeros(sum(parameter.numel() for parameter in self._parameters) + 1)
         offset = 0
         for parameter in self._parameters:
             end = offset + parameter.numel()
@@ -171,7 +178,7 @@ class Trainer:
             if self._rank == 0 and now - saved > _SAVE_EVERY_S:
                 saved = now
                 self._save(spent + now - begun)
-            if self._options.max_steps == self._step - first_step:
+            if self._stopping or self._options.max_steps == self._step - first_step:
                 break
         if self._rank == 0:
             self._save(spent + time.monotonic() - begun)
@@ -195,8 +202,10 @@ class Trainer:
                     **result.metrics,
                 }
             )
+        self._gradients[-1] = self._tickets.stop_requested
         if self._options.processes > 1:
             dist.all_reduce(self._gradients)
+        self._stopping = bool(self._gradients[-1] > 0)
         nn.utils.clip_grad_norm_(self._parameters, _GRADIENT_LIMIT)
         for group in self._optimiser.param_groups:
             group["lr"] = step_plan.learning_rate
@@ -257,21 +266,32 @@ def _run_process(rank: int, options: TrainingOptions, rendezvous: str, counter: 
     torch.set_num_threads(1)
     if options.processes > 1:
         dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=options.processes)
-    Trainer(options, rank, Tickets(counter)).run()
+    tickets = Tickets(counter)
+    signal.signal(signal.SIGTERM, tickets.request_stop)
+    Trainer(options, rank, tickets).run()
     if options.processes > 1:
         dist.destroy_process_group()
 
 
 def train(options: TrainingOptions) -> None:
-    """Starts the training processes and waits for them."""
+    """Starts the training processes and waits for them; SIGTERM makes them save and stop."""
     # One thread each: with several, every barrier waits for whatever else runs on the machine.
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
     counter = torch.multiprocessing.get_context("spawn").Value("q", 0)
     meeting_point = options.work_dir / f"rendezvous-{os.getpid()}"
     meeting_point.unlink(missing_ok=True)
-    spawn(  # type: ignore[no-untyped-call]
+    context = spawn(  # type: ignore[no-untyped-call]
         _run_process,
         args=(options, meeting_point.absolute().as_uri(), counter),
         nprocs=options.processes,
+        join=False,
     )
+
+    def stop(*_: object) -> None:
+        for process in context.processes:
+            process.terminate()
+
+    signal.signal(signal.SIGTERM, stop)
+    while not context.join():
+        pass
     meeting_point.unlink(missing_ok=True)
