@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -97,11 +97,14 @@ def resolve_checkpoint(name: str | Path) -> Path:
     if short in _KNOWN:
         return _snapshot(_KNOWN[short].repo_id)
     folder = Path(wanted).expanduser()
-    if wanted and os.path.exists(folder):  # noqa: PTH110 - unlike Path.exists, it takes a name of any length
+    if wanted and os.path.exists(folder):
         return _checked_folder(folder)
     if isinstance(name, str) and wanted.count("/") == 1 and not wanted.startswith(("/", "./", "../", "~", "\\")):
-        return _snapshot(wanted)
-    raise ModelNotFoundError(_unknown(wanted))
+        return _named_snapshot(wanted)
+    raise ModelNotFoundError(
+        f"model: got {wanted!r}, allowed: a short name, a hub id 'organisation/name', or a folder that exists"
+        f"{_close(wanted, [DEMO, *_KNOWN, *_ALIASES])}"
+    )
 
 
 def list_checkpoints() -> list[CheckpointInfo]:
@@ -125,6 +128,19 @@ def _snapshot(repo_id: str) -> Path:
     return cached_snapshot(repo_id) or download_snapshot(repo_id)
 
 
+def _named_snapshot(repo_id: str) -> Path:
+    try:
+        return _snapshot(repo_id)
+    except ModelNotFoundError as error:
+        hint = _close(repo_id, [known.repo_id for known in _KNOWN.values()])
+        raise ModelNotFoundError(f"{error}{hint}") from error
+
+
+def _close(wanted: str, names: Sequence[str]) -> str:
+    close = difflib.get_close_matches(wanted.lower(), names, n=4, cutoff=0.6)
+    return f"; close: {', '.join(close)}" if close else f"; names: {', '.join(names)}"
+
+
 def _demo_folder() -> Path:
     return Path(str(resources.files("ifw") / DEMO))
 
@@ -140,10 +156,3 @@ def _checked_folder(folder: Path) -> Path:
     if not any(name.endswith((".safetensors", ".safetensors.index.json")) for name in names):
         raise explain_missing_weights(str(folder), names)
     return folder
-
-
-def _unknown(wanted: str) -> str:
-    names = [DEMO, *_KNOWN, *_ALIASES]
-    close = difflib.get_close_matches(wanted.lower().removeprefix("whisper-"), names, n=4, cutoff=0.5)
-    hint = f"; close: {', '.join(close)}" if close else f" ({', '.join(names)})"
-    return f"model: got {wanted!r}, allowed: a short name, a hub id 'organisation/name', or a folder that exists{hint}"
