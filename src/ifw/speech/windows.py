@@ -56,7 +56,7 @@ class Window:
     @property
     def end_s(self) -> float:
         """Where the window ends in the audio."""
-        return self.pieces[-1].audio_start_s + self.pieces[-1].duration_s
+        return self.to_audio_time(self.duration_s, is_end=True)
 
     @property
     def duration_s(self) -> float:
