@@ -23,21 +23,7 @@ READABLE = "wav, mp3, m4a, aac, ogg, opus, flac, webm, mp4, mkv and other audio 
 
 # The file is handed over as an object, so FFmpeg needs no protocol at all: it cannot open a path or an address.
 _OPEN_OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": ""}
-_EXACT_CODECS = (
-    "pcm_",
-    "mp3",
-    "mp2",
-    "mp1",
-    "opus",
-    "libopus",
-    "vorbis",
-    "flac",
-    "alac",
-    "wavpack",
-    "tta",
-    "ape",
-    "tak",
-)
+_EXACT = ("pcm_", "mp1", "mp2", "mp3", "opus", "libopus", "vorbis", "flac", "alac", "wavpack", "tta", "ape", "tak")
 _READ_BYTES = 1 << 18
 _MAX_DURATION_S = 1e7  # a header that says more is no header
 
@@ -113,7 +99,7 @@ class AudioFile:
     @property
     def is_exact(self) -> bool:
         """Whether decoding from the middle gives the same samples bit for bit; AAC's noise depends on its past."""
-        return self.stream.codec_context.name.startswith(_EXACT_CODECS)
+        return self.stream.codec_context.name.startswith(_EXACT)
 
     def _declared_duration_s(self) -> float | None:
         duration_s = None
@@ -140,7 +126,7 @@ def open_container(file: DescriptorReader) -> InputContainer:
         AudioDamagedError: It is an MP4 whose index is missing or broken.
     """
     try:
-        return av.open(file, "r", options=_OPEN_OPTIONS, buffer_size=_READ_BYTES)
+        return av.open(file, "r", options=_OPEN_OPTIONS, buffer_size=_READ_BYTES, metadata_errors="replace")
     except (av.error.FFmpegError, MemoryError) as error:
         if file.read_at(4, 4) == b"ftyp":
             raise AudioDamagedError(

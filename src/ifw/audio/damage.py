@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _DURATION_TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 _MIN_MISSING_S = 0.5  # declared lengths are padded to whole frames and rounded
-_MAX_RIFF_BYTES = 0x7FFF_0000  # writers into a pipe put a placeholder above this
+_MAX_RIFF_BYTES = 0x7FFF_0000  # placeholders lie above
 _RIFF_SLACK_BYTES = 8192  # some writers count the header in
 _OGG_PAGE_BYTES = 65_307  # at most
 _FORMATS_THAT_COUNT = {"wav", "w64", "aiff", "caf", "flac", "tta", "wv", "ape", "ogg", "mov", "matroska"}
@@ -38,19 +38,20 @@ def promised_s(source: AudioFile) -> float | None:
 
 
 def is_cut_short(source: AudioFile) -> bool:
-    """Whether the last bytes of a WAV or an Ogg file are missing, which FFmpeg takes for its end."""
+    """Whether the last bytes are missing, after everything was read."""
     file, name = source.file, source.container.format.name
     if name == "wav":
+        # A writer into a pipe leaves a placeholder for the size, so that FFmpeg misses bytes that never were.
         tag, n_bytes = struct.unpack("<4sI", file.read_at(0, 8).ljust(8, b"\0"))
         is_counted = tag == b"RIFF" and n_bytes < _MAX_RIFF_BYTES
         return bool(is_counted and n_bytes + 8 > file.n_bytes + _RIFF_SLACK_BYTES)
-    if name == "ogg":
+    if name == "ogg":  # FFmpeg takes the last whole page for the end
         tail = file.read_at(file.n_bytes - _OGG_PAGE_BYTES, _OGG_PAGE_BYTES)
         page = tail[tail.rfind(b"OggS") :]
         n_segments = page[26] if len(page) > 26 else 256
         lacing = page[27 : 27 + n_segments]
         return tail.rfind(b"OggS") >= 0 and (len(lacing) < n_segments or 27 + n_segments + sum(lacing) > len(page))
-    return False
+    return source.reader.is_cut
 
 
 def report(
@@ -66,10 +67,13 @@ def report(
         is_cut: The bytes end too early.
     """
     warnings = []
-    if n_packet_errors or filled_s:
-        silence = f"; {filled_s:.1f} s that are missing inside were replaced by silence" if filled_s else ""
-        message = f"{n_packet_errors} packets of the audio are damaged and were left out{silence}"
-        warnings.append(TranscriptWarning("audio_damaged_packets", message))
+    losses = []
+    if n_packet_errors:
+        losses.append(f"{n_packet_errors} packet{'s' if n_packet_errors > 1 else ''} left out")
+    if filled_s:
+        losses.append(f"{filled_s:.1f} s that are missing inside replaced by silence")
+    if losses:
+        warnings.append(TranscriptWarning("audio_damaged_packets", f"the audio is damaged: {', '.join(losses)}"))
     if is_cut or missing_s > _MIN_MISSING_S:
         promised = f", {missing_s:.1f} s less than the file declares" if missing_s > _MIN_MISSING_S else ""
         message = f"the audio is cut short: {decoded_s:.1f} s could be decoded{promised}"

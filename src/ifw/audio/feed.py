@@ -52,7 +52,12 @@ class SampleFeed:
         self._n_samples = 0
         self.warnings: tuple[TranscriptWarning, ...] = ()
         self.doubt: str | None = None
-        self.header = self._start(0)
+        try:
+            self._start(Assignment(0, n_workers, slicing))
+            self.header = self._first_header()
+        except BaseException:
+            self.close()
+            raise
 
     def chunks(self) -> Iterator[Samples]:
         """Yield about a second at a time, to the end.
@@ -66,7 +71,8 @@ class SampleFeed:
             if self.doubt is None:
                 return
             self._end_workers()
-            self._start_whole()
+            self._start(Assignment(skip_samples=self._n_samples))
+            self._first_header()
         while True:
             kind, payload = self._workers[0].receive()
             if kind is Kind.FINISHED:
@@ -86,19 +92,14 @@ class SampleFeed:
         self.cancel()
         self._end_workers()
 
-    def _start(self, index: int) -> Header:
-        return self._launch(Assignment(index, self._n_workers, self._slicing))
-
-    def _start_whole(self) -> None:
-        self._launch(Assignment(skip_samples=self._n_samples))
-
-    def _launch(self, assignment: Assignment) -> Header:
+    def _start(self, assignment: Assignment) -> None:
         with self._lock:
             if self._is_cancelled:
                 raise CancelledError("the audio stream was closed")
-            worker = DecoderProcess(self._descriptor, assignment)
-            self._workers.append(worker)
-        kind, payload = worker.receive()
+            self._workers.append(DecoderProcess(self._descriptor, assignment))
+
+    def _first_header(self) -> Header:
+        kind, payload = self._workers[0].receive()
         assert kind is Kind.HEADER
         return Header.from_bytes(payload)
 
@@ -110,14 +111,12 @@ class SampleFeed:
 
     def _sliced(self) -> Generator[Samples, None, str | None]:
         """Yield slice after slice; give the reason where they cannot be used."""
-        n_workers = min(self._n_workers, self.header.n_slices)
-        for index in range(1, n_workers):
-            if self._start(index) != self.header:
-                return "two workers read different headers"
+        for index in range(1, min(self._n_workers, self.header.n_slices)):
+            self._start(Assignment(index, self._n_workers, self._slicing))
         tail: Samples = np.empty(0, np.float32)
         for index in range(self.header.n_slices):
             while True:
-                kind, payload = self._workers[index % n_workers].receive()
+                kind, payload = self._workers[index % self._n_workers].receive()
                 if kind is Kind.SAMPLES:
                     tail = self._counted(payload)
                     yield tail
@@ -126,6 +125,8 @@ class SampleFeed:
                         return f"the seam before slice {index} differs by {step:.1e}"
                 elif kind is Kind.UNSAFE:
                     return payload.decode()
+                elif kind is Kind.HEADER:
+                    assert Header.from_bytes(payload) == self.header
                 else:
                     break
         assert kind is Kind.FINISHED

@@ -44,7 +44,7 @@ class Grid:
     """How a file is cut, and how its timestamps count samples.
 
     Attributes:
-        n_slices: 1 for a file that is not cut.
+        n_slices: At least 2.
         slice_s: Seconds a slice.
         rate: Input samples a second.
         first_pts: Timestamp of the first frame.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 AudioSource = str | os.PathLike[str] | bytes | BinaryIO
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_MAX_NAME = 300  # characters in a message
 _SPOOL_BYTES = 1 << 20  # read from a file object at a time
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 _KINDS = (
@@ -42,7 +43,7 @@ class ByteSource:
 
     def __init__(self, descriptor: int, name: str) -> None:
         self.descriptor = descriptor
-        self.name = name
+        self.name = name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]}..."
 
     def close(self) -> None:
         """Close the descriptor; twice is harmless."""

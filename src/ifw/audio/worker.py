@@ -127,7 +127,7 @@ class AssignedDecoder:
             decoded_s=decoded_s,
             filled_s=filled_s,
             missing_s=0.0 if promised is None else promised - end_s,
-            is_cut=file.reader.is_cut or is_cut_short(file),
+            is_cut=is_cut_short(file),
         )
         self._outbox.send(Kind.FINISHED, pack_warnings(warnings))
 
