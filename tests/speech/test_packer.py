@@ -1,4 +1,5 @@
 import tracemalloc
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -107,7 +108,7 @@ def test_windows_hold_all_speech_once_and_in_order(script, options):
 
     assert [window.index for window in windows] == list(range(len(windows)))
     ranges = [found for window in windows for found in audio_ranges(window)]
-    assert all(before[1] <= after[0] for before, after in zip(ranges, ranges[1:], strict=False))
+    assert all(before[1] <= after[0] for before, after in pairwise(ranges))
     packed = marks(ranges, n_samples)
     speech = marks([(span.start, span.stop) for span in spans], n_samples)
     told = marks([in_samples(span) for window in windows for span in window.spans], n_samples)

@@ -1,4 +1,5 @@
 import importlib.util
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,7 @@ def test_blocks_of_any_length_give_the_same(probabilities, options, cuts, missin
     whole = find(options, probabilities, n_samples=n_samples)
     assert find(options, probabilities, cuts, n_samples) == whole
     assert all(0 <= span.start <= span.speech_start < span.speech_stop <= span.stop <= n_samples for span in whole)
-    assert all(a.stop <= b.start for a, b in zip(whole, whole[1:], strict=False))
+    assert all(a.stop <= b.start for a, b in pairwise(whole))
 
 
 @given(probabilities, options)

@@ -124,7 +124,7 @@ def test_wrong_form_of_samples(detector, samples):
 
 def test_package_missing(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ModelNotFoundError, match="pip install silero-vad.*enabled=False"):
+    with pytest.raises(ModelNotFoundError, match=r"pip install silero-vad.*enabled=False"):
         VoiceDetector()
 
 

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -50,7 +52,7 @@ def test_times_are_monotone_and_stay_in_the_pieces(spans, times):
 @given(span_lists())
 def test_long_silence_is_shortened_to_two_seconds(spans):
     stretches = stretches_of(spans)
-    silences = [after.start - before.stop for before, after in zip(spans, spans[1:], strict=False)]
+    silences = [after.start - before.stop for before, after in pairwise(spans)]
     assert len(stretches) == 1 + sum(silence > 2 * RATE for silence in silences)
     assert n_samples_of(spans) == sum(span.stop - span.start for span in spans) + sum(
         min(silence, 2 * RATE) for silence in silences
