@@ -21,6 +21,8 @@ BY_CODE = {item.code: item for _, item in inspect.getmembers(errors, inspect.isc
 class Transcription:
     def __init__(self, owner, source, options, on_progress, cancel):
         self.owner, self.options, self.on_progress, self.cancel = owner, options, on_progress, cancel
+        if isinstance(source, Path) and not source.is_file():
+            raise errors.AudioNotFoundError(f"{source}: no regular file")
         data = source.read_bytes() if isinstance(source, Path) else source.read()
         self.path = getattr(source, "name", "<stdin>") if not isinstance(source, Path) else source
         self.name = Path(self.path).name
@@ -35,7 +37,7 @@ class Transcription:
             segment = Segment(len(self.segments), start_s, end_s, text, (1,), language, 0.0, -0.1, 1.0, 0.0)
             self.segments.append(segment)
             yield segment
-        if "after" in recording and not self.owner.ended(recording["after"]).wait(30):
+        if "after" in recording and not self.owner.ended(recording["after"]).wait(10):
             raise RuntimeError(f"{recording['after']} never ended")
         if "hang" in recording:
             self.hang()

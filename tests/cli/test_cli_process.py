@@ -6,6 +6,9 @@ import select
 import signal
 import subprocess
 import sys
+import threading
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -39,21 +42,33 @@ def test_every_byte_in_a_pipe_is_text(record):
     assert (result.stdout, result.stderr) == (b"This is a.\n", b"")
 
 
+@contextmanager
+def started(*arguments):
+    """A process that does not outlive the test, whatever goes wrong in it."""
+    process = subprocess.Popen(
+        list(map(str, arguments)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def test_a_closed_pipe_ends_it_quietly(record):
     """As in `ifw transcribe ... | head -1`."""
     path = record("a.mp3", say=[[number, number + 1, "words " * 1000] for number in range(100)])
-    with subprocess.Popen([*FAKE, "transcribe", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with started(*FAKE, "transcribe", path) as process:
         process.stdout.readline()
         process.stdout.close()
-        assert process.stderr.read() == b""
-    assert process.returncode == 1
+        assert process.stderr.read() == ""
+        assert process.wait(30) == 1
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_it_in_order_and_keeps_what_is_written(record, tmp_path, number, status):
     paths = [record("done.mp3"), record("hangs.mp3", say=[[0, 1, "Waiting."]], hang=True, after="done.mp3")]
-    command = [*FAKE, "transcribe", *paths, "-f", "txt", "-o", tmp_path / "out", "--verbose"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with started(*FAKE, "transcribe", *paths, "-f", "txt", "-o", tmp_path / "out", "--verbose") as process:
         while "Waiting." not in process.stdout.readline():
             pass
         process.send_signal(number)
@@ -66,30 +81,36 @@ def test_a_signal_ends_it_in_order_and_keeps_what_is_written(record, tmp_path, n
 
 def test_an_ignored_signal_stays_ignored(record, tmp_path):
     """As under `nohup`. The second recording is a named pipe, so that the signal arrives while the work goes on."""
-    os.mkfifo(tmp_path / "later.mp3")
-    arguments = ["transcribe", str(record("a.mp3")), str(tmp_path / "later.mp3")]
-    code = (
-        f"import os, signal; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv({FAKE[0]!r}, {FAKE + arguments!r})"
-    )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+    later = tmp_path / "later.mp3"
+    os.mkfifo(later)
+    command = [*FAKE, "transcribe", str(record("a.mp3")), str(later)]
+    code = f"import os, signal; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv({command[0]!r}, {command!r})"
+    with started(sys.executable, "-c", code) as process:
         assert process.stdout.readline() == "This is a.\n"
         process.send_signal(signal.SIGINT)
-        (tmp_path / "later.mp3").write_text('{"say": [[0, 1, "Still here."]]}')
-        assert process.stdout.read() == "Still here.\n"
+        said = '{"say": [[0, 1, "Still here."]]}'
+        threading.Thread(target=later.write_text, args=(said,), daemon=True).start()  # it blocks until it is read
+        assert process.communicate(timeout=30) == ("Still here.\n", "")
     assert process.returncode == 0
 
 
 def test_a_second_signal_ends_it_at_once(record, tmp_path):
-    """The second recording hangs where no token reaches it: in reading a named pipe."""
+    """The second recording hangs where no token reaches it: in opening a named pipe."""
     os.mkfifo(tmp_path / "stuck.mp3")
-    command = [*FAKE, "transcribe", record("a.mp3"), tmp_path / "stuck.mp3"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with started(*FAKE, "transcribe", record("a.mp3"), tmp_path / "stuck.mp3") as process:
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        process.stderr.readline()
+        assert process.stderr.readline() == "stopping; once more to stop at once\n"
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
     assert process.returncode == 130
+
+
+def test_the_age_of_a_process_is_no_more_than_that():
+    before = time.monotonic()
+    code = "from ifw.cli.clock import process_age_s; print(process_age_s())"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 0 <= float(result.stdout) <= time.monotonic() - before + 0.02  # the kernel's clock has steps of 10 ms
 
 
 def on_a_terminal(command):

@@ -6,6 +6,7 @@ import stat
 
 import pytest
 
+from ifw.cli.flags import temperature_ladder
 from ifw.config import DecodeOptions, TranscribeOptions
 
 
@@ -64,7 +65,7 @@ def test_output_keeps_the_order_of_the_inputs(ifw, record):
     """The first file ends last; what the others say waits for it."""
     first = record("a.mp3", say=[[0, 1, "One."], [1, 2, "Two."]], after="c.mp3")
     result = ifw("transcribe", first, record("b.mp3"), record("c.mp3"), "--jobs", "3")
-    assert result.stdout == "One.\nTwo.\nThis is b.\nThis is c.\n"
+    assert (result.exit_code, result.stdout) == (0, "One.\nTwo.\nThis is b.\nThis is c.\n")
 
 
 def test_several_files_share_one_transcriber(ifw, record, transcribers):
@@ -215,6 +216,21 @@ def test_every_option_arrives(ifw, record, transcribers):
     )
     assert (vad.enabled, vad.onset, vad.offset) == (False, 0.4, 0.2)
     assert (vad.min_speech_ms, vad.min_silence_ms, vad.pad_ms, vad.max_window_s) == (1, 2, 3, 20.0)
+
+
+@pytest.mark.parametrize(
+    ("first", "increment", "ladder"),
+    [
+        (0.0, 0.2, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)),
+        (0.3, 0.1, (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)),
+        (0.5, 0.4, (0.5, 0.9)),
+        (0.5, None, (0.5,)),
+        (0.0, 0.0, (0.0,)),
+        (1.5, 0.2, (1.5,)),
+    ],
+)
+def test_temperature_ladder(first, increment, ladder):
+    assert temperature_ladder(first, increment) == ladder
 
 
 def test_underscores_are_dashes(ifw, record, transcribers):
