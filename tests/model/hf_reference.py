@@ -67,14 +67,14 @@ class Pair:
         self.whisper = load_weights(folder, dims, CPU, torch.float32)
         self.mel = two_windows(dims.n_mels)
         self.audio = self.whisper.encode(self.mel)
-        self._reference = reference
+        self.reference = reference
         with torch.no_grad():
             self.reference_audio: torch.Tensor = reference.model.encoder(self.mel).last_hidden_state
 
     @torch.no_grad()
     def reference_logits(self, token_ids: torch.Tensor, windows: list[int]) -> torch.Tensor:
         """transformers' logits [B, T, V] for the texts [B, T] of the windows."""
-        logits: torch.Tensor = self._reference(
+        logits: torch.Tensor = self.reference(
             encoder_outputs=(self.reference_audio[windows],), decoder_input_ids=token_ids
         ).logits
         return logits

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -172,11 +172,7 @@ def _read_tokenizer_json(path: Path) -> tuple[Tokenizer, dict[str, int], frozens
     vocab: dict[str, int] = {**content["model"]["vocab"], **{name: token["id"] for name, token in added.items()}}
     literal = frozenset(token["id"] for name, token in added.items() if name not in content["model"]["vocab"])
     plain_content = {**content, "added_tokens": [], "post_processor": None, "truncation": None, "padding": None}
-    try:
-        plain = Tokenizer.from_str(json.dumps(plain_content))
-    except Exception as error:  # the tokenizers package raises nothing narrower
-        raise ModelFormatError(f"{path} is no tokenizer that this version can read: {error}") from error
-    return plain, vocab, literal
+    return _build(path, lambda: Tokenizer.from_str(json.dumps(plain_content))), vocab, literal
 
 
 def _read_vocab_and_merges(folder: Path) -> tuple[Tokenizer, dict[str, int], frozenset[int]]:
@@ -190,10 +186,17 @@ def _read_vocab_and_merges(folder: Path) -> tuple[Tokenizer, dict[str, int], fro
         added |= {token["content"]: int(token_id) for token_id, token in by_id.items()}
     if (folder / "added_tokens.json").is_file():
         added |= json.loads((folder / "added_tokens.json").read_text(encoding="utf-8"))
-    plain = Tokenizer(BPE(vocab=vocab, merges=merges))
+    plain = _build(folder, lambda: Tokenizer(BPE(vocab=vocab, merges=merges)))
     plain.pre_tokenizer = ByteLevel(add_prefix_space=False)
     literal = frozenset(token_id for name, token_id in added.items() if name not in vocab)
     return plain, {**vocab, **added}, literal
+
+
+def _build(path: Path, make: Callable[[], Tokenizer]) -> Tokenizer:
+    try:
+        return make()
+    except Exception as error:  # the tokenizers package raises nothing narrower
+        raise ModelFormatError(f"{path} holds no tokenizer that the tokenizers package can read: {error}") from error
 
 
 def _pair(line: str) -> tuple[str, str]:
