@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TOO_OLD = "#!/bin/sh\nexit 1\n"
 NO_VENV = f"""#!/bin/sh
 case "$2" in *ensurepip*) exit 1 ;; esac
-exec {sys.executable} "$@"
+exec "{sys.executable}" "$@"
 """
 
 
