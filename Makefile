@@ -46,7 +46,7 @@ bench: install ## measure cold start, memory and accuracy (tens of minutes)
 	@echo "[bench] memory"
 	$(PY) benchmarks/memory.py
 	@echo "[bench] accuracy"
-	@test -d build/evalset || $(PY) -m recipes.demo_model evalset --evalset-dir build/evalset
+	@test -f build/evalset/manifest.json || $(PY) -m recipes.demo_model evalset --evalset-dir build/evalset
 	$(PY) benchmarks/accuracy.py build/evalset
 
 clean: ## remove what was built and cached; .venv stays
