@@ -15,6 +15,8 @@ from ifw.types import Progress, Transcript
 if TYPE_CHECKING:
     from rich.console import Console
 
+MAX_NAME = 40  # characters before a bar
+
 
 class Report:
     """Writes to standard error. `quiet` leaves errors only.
@@ -82,9 +84,9 @@ class Report:
         """Print how long each stage of one file took."""
         total_s = transcript.timings.get("total", 0.0)
         speed = f", {transcript.duration_s / total_s:.1f} times as fast as speech" if total_s > 0 else ""
-        self._line(f"timings: {label}: {transcript.duration_s:.1f} s of audio{speed}")
-        for stage, wall_s in {"import": import_s, **transcript.timings}.items():
-            self._line(f"timings:   {stage:<12} {wall_s:8.3f} s")
+        stages = {"import": import_s, **transcript.timings}
+        rows = [f"timings:   {stage:<12} {wall_s:8.3f} s" for stage, wall_s in stages.items()]
+        self._line("\n".join([f"timings: {label}: {transcript.duration_s:.1f} s of audio{speed}", *rows]))
 
     def process_timings(self, first_text_s: float | None, total_s: float) -> None:
         """Print how long the process took, imports and model included."""
@@ -127,7 +129,7 @@ class Bars:
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._labels = labels
+        self._names = [_shortened(Path(label).name) for label in labels]
         self._tasks: dict[int, TaskID] = {}
         self._all = self._progress.add_task("all files", total=len(labels)) if len(labels) > 1 else None
         self._progress.start()
@@ -135,7 +137,7 @@ class Bars:
     def advance(self, index: int, progress: Progress) -> None:
         """Move the bar of a file, which appears when its first progress comes."""
         if index not in self._tasks:
-            self._tasks[index] = self._progress.add_task(self._labels[index], total=None)
+            self._tasks[index] = self._progress.add_task(self._names[index], total=None)
         done_s = progress.done_s if progress.stage == "transcribe" else None
         self._progress.update(self._tasks[index], completed=done_s, total=progress.total_s)
 
@@ -153,3 +155,7 @@ class Bars:
     def close(self) -> None:
         """Take all bars away."""
         self._progress.stop()
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
