@@ -142,7 +142,7 @@ class BatchMaker:
     def _sequence(self, rng: np.random.Generator, spec: WindowSpec, window: Window, position: int) -> _Sequence:
         ids, sequence = self._ids, _Sequence()
         translate = rng.random() < (0.08 if window.language == "en" else 0.45)
-        with_timestamps = rng.random() < 0.7
+        with_timestamps = rng.random() < 0.8
         task = ids.translate if translate else ids.transcribe
         if not window.placed:
             timestamp = ids.first_timestamp + position if with_timestamps else None

@@ -13,7 +13,7 @@ FINAL_LEARNING_RATE_SHARE = 0.01
 WARM_UP_STEPS = 200
 DECAY_START = 0.70
 PASSES = 8
-DECAY_PASSES = 24
+DECAY_PASSES = 12
 HALF_MINUTE_START = 0.42
 TWELVE_SECONDS_START = 0.28
 
@@ -71,12 +71,11 @@ def _spec(rng: np.random.Generator, progress: float) -> tuple[WindowSpec, int]:
 def plan(step: int, progress: float, seed: int) -> StepPlan:
     """The plan of one step; all processes draw the same one."""
     spec, windows = _spec(np.random.default_rng([seed, step]), progress)
-    early = progress < HALF_MINUTE_START
     return StepPlan(
         spec=spec,
         windows=windows,
         passes=DECAY_PASSES if progress >= DECAY_START else PASSES,
         learning_rate=learning_rate(step, progress),
-        phoneme_weight=0.5 if early else 0.25,
-        alignment_weight=0.3 if early else 0.15,
+        phoneme_weight=0.5 if progress < HALF_MINUTE_START else 0.25,
+        alignment_weight=0.3 if progress < DECAY_START else 0.15,
     )
