@@ -7,13 +7,9 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from ifw.cli.exit_status import BUG_CODE, error_code
 from ifw.types import Progress, Transcript
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 MAX_NAME = 40  # characters before a bar
 
@@ -118,7 +114,7 @@ class Bars:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-        self._console: Console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
