@@ -71,7 +71,6 @@ def hub(whisper_files: dict[str, bytes]) -> Iterator[Hub]:
         "Systran/faster-whisper-large-v3": Repository(
             {"config.json": b"{}", "model.bin": b"", "vocabulary.json": b"[]", "tokenizer.json": b"{}"}
         ),
-        "me/down": Repository(whisper_files, fails_with=503),
         "me/broken": Repository(whisper_files, breaks_off={"model.safetensors"}),
     }
     with serve(repositories) as running:
@@ -169,10 +168,20 @@ def test_no_network(tmp_path: Path) -> None:
     assert "hf download openai/whisper-base" in answer["message"]
 
 
-def test_hub_is_down(hub: Hub, tmp_path: Path) -> None:
-    answer = resolve("me/down", hub.endpoint, tmp_path)
-    assert answer["error"] == "ModelOfflineError"
-    assert "503" in answer["message"]
+@pytest.mark.parametrize(
+    ("status", "error", "message"),
+    [
+        (503, "ModelOfflineError", "answered 503: try again later"),
+        (429, "ModelOfflineError", "answered 429: try again later"),
+        (401, "ModelGatedError", "check HF_TOKEN"),
+        (403, "ModelGatedError", "check HF_TOKEN"),
+    ],
+)
+def test_hub_refuses(status: int, error: str, message: str, hub: Hub, tmp_path: Path) -> None:
+    hub.repositories["me/sharded"].fails_with = status
+    answer = resolve("me/sharded", hub.endpoint, tmp_path)
+    assert answer["error"] == error
+    assert message in answer["message"]
 
 
 def test_pickled_only(hub: Hub, tmp_path: Path) -> None:

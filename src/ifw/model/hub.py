@@ -70,8 +70,7 @@ def _hub() -> ModuleType:
 
 
 def _raise_as_ours(hub: ModuleType, repo_id: str, error: Exception) -> NoReturn:
-    errors, endpoint = hub.errors, hub.constants.ENDPOINT
-    status = getattr(getattr(error, "response", None), "status_code", None)
+    errors, endpoint, status = hub.errors, hub.constants.ENDPOINT, _status(error)
     if isinstance(error, errors.GatedRepoError):
         raise ModelGatedError(
             f"{repo_id} is gated: accept its conditions at {endpoint}/{repo_id}, then set HF_TOKEN to a token of the "
@@ -92,9 +91,11 @@ def _raise_as_ours(hub: ModuleType, repo_id: str, error: Exception) -> NoReturn:
 
 
 def _offline(hub: ModuleType, repo_id: str, error: Exception) -> ModelOfflineError:
-    constants = hub.constants
+    constants, status = hub.constants, _status(error)
     if constants.HF_HUB_OFFLINE:
         reason = "HF_HUB_OFFLINE forbids to download it: unset it for one run"
+    elif status is not None:
+        reason = f"{constants.ENDPOINT} answered {status}: try again later"
     else:
         cause = error.__cause__ or error
         reason = f"{constants.ENDPOINT} could not be reached ({type(cause).__name__}: {cause}): connect for one run"
@@ -102,3 +103,13 @@ def _offline(hub: ModuleType, repo_id: str, error: Exception) -> ModelOfflineErr
         f"{repo_id} is not in the cache ({constants.HF_HUB_CACHE}), and {reason}, or give the path of a folder that "
         f"'hf download {repo_id} --local-dir FOLDER' made elsewhere; the bundled 'demo' needs no network"
     )
+
+
+def _status(error: BaseException | None) -> int | None:
+    """The HTTP status behind an error, or behind what caused it."""
+    while error is not None:
+        response = getattr(error, "response", None)
+        if response is not None:
+            return int(response.status_code)
+        error = error.__cause__
+    return None

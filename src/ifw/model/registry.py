@@ -101,9 +101,10 @@ def resolve_checkpoint(name: str | Path) -> Path:
         return _checked_folder(folder)
     if isinstance(name, str) and wanted.count("/") == 1 and not wanted.startswith(("/", "./", "../", "~", "\\")):
         return _named_snapshot(wanted)
+    short_names = [DEMO, *_KNOWN, *_ALIASES]
     raise ModelNotFoundError(
         f"model: got {wanted!r}, allowed: a short name, a hub id 'organisation/name', or a folder that exists"
-        f"{_close(wanted, [DEMO, *_KNOWN, *_ALIASES])}"
+        + (_close(wanted, short_names) or f"; short names: {', '.join(short_names)}")
     )
 
 
@@ -138,7 +139,7 @@ def _named_snapshot(repo_id: str) -> Path:
 
 def _close(wanted: str, names: Sequence[str]) -> str:
     close = difflib.get_close_matches(wanted.lower(), names, n=4, cutoff=0.6)
-    return f"; close: {', '.join(close)}" if close else f"; names: {', '.join(names)}"
+    return f"; close: {', '.join(close)}" if close else ""
 
 
 def _demo_folder() -> Path:
