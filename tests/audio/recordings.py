@@ -23,7 +23,7 @@ def tone(duration_s: float, rate: int = 44_100, n_channels: int = 1, hz: float =
 
 
 def chirps(duration_s: float, rate: int = 44_100, n_channels: int = 1, noise: float = 0.0) -> np.ndarray:
-    """[n_channels, n] float32: rising and falling harmonics, different in every second, so that no shift goes unseen."""
+    """[n_channels, n] float32: harmonics that rise and fall, each second unlike the others, so that a shift shows."""
     rng = np.random.default_rng(7)
     seconds = np.arange(round(duration_s * rate)) / rate
     points = np.arange(int(duration_s * 4) + 2) / 4

@@ -60,9 +60,8 @@ WAV_HEADER = encode(tone(1), WAV)[:78]
         pytest.param(WAV_HEADER[:30], AudioError, id="half a header"),
     ],
 )
-@pytest.mark.parametrize("name", ["bad.mp3", "bad.wav", "bad"])
-def test_bytes_that_are_no_audio(data, expected, name, tmp_path):
-    path = tmp_path / name
+def test_bytes_that_are_no_audio(data, expected, tmp_path):
+    path = tmp_path / "bad.mp3"
     path.write_bytes(data)
     with pytest.raises(expected) as caught:
         decode(path)

@@ -57,7 +57,7 @@ def secret(tmp_path):
 def playlists(secret, url):
     hls = "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n"
     dash = (
-        '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" mediaPresentationDuration="PT1S">'
+        '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static">'
         '<Period><AdaptationSet mimeType="audio/wav"><Representation id="1" bandwidth="1">'
         "<BaseURL>{}</BaseURL></Representation></AdaptationSet></Period></MPD>"
     )
@@ -69,7 +69,7 @@ def playlists(secret, url):
         "hls address": hls.format(f"{url}/secret.wav"),
         "dash": dash.format(secret.name),
         "dash address": dash.format(f"{url}/secret.wav"),
-        "sdp": f"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio {url.rsplit(':')[-1]} RTP/AVP 0\n",
+        "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 9 RTP/AVP 0\n",
         "xspf": f"<playlist><trackList><track><location>{url}/x</location></track></trackList></playlist>",
     }
 
