@@ -1,0 +1,124 @@
+"""A runner that computes nothing: each window carries the number of its script in its first sample."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from ifw.engine.request import EncodedWindow
+from ifw.engine.rules import RowStart
+from ifw.engine.runner import Detected, Prefilled, PrefillInput, Sampled, WindowInput
+
+Attempt = list[tuple[int, float]]  # token and log-probability, one a step
+
+
+@dataclass
+class Script:
+    """What the model would say about a window: one list of tokens an attempt, the last one repeated."""
+
+    attempts: list[Attempt]
+    no_speech_prob: float = 0.0
+    languages: dict[int, float] = field(default_factory=dict)  # index of the language -> probability
+
+
+class FakeRunner:
+    """Checks what the runner contract says and plays scripts back.
+
+    `on_call(name, script numbers)` may raise, to play a fault. While `gate` is cleared, no call comes back.
+    """
+
+    def __init__(self, scripts: dict[int, Script], n_slots: int = 4, n_languages: int = 99) -> None:
+        self.n_slots = n_slots
+        self.scripts = scripts
+        self.on_call: Callable[[str, list[int]], None] = lambda name, numbers: None
+        self.gate = threading.Event()
+        self.gate.set()
+        self.calls: list[tuple[str, list[int]]] = []
+        self.starts: dict[int, list[RowStart]] = {}
+        self.prefills: dict[int, PrefillInput] = {}
+        self.wiped: list[int] = []
+        self.threads: set[int] = set()
+        self._n_languages = n_languages
+        self._in_slot: dict[int, int] = {}
+        self._position: dict[int, int] = {}
+        self._attempt: dict[int, int] = {}
+
+    def samples(self, number: int) -> np.ndarray:
+        return np.array([number, 0.0], np.float32)
+
+    def encode(self, windows: Sequence[WindowInput]) -> list[EncodedWindow]:
+        slots = [window.slot for window in windows]
+        assert slots == sorted(set(slots))
+        assert all(0 <= slot < self.n_slots and slot not in self._position for slot in slots)
+        numbers = [
+            int(window.samples[0]) if window.encoded is None else int(window.encoded.audio.flatten()[0])
+            for window in windows
+        ]
+        self._call("encode", numbers)
+        self._in_slot |= dict(zip(slots, numbers, strict=True))
+        return [EncodedWindow(torch.full((1500, 192), float(number))) for number in numbers]
+
+    def detect(self, slots: Sequence[int]) -> list[Detected]:
+        self._call("detect", [self._in_slot[slot] for slot in slots])
+        found = []
+        for slot in slots:
+            script = self.scripts[self._in_slot[slot]]
+            found.append(
+                Detected([script.languages.get(i, 0.0) for i in range(self._n_languages)], script.no_speech_prob)
+            )
+        return found
+
+    def prefill(self, inputs: Sequence[PrefillInput]) -> list[Prefilled]:
+        assert [row.slot for row in inputs] == sorted({row.slot for row in inputs})
+        self._call("prefill", [self._in_slot[row.slot] for row in inputs])
+        prefilled = []
+        for row in inputs:
+            number = self._in_slot[row.slot]
+            self.prefills[number] = row
+            self.starts.setdefault(number, []).append(row.start)
+            self._attempt[row.slot] = self._position[row.slot] = 0
+            prefilled.append(Prefilled(self._next(row.slot), self.scripts[number].no_speech_prob))
+        return prefilled
+
+    def restart(self, slot: int, start: RowStart) -> None:
+        assert slot in self._position
+        self._call("restart", [self._in_slot[slot]])
+        self.starts[self._in_slot[slot]].append(start)
+        self._attempt[slot] += 1
+        self._position[slot] = 0
+
+    def step(self, slots: Sequence[int]) -> list[Sampled]:
+        assert list(slots) == sorted(self._position)
+        self._call("step", [self._in_slot[slot] for slot in slots])
+        return [self._next(slot) for slot in slots]
+
+    def release(self, slot: int, *, wipe: bool = False) -> None:
+        self._in_slot.pop(slot, None)
+        self._position.pop(slot, None)
+        self._attempt.pop(slot, None)
+        if wipe:
+            self.wiped.append(slot)
+
+    def free_memory(self) -> None:
+        self._call("free_memory", [])
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._position and not self._in_slot
+
+    def _call(self, name: str, numbers: list[int]) -> None:
+        self.threads.add(threading.get_ident())
+        self.calls.append((name, numbers))
+        assert self.gate.wait(60)
+        self.on_call(name, numbers)
+
+    def _next(self, slot: int) -> Sampled:
+        attempts = self.scripts[self._in_slot[slot]].attempts
+        attempt = attempts[min(self._attempt[slot], len(attempts) - 1)]
+        token = attempt[self._position[slot]]
+        self._position[slot] += 1
+        return Sampled(*token)

@@ -1,0 +1,258 @@
+"""The engine's public face on small models: what it refuses, how it sizes itself, how it ends."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tiny_models
+import torch
+
+from ifw.config import DecodeOptions, EngineConfig
+from ifw.engine import cache, device
+from ifw.engine.cache import DecoderCache, choose_n_slots, slot_bytes
+from ifw.engine.device import resolve_config
+from ifw.engine.engine import Engine
+from ifw.engine.prefix import build_prefix
+from ifw.engine.request import DecodeRequest, DetectRequest, EncodedWindow
+from ifw.engine.vocabulary import Vocabulary
+from ifw.errors import (
+    AudioError,
+    ConfigError,
+    EngineClosedError,
+    EngineMemoryError,
+    LanguageError,
+    ModeError,
+    PromptError,
+    ShapeError,
+)
+from ifw.model.checkpoint import load_whisper
+from ifw.model.dims import ModelDims
+
+TIMEOUT_S = 120
+SIZES = tiny_models.dims(layers=(1, 1), d_model=64, n_heads=1)
+SAMPLES = tiny_models.window(0, seconds=1)
+
+
+@pytest.fixture(scope="module")
+def engine():
+    with Engine(
+        tiny_models.whisper(SIZES), tiny_models.checkpoint(SIZES), EngineConfig(n_threads=1, n_slots=2)
+    ) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def english_engine():
+    checkpoint = tiny_models.checkpoint(SIZES, is_multilingual=False)
+    with Engine(tiny_models.whisper(SIZES), checkpoint, EngineConfig(n_threads=1, n_slots=2)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def demo_engine():
+    checkpoint = tiny_models.demo_checkpoint()
+    with Engine(load_whisper(checkpoint, "cpu", "float32"), checkpoint, EngineConfig(n_threads=1, n_slots=3)) as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("error", "fields"),
+    [
+        (LanguageError, {"language": "xx"}),
+        (LanguageError, {"language": "English"}),
+        (PromptError, {"prompt_ids": (0, 768)}),
+        (PromptError, {"prompt_ids": (-1,)}),
+        (ConfigError, {"options": DecodeOptions(suppress_tokens=(2376,))}),
+        (ConfigError, {"options": DecodeOptions(suppress_tokens=(-1,))}),
+        (ShapeError, {"encoded": EncodedWindow(torch.zeros(1500, 32))}),
+    ],
+)
+def test_what_the_checkpoint_cannot_do_is_refused_at_once(engine, error, fields):
+    with pytest.raises(error, match="allowed"):
+        engine.submit(DecodeRequest(samples=SAMPLES, **fields))
+    assert engine.stats().n_waiting == engine.stats().n_occupied == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "samples"),
+    [
+        (ShapeError, np.zeros(480_001, np.float32)),
+        (ShapeError, np.zeros((1, 10), np.float32)),
+        (ShapeError, np.zeros(10, np.float64)),
+        (ShapeError, [0.0, 1.0]),
+        (AudioError, np.array([0.0, np.nan], np.float32)),
+        (AudioError, np.array([np.inf], np.float32)),
+    ],
+)
+@pytest.mark.parametrize("kind", [DecodeRequest, DetectRequest])
+def test_samples_that_are_no_window_are_refused(kind, error, samples):
+    with pytest.raises(error, match="samples"):
+        kind(samples=samples)
+
+
+def test_a_request_needs_a_window():
+    with pytest.raises(ConfigError, match="samples, encoded"):
+        DecodeRequest(language="en")
+
+
+def test_english_only_checkpoints_have_neither_languages_nor_modes(english_engine):
+    detection = english_engine.detect_language(DetectRequest(samples=SAMPLES)).result(TIMEOUT_S)
+    assert (detection.language, detection.probability, detection.probabilities) == ("en", 1.0, {"en": 1.0})
+    options = DecodeOptions(temperatures=(0.0,), max_tokens=5)
+    for language in (None, "en"):
+        request = DecodeRequest(samples=SAMPLES, language=language, options=options)
+        assert english_engine.submit(request).result(TIMEOUT_S).language == "en"
+    with pytest.raises(LanguageError):
+        english_engine.submit(DecodeRequest(samples=SAMPLES, language="de"))
+    with pytest.raises(ModeError, match="translate"):
+        english_engine.submit(DecodeRequest(samples=SAMPLES, options=DecodeOptions(mode="translate")))
+
+
+def test_an_empty_window_is_a_window_of_silence(demo_engine):
+    empty = demo_engine.submit(DecodeRequest(samples=np.zeros(0, np.float32), language="en")).result(TIMEOUT_S)
+    silence = demo_engine.submit(DecodeRequest(samples=np.zeros(480_000, np.float32), language="en")).result(TIMEOUT_S)
+    assert empty == silence
+    assert silence.text == ""
+
+
+def test_prefix():
+    t = tiny_models.demo_checkpoint().tokenizer
+    german = [t.sot, t.language_ids["de"]]
+    assert build_prefix(t, "de", "transcribe").token_ids == (*german, t.transcribe)
+    assert build_prefix(t, "de", "translate", timestamps=False).token_ids == (*german, t.translate, t.no_timestamps)
+    prompted = build_prefix(t, "de", "transcribe", range(300))
+    assert prompted.token_ids == (t.sot_prev, *range(77, 300), *german, t.transcribe)
+    assert prompted.token_ids[prompted.sot_index] == t.sot
+    english = tiny_models.checkpoint(SIZES, is_multilingual=False).tokenizer
+    assert build_prefix(english, "en", "transcribe", timestamps=False).token_ids == (t.sot, t.no_timestamps)
+
+
+def test_tokens_that_steer_the_decoder_are_never_produced():
+    t = tiny_models.demo_checkpoint().tokenizer
+    vocabulary = Vocabulary(tiny_models.checkpoint(SIZES))
+    for options in (DecodeOptions(), DecodeOptions(suppress_tokens=()), DecodeOptions(suppress_tokens=(7,))):
+        decoding = vocabulary.begin(DecodeRequest(samples=SAMPLES, language="en", options=options), None)
+        suppressed = set(vocabulary.prefill_input(0, decoding).suppress)
+        assert suppressed >= {t.sot, t.sot_prev, t.sot_lm, t.transcribe, t.translate, t.no_speech}
+        assert (7 in suppressed) == (options.suppress_tokens == (7,))
+
+
+def test_a_dropped_engine_ends_its_thread():
+    made = Engine(tiny_models.whisper(SIZES), tiny_models.checkpoint(SIZES), EngineConfig(n_threads=1, n_slots=1))
+    thread = made._loop._thread
+    future = made.submit(DecodeRequest(samples=SAMPLES, language="en"))
+    del made
+    gc.collect()
+    thread.join(TIMEOUT_S)
+    assert not thread.is_alive()
+    assert future.exception(TIMEOUT_S) is None or isinstance(future.exception(), EngineClosedError)
+
+
+def test_a_closed_engine_takes_nothing_and_says_so():
+    made = Engine(tiny_models.whisper(SIZES), tiny_models.checkpoint(SIZES), EngineConfig(n_threads=1, n_slots=1))
+    with made:
+        pass
+    with pytest.raises(EngineClosedError):
+        made.submit(DecodeRequest(samples=SAMPLES, language="en"))
+    with pytest.raises(EngineClosedError):
+        made.detect_language(DetectRequest(samples=SAMPLES))
+    made.cancel("nobody")
+    made.close()
+    assert made.stats().n_slots == 1
+
+
+def test_the_interpreter_ends_while_the_engine_works():
+    code = """
+        import sys
+        sys.path.insert(0, sys.argv[1])
+        import tiny_models
+        from ifw.config import EngineConfig
+        from ifw.engine.engine import Engine
+        from ifw.engine.request import DecodeRequest
+        sizes = tiny_models.dims(layers=(1, 1), d_model=64, n_heads=1)
+        engine = Engine(tiny_models.whisper(sizes), tiny_models.checkpoint(sizes), EngineConfig(n_threads=1))
+        futures = [engine.submit(DecodeRequest(samples=tiny_models.window(i, 1), language="en")) for i in range(50)]
+        futures[0].result(60)
+        print("leaving", flush=True)
+    """
+    folder = str(tiny_models.__file__).rsplit("/", 1)[0]
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), folder],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "leaving\n", "")
+
+
+def test_importing_the_engine_needs_little():
+    code = """
+        import sys, ifw.engine.engine
+        heavy = {"av", "huggingface_hub", "rich", "typer", "transformers", "fastapi", "silero_vad", "scipy"}
+        assert not heavy & set(sys.modules), heavy & set(sys.modules)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=TIMEOUT_S)
+
+
+def test_slots_follow_from_memory(monkeypatch):
+    cpu, fp32 = torch.device("cpu"), torch.float32
+    large = ModelDims(128, 51_866, 1280, 20, 32, 32, 5120, 5120)
+    assert slot_bytes(large, torch.float16) == 32 * 2 * 1280 * (448 + 1500) * 2
+    monkeypatch.setattr(cache, "_total_memory_bytes", lambda: 1 << 36)
+    assert choose_n_slots(SIZES, cpu, fp32) == 16
+    assert choose_n_slots(large, cpu, fp32) == 3
+    monkeypatch.setattr(cache, "_total_memory_bytes", lambda: 1 << 30)
+    assert choose_n_slots(large, cpu, fp32) == 1
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (20 << 30, 24 << 30))
+    assert choose_n_slots(large, torch.device("cuda"), torch.float16) == 40
+
+
+def test_cache_that_does_not_fit_is_a_clear_error(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(torch, "zeros", refuse)
+    with pytest.raises(EngineMemoryError, match="n_slots: got 9"):
+        DecoderCache.allocate(SIZES, 9, torch.device("cpu"), torch.float32)
+
+
+def test_views_share_the_cache():
+    whole = DecoderCache.allocate(SIZES, 4, torch.device("cpu"), torch.float32)
+    part = whole.view(1, 3)
+    part.self_kv.fill_(float("nan"))
+    part.cross_kv.fill_(2.0)
+    assert (whole.n_slots, part.n_slots) == (4, 2)
+    assert whole.cross_kv[0, 0, :, 0, 0, 0].tolist() == [0, 2, 2, 0]
+    whole.wipe(1)
+    assert whole.self_kv.isnan().any(dim=(0, 1, 3, 4, 5)).tolist() == [False, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("has_cuda", "given", "expected"),
+    [
+        (False, ("auto", "auto"), ("cpu", "float32")),
+        (True, ("auto", "auto"), ("cuda", "float16")),
+        (True, ("cpu", "auto"), ("cpu", "float32")),
+        (True, ("cuda", "bfloat16"), ("cuda", "bfloat16")),
+        (False, ("cpu", "bfloat16"), ("cpu", "bfloat16")),
+    ],
+)
+def test_auto_is_resolved(monkeypatch, has_cuda, given, expected):
+    monkeypatch.setattr(device.torch.cuda, "is_available", lambda: has_cuda)
+    config = resolve_config(EngineConfig(device=given[0], dtype=given[1], n_slots=7))
+    assert (config.device, config.dtype) == expected
+    assert replace(config, device=given[0], dtype=given[1]) == EngineConfig(device=given[0], dtype=given[1], n_slots=7)
+
+
+@pytest.mark.parametrize(("given", "match"), [({"device": "cuda"}, "device"), ({"dtype": "float16"}, "dtype")])
+def test_what_the_machine_cannot_do_is_refused(monkeypatch, given, match):
+    monkeypatch.setattr(device.torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=match):
+        resolve_config(EngineConfig(**given))
