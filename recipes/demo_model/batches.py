@@ -11,7 +11,7 @@ import torch
 from .corpus import Corpus, Utterance
 from .features import Degrader, mask_features
 from .tokens import MAX_TARGET_POSITIONS, TokenIds
-from .windows import Composer, Placed, Window, WindowSpec
+from .windows import CORE_SHARE, Composer, Placed, Window, WindowSpec
 
 FRAMES_PER_S = 50
 ENCODER_FRAMES = 1500
@@ -203,7 +203,8 @@ class BatchMaker:
         voices = self._corpus.by_voice[language]
         for _ in range(count):
             voice = voices[rng.integers(len(voices))]
-            utterance = self._corpus.utterances[voice[rng.integers(len(voice))]]
+            indices = voice.core if rng.random() < CORE_SHARE else voice.extension
+            utterance = self._corpus.utterances[indices[rng.integers(len(indices))]]
             prompt += self._texts[id(utterance)].tokens
         sequence.add(self._ids.previous, 0)
         for token in prompt[-PROMPT_LIMIT:]:

@@ -6,7 +6,7 @@ import multiprocessing
 import pickle
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from .espeak import (
     FloatArray,
     Synthesiser,
 )
-from .grammar import LANGUAGES, Sentence, sentences
+from .grammar import CORE_TEMPLATES, LANGUAGES, Sentence, sentences
 
 
 @dataclass(frozen=True)
@@ -158,6 +158,14 @@ def synthesise_all(folder: Path, total: int, processes: int) -> None:
             print(f"{spec.name}: {job.get():.1f} h", flush=True)
 
 
+@dataclass
+class Voice:
+    """Indices of the utterances of one voice, by kind of template."""
+
+    core: list[int] = field(default_factory=list)
+    extension: list[int] = field(default_factory=list)
+
+
 class Corpus:
     """Utterances of one or several pools, grouped by language and voice."""
 
@@ -171,13 +179,15 @@ class Corpus:
             for utterance in loaded:
                 object.__setattr__(utterance, "pool", pool)
             self.utterances += loaded
-        self.by_voice: dict[str, list[list[int]]] = {}
+        self.by_voice: dict[str, list[Voice]] = {}
         for language in LANGUAGES:
-            voices: dict[str, list[int]] = {}
+            voices: dict[str, Voice] = {}
             for index, utterance in enumerate(self.utterances):
                 if utterance.language == language:
-                    voices.setdefault(utterance.voice, []).append(index)
-            self.by_voice[language] = list(voices.values())
+                    voice = voices.setdefault(utterance.voice, Voice())
+                    is_core = utterance.sentence.template in CORE_TEMPLATES
+                    (voice.core if is_core else voice.extension).append(index)
+            self.by_voice[language] = [v for v in voices.values() if v.core and v.extension]
 
     def samples(self, utterance: Utterance) -> FloatArray:
         """The samples of one utterance, peak 0.5."""

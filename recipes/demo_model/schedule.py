@@ -11,15 +11,16 @@ from .windows import WindowSpec
 PEAK_LEARNING_RATE = 1.2e-3
 FINAL_LEARNING_RATE_SHARE = 0.01
 WARM_UP_STEPS = 200
-DECAY_START = 0.70
+DECAY_START = 0.56
 PASSES = 8
-DECAY_PASSES = 12
+LATE_PASSES = 16
+LATE_START = 0.80
 HALF_MINUTE_START = 0.42
 TWELVE_SECONDS_START = 0.28
 
 SIX_SECONDS = WindowSpec(6.0, 0.5, 0.15, 0.1, cut_sentences=False)
 TWELVE_SECONDS = WindowSpec(12.0, 0.25, 0.2, 0.08, cut_sentences=True)
-HALF_MINUTE = WindowSpec(30.0, 0.06, 0.25, 0.06, cut_sentences=True)
+HALF_MINUTE = WindowSpec(30.0, 0.05, 0.22, 0.05, cut_sentences=True)
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ def plan(step: int, progress: float, seed: int) -> StepPlan:
     return StepPlan(
         spec=spec,
         windows=windows,
-        passes=DECAY_PASSES if progress >= DECAY_START else PASSES,
+        passes=LATE_PASSES if progress >= LATE_START else PASSES,
         learning_rate=learning_rate(step, progress),
         phoneme_weight=0.5 if progress < HALF_MINUTE_START else 0.25,
-        alignment_weight=0.3 if progress < DECAY_START else 0.15,
+        alignment_weight=0.3 if progress < LATE_START else 0.15,
     )

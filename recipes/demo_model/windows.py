@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .corpus import Corpus, Utterance
+from .corpus import Corpus, Utterance, Voice
 from .espeak import SAMPLE_RATE, FloatArray
 from .grammar import LANGUAGES
 
 NON_SPEECH_SHARE = 0.05
 ONE_VOICE_SHARE = 0.55
+CORE_SHARE = 0.68
 _LANGUAGE_SHARES = (0.34, 0.33, 0.33)
 
 
@@ -95,9 +96,13 @@ class Composer:
             self._fill_natural(rng, spec, window)
         return window
 
-    def _voices(self, rng: np.random.Generator, language: str) -> list[int]:
+    def _voice(self, rng: np.random.Generator, language: str) -> Voice:
         voices = self._corpus.by_voice[language]
         return voices[rng.integers(len(voices))]
+
+    def _utterance(self, rng: np.random.Generator, voice: Voice) -> Utterance:
+        indices = voice.core if rng.random() < CORE_SHARE else voice.extension
+        return self._corpus.utterances[indices[rng.integers(len(indices))]]
 
     def _add(self, rng: np.random.Generator, window: Window, placed: Placed) -> None:
         first = int(placed.begin_s * SAMPLE_RATE)
@@ -111,12 +116,12 @@ class Composer:
         time_s = rng.uniform(0, lead_limit)
         one_voice = rng.random() < ONE_VOICE_SHARE
         # Some windows are dense throughout, so that long token sequences are common.
-        pause_scale = 0.5 if rng.random() < 0.35 else 1.0
-        voice = self._voices(rng, window.language)
+        pause_scale = 0.5 if rng.random() < 0.5 else 1.0
+        voice = self._voice(rng, window.language)
         while True:
             if not one_voice:
-                voice = self._voices(rng, window.language)
-            utterance = self._corpus.utterances[voice[rng.integers(len(voice))]]
+                voice = self._voice(rng, window.language)
+            utterance = self._utterance(rng, voice)
             placed = Placed(utterance, time_s)
             if time_s + utterance.duration_s > spec.length_s - 0.06:
                 if not window.placed:
@@ -146,8 +151,8 @@ class Composer:
         longest_gap_s = rng.choice([0.15, 0.4, 0.8])
         time_s = rng.uniform(0, 0.35)
         while True:
-            voice = self._voices(rng, window.language)
-            utterance = self._corpus.utterances[voice[rng.integers(len(voice))]]
+            voice = self._voice(rng, window.language)
+            utterance = self._utterance(rng, voice)
             if time_s + utterance.duration_s > budget_s:
                 if window.placed:
                     break
@@ -162,8 +167,8 @@ class Composer:
     def _fill_single(self, rng: np.random.Generator, spec: WindowSpec, window: Window) -> None:
         """One sentence at the very start of an otherwise empty window."""
         while True:
-            voice = self._voices(rng, window.language)
-            utterance = self._corpus.utterances[voice[rng.integers(len(voice))]]
+            voice = self._voice(rng, window.language)
+            utterance = self._utterance(rng, voice)
             if utterance.duration_s < spec.length_s - 0.4:
                 break
         placed = Placed(utterance, rng.uniform(0, 0.3))
