@@ -26,7 +26,7 @@ _LOG_START_MEL = _LOG_START_HZ / _LINEAR_HZ_PER_MEL
 _LOG_STEP = math.log(6.4) / 27.0  # 27 mels from 1 kHz to 6.4 kHz
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LogMel:
     """Turns windows of samples into log-mel on one device. Made by `log_mel`.
 

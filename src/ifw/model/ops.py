@@ -1,6 +1,6 @@
 """The three operations in which the time goes, chosen once for a device and a dtype.
 
-The choice for CPU is measured (base shapes, 2 threads of an AVX-512 machine, milliseconds; `benchmarks/` has more):
+The choice for CPU is measured (shapes of base, 2 threads on a busy AVX-512 machine, milliseconds):
 
     | operation                              | float32                       | bfloat16                      |
     |----------------------------------------|-------------------------------|-------------------------------|
@@ -30,7 +30,7 @@ class Linear(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class KeyLimit:
     """Which keys each query of one decode call may see: those up to its own position.
 
@@ -95,7 +95,7 @@ def can_pack(dtype: torch.dtype) -> bool:
     return dtype == torch.float32 or (dtype == torch.bfloat16 and bool(namespace._is_mkldnn_bf16_supported()))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PlainLinear:
     """`torch.nn.functional.linear` on the weight as it is; see `Linear`."""
 
@@ -116,7 +116,7 @@ class PlainLinear:
         return y if residual is None else y.add_(residual)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PackedLinear:
     """oneDNN's kernel on a weight that was laid out for it once; see `Linear`.
 

@@ -19,7 +19,7 @@ from ifw.model.dims import ModelDims
 from ifw.model.ops import KeyLimit, Linear, Ops
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LayerNorm:
     """Layer normalisation; torch keeps mean and variance in float32 for every dtype."""
 
@@ -31,7 +31,7 @@ class LayerNorm:
         return F.layer_norm(x, self.weight.shape, self.weight, self.bias)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Conv:
     """One of the encoder's two convolutions, width 3, followed by GELU, as a linear layer on three frames at a time."""
 
@@ -44,7 +44,7 @@ class Conv:
         return self.linear(taps.transpose(2, 3).flatten(2), gelu=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class EncoderLayer:
     """Self-attention and feed-forward, each behind its norm."""
 
@@ -56,7 +56,7 @@ class EncoderLayer:
     mlp_out: Linear
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DecoderLayer:
     """Causal self-attention, cross-attention and feed-forward, each behind its norm.
 
@@ -74,7 +74,7 @@ class DecoderLayer:
     mlp_out: Linear
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Whisper:
     """A loaded checkpoint that can encode windows and decode tokens. Made by `ifw.model.weights`.
 
