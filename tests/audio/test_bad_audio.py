@@ -27,7 +27,7 @@ from recordings import (
     tone,
 )
 
-from ifw.audio import decode
+from ifw.audio import decode, open_stream
 from ifw.config import AudioOptions
 from ifw.errors import (
     AudioDamagedError,
@@ -157,6 +157,18 @@ def test_what_follows_a_hole_keeps_its_time():
     end, ideal_end = part.samples[-32_000:], whole.samples[-32_000:]
     assert np.corrcoef(end, ideal_end)[0, 1] > 0.99
     assert np.corrcoef(end[20:], ideal_end[:-20])[0, 1] < 0.99  # a shift of 1.25 ms would show
+
+
+def test_a_length_that_is_only_estimated_is_no_promise():
+    samples = chirps(8, noise=0.1)
+    samples[:, :44_100] = 0  # cheap frames first, from which FFmpeg reckons that the file is far longer
+    coding = Coding("libmp3lame", "mp3", codec_options=MP3_VBR.codec_options, container_options={"write_xing": "0"})
+    data = encode(samples, coding)
+    with open_stream(data) as stream:
+        assert stream.duration_s > 12
+    audio = decode(data)
+    assert audio.duration_s == pytest.approx(8, abs=0.1)
+    assert audio.warnings == ()
 
 
 def test_the_cap_counts_samples_not_headers():

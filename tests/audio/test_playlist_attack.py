@@ -8,7 +8,7 @@ import threading
 
 import av
 import pytest
-from recordings import WAV, encode, tone
+from recordings import WAV, Coding, encode, tone
 
 from ifw.audio import decode
 from ifw.audio.container import FORMATS, DescriptorReader, open_container
@@ -111,6 +111,14 @@ def test_no_format_on_the_list_refers_to_other_files():
     refused = {"concat", "hls", "dash", "sdp", "rtsp", "rtp", "image2", "lavfi", "tee", "imf", "webm_dash_manifest"}
     assert refused.isdisjoint(FORMATS.split(","))
     assert set(FORMATS.split(",")) <= av.formats_available
+
+
+def test_a_format_off_the_list_is_refused_even_with_real_sound():
+    data = encode(tone(1), Coding("pcm_s16le", "nut"))
+    with av.open(io.BytesIO(data)) as container:
+        assert container.format.name == "nut"
+    with pytest.raises(AudioFormatError):
+        decode(data)
 
 
 def test_ffmpeg_itself_can_open_nothing(secret):

@@ -2,9 +2,9 @@
 
 A slice starts on a whole second. Its worker seeks to SETTLE_S before that, lets the decoder settle, and starts the
 resampler exactly LEAD_S before the slice, so that it steps in phase with a start-to-end decode. The end of that lead
-is sent along: the reader compares it with the end of the slice before. Any doubt (timestamps that are missing, jump
-or cannot name single samples, a packet error, an early end) ends the slice as unsafe, and the file is decoded from
-start to end instead.
+is sent along: the reader compares it with the end of the slice before. Any doubt ends the slice as unsafe, and the
+file is decoded from start to end instead: timestamps that are missing, cannot name single samples, or jump, as they
+do where a packet is lost; an end before the declared one.
 
 AAC draws noise from a generator that remembers everything decoded before, so two decodes of one place differ. Such a
 codec gets a fresh decoder for every slice, and is cut the same way for one worker as for many: the samples never
@@ -114,17 +114,15 @@ class SliceDecoder:
         Raises:
             UnsafeSliceError: See above.
         """
-        n_chunks = self._grid.slice_s + (LEAD_S if index else 0)
+        n_lead = LEAD_S if index else 0
         is_last = index == self._grid.n_slices - 1
         n_given = 0
         for chunk in self._resampled(index):
-            if len(chunk) < CHUNK_BYTES and not is_last:
-                break
             yield chunk
             n_given += 1
-            if n_given == n_chunks and not is_last:
+            if n_given == n_lead + self._grid.slice_s and not is_last:
                 return
-        if not is_last or n_given == 0 or (index and n_given < LEAD_S + 1):
+        if not is_last or n_given <= n_lead:
             raise UnsafeSliceError("the audio ends before its declared end")
 
     def _resampled(self, index: int) -> Iterator[bytes]:
@@ -150,8 +148,6 @@ class SliceDecoder:
                 raise UnsafeSliceError("timestamps jump")
             expected = position + frame.samples
             self.end_s = expected / self._grid.rate
-            if self.file.reader.n_packet_errors:
-                raise UnsafeSliceError("a packet is damaged")
             yield position, frame
 
     def _seek(self, index: int) -> Iterator[AudioFrame]:
