@@ -33,6 +33,7 @@ from ifw.errors import (
 )
 from ifw.model.checkpoint import load_whisper
 from ifw.model.dims import ModelDims
+from ifw.model.mel import log_mel
 
 TIMEOUT_S = 120
 SIZES = tiny_models.dims(layers=(1, 1), d_model=64, n_heads=1)
@@ -119,6 +120,50 @@ def test_an_empty_window_is_a_window_of_silence(demo_engine):
     silence = demo_engine.submit(DecodeRequest(samples=np.zeros(480_000, np.float32), language="en")).result(TIMEOUT_S)
     assert empty == silence
     assert silence.text == ""
+
+
+def test_a_window_may_be_decoded_again_at_full_length(engine):
+    """Three attempts have more tokens than the context holds: each must start over at the end of the prefix."""
+    options = DecodeOptions(
+        temperatures=(0.0, 0.1, 0.2),
+        suppress_tokens=(tiny_models.demo_checkpoint().tokenizer.eot,),
+        logprob_threshold=0.0,
+    )
+    hypothesis = engine.submit(DecodeRequest(samples=SAMPLES, language="en", options=options)).result(TIMEOUT_S)
+    assert (hypothesis.n_attempts, len(hypothesis.token_ids)) == (3, 224)
+
+
+def test_a_freed_slot_between_busy_ones_stays_at_rest():
+    """Its row is computed along with its neighbours; were it still counted on, it would run out of the context."""
+    eot = tiny_models.demo_checkpoint().tokenizer.eot
+
+    def request(n_tokens: int, prompt_ids: tuple[int, ...] = ()) -> DecodeRequest:
+        options = DecodeOptions(temperatures=(0.0,), max_tokens=n_tokens, suppress_tokens=(eot,))
+        return DecodeRequest(samples=SAMPLES, language="en", prompt_ids=prompt_ids, options=options)
+
+    config = EngineConfig(n_threads=1, n_slots=3)
+    with Engine(tiny_models.whisper(SIZES), tiny_models.checkpoint(SIZES), config) as shared:
+        futures = [shared.submit(r) for r in (request(224), request(40, (5,) * 223), request(224))]
+        assert [len(future.result(TIMEOUT_S).token_ids) for future in futures] == [224, 40, 224]
+
+
+@torch.inference_mode()
+def test_no_speech_probability_is_that_after_the_start_token():
+    checkpoint, model = tiny_models.checkpoint(SIZES), tiny_models.whisper(SIZES)
+    t = checkpoint.tokenizer
+    with Engine(model, checkpoint, EngineConfig(n_threads=1, n_slots=1)) as single:
+        request = DecodeRequest(
+            samples=SAMPLES,
+            language="en",
+            prompt_ids=(5, 6, 7),
+            options=DecodeOptions(temperatures=(0.0,), max_tokens=3),
+        )
+        got = single.submit(request).result(TIMEOUT_S).no_speech_prob
+    caches = DecoderCache.allocate(SIZES, 1, tiny_models.CPU, torch.float32)
+    model.cross_kv(model.encode(log_mel(SIZES.n_mels, tiny_models.CPU)([SAMPLES])), caches.cross_kv)
+    tokens = torch.tensor([[t.sot_prev, 5, 6, 7, t.sot]])
+    hidden = model.decode(tokens, torch.zeros(1, dtype=torch.int64), caches.self_kv, caches.cross_kv, n_keys=5)
+    assert got == pytest.approx(model.logits(hidden)[0, -1].softmax(-1)[t.no_speech].item(), rel=1e-3)
 
 
 def test_prefix():

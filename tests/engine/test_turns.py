@@ -166,6 +166,14 @@ def test_language_is_detected_from_the_window_and_the_encoding_is_kept():
     assert prefix[1] == CHECKPOINT.tokenizer.language_ids["de"]
 
 
+def test_each_window_gets_its_own_encoding_back():
+    with Bench(dict.fromkeys(range(4), Script([GOOD], languages={0: 1.0})), encode_batch=4) as bench:
+        with bench.held():
+            futures = [bench.loop.submit(DetectRequest(samples=bench.runner.samples(number))) for number in range(4)]
+        assert [result(future).encoded.audio[0, 0].item() for future in futures] == [0, 1, 2, 3]
+    assert max(len(numbers) for _, numbers in bench.runner.calls) > 1
+
+
 @pytest.mark.parametrize("phase", ["encode", "detect", "prefill"])
 def test_a_fault_on_one_window_takes_no_other_with_it(phase):
     with Bench(dict.fromkeys(range(4), Script([GOOD], languages={0: 1.0})), encode_batch=4) as bench:

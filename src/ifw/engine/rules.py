@@ -194,16 +194,16 @@ class TokenRules:
         is_first = has_grammar & begins  # a timestamp comes next
 
         special[:, ids.no_timestamps - ids.eot] += _penalty(has_grammar).squeeze(1)
-        text += _penalty(is_open | is_first)
-        special += _penalty(is_first)
         lowest = torch.where(has_grammar, last_stamp + 1 - is_open.long(), 0)
         highest = torch.where(is_first, states[Field.MAX_FIRST_STAMP], NO_LIMIT).masked_fill_(is_closed, _NONE)
         stamp = torch.arange(stamps.shape[-1], device=self._device)
         stamps.masked_fill_((stamp < lowest[:, None]) | (stamp > highest[:, None]), -torch.inf)
 
-        not_stamps = logits[:, : ids.timestamp_begin]
-        must_be_stamp = stamps.logsumexp(-1) > not_stamps.amax(-1)
-        not_stamps += _penalty(has_grammar & must_be_stamp)
+        best_text = text.amax(-1).masked_fill_(is_open, -torch.inf)
+        best_other = torch.maximum(best_text, special.amax(-1)).masked_fill_(is_first, -torch.inf)
+        must_be_stamp = is_first | (has_grammar & (stamps.logsumexp(-1) > best_other))
+        text += _penalty(is_open | must_be_stamp)
+        special += _penalty(must_be_stamp)
 
 
 def _penalty(is_forbidden: Tensor) -> Tensor:
