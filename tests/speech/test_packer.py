@@ -194,6 +194,13 @@ def test_a_span_that_does_not_fit_goes_whole_into_the_next_window():
     assert [len(window.spans) for window in windows] == [2, 1]
 
 
+def test_silence_that_is_longer_than_the_room_ends_a_window():
+    windows, _ = pack(VadOptions(), ScriptedDetector(frames(5, 22, 3)), noise(31 * RATE))
+    assert [len(window.spans) for window in windows] == [2]
+    windows, _ = pack(VadOptions(), ScriptedDetector(frames(5, 27, 3)), noise(36 * RATE))
+    assert [len(window.spans) for window in windows] == [1, 1]
+
+
 def test_a_window_ends_in_the_longer_pause():
     script = frames(24, 1.5, 2, 0.2, 2, 0.2, 12, 3)
     windows, _ = pack(VadOptions(), ScriptedDetector(script), noise(44 * RATE))
@@ -220,7 +227,7 @@ def test_a_long_span_without_pause_is_cut_where_it_is_quiet():
 
 def test_padding_alone_does_not_make_a_window():
     samples = noise(36 * RATE)
-    samples[29 * RATE :] *= 0.01
+    samples[round(29.3 * RATE) :] = 0
     windows, _ = pack(VadOptions(pad_ms=900), ScriptedDetector(frames(29.6, 6.3)), samples)
     assert len(windows) == 2
     assert windows[0].end_s < 29.2

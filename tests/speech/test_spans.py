@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ifw.config import VadOptions
@@ -31,21 +31,30 @@ def find(options, probabilities, cuts=(), n_samples=None):
     return found + finder.finish(len(probabilities) * FRAME if n_samples is None else n_samples)
 
 
-level = st.sampled_from([0.0, 0.05, 0.2, 0.3, 0.38, 0.42, 0.55, 0.9])
-runs = st.lists(st.tuples(level, st.integers(1, 12)), max_size=40)
+level = st.sampled_from([0.0, 0.0, 0.2, 0.25, 0.3, 0.38, 0.42, 0.5, 0.9, 0.9])
+runs = st.lists(st.tuples(level, st.one_of(st.integers(1, 4), st.integers(1, 12))), max_size=30)
 probabilities = runs.map(lambda runs: [p for p, n in runs for _ in range(n)])
+frame_times_ms = [0, 32, 64, 96, 100]  # with those that are whole frames, a comparison can be equal
 options = st.builds(
     VadOptions,
     onset=st.sampled_from([0.3, 0.4, 0.5]),
     offset=st.sampled_from([None, 0.1, 0.25]),
-    min_speech_ms=st.sampled_from([0, 32, 100, 250]),
-    min_silence_ms=st.sampled_from([0, 32, 100, 300]),
-    pad_ms=st.sampled_from([0, 30, 200, 300, 900]),
+    min_speech_ms=st.sampled_from(frame_times_ms),
+    min_silence_ms=st.sampled_from(frame_times_ms),
+    pad_ms=st.sampled_from([0, 30, 64, 200, 900]),
 )
 
 
+def doubt(options, probabilities):
+    """The longest stretch of frames that are neither speech nor silence."""
+    is_doubtful = "".join(".d"[options.offset_or_default <= p < options.onset] for p in probabilities)
+    return max(map(len, is_doubtful.split(".")))
+
+
+@settings(max_examples=300, deadline=None)
 @given(probabilities, options)
 def test_spans_are_those_of_silero(silero, probabilities, options):
+    assume(doubt(options, probabilities) < 25)  # there the two differ
     n_samples = len(probabilities) * FRAME
     closing = [0.0] * (options.min_silence_ms // 32 + 2)  # Silero lets speech run to the end without it
     theirs = silero.get_speech_timestamps_from_probs(
@@ -57,10 +66,11 @@ def test_spans_are_those_of_silero(silero, probabilities, options):
         speech_pad_ms=options.pad_ms,
         audio_length_samples=n_samples,
     )
-    ours = find(options, [round(p, 6) for p in probabilities])
+    ours = find(options, probabilities)
     assert [(span.start, span.stop) for span in ours] == [(span["start"], span["end"]) for span in theirs]
 
 
+@settings(deadline=None)
 @given(probabilities, options, st.lists(st.integers(0, 480)), st.integers(0, FRAME - 1))
 def test_blocks_of_any_length_give_the_same(probabilities, options, cuts, missing):
     n_samples = max(0, len(probabilities) * FRAME - missing)
@@ -70,6 +80,7 @@ def test_blocks_of_any_length_give_the_same(probabilities, options, cuts, missin
     assert all(a.stop <= b.start for a, b in pairwise(whole))
 
 
+@settings(deadline=None)
 @given(probabilities, options)
 def test_what_is_settled_stays(probabilities, options):
     finder = SpanFinder(options)
@@ -93,15 +104,20 @@ def test_what_is_settled_stays(probabilities, options):
     assert open_span is None
 
 
+@settings(deadline=None)
 @given(probabilities, options)
 def test_look_back_is_bounded(probabilities, options):
     finder = SpanFinder(options)
-    longest = (options.min_speech_ms + options.min_silence_ms + 3 * options.pad_ms) * 16 + 2 * FRAME
+    longest = (options.min_speech_ms + options.min_silence_ms + 3 * options.pad_ms + 1_000) * 16 + 4 * FRAME
     for index, probability in enumerate(probabilities):
         finder.feed(np.array([probability], np.float32))
-        last_speech = finder.open_span
-        if last_speech is None and index >= 40 and max(probabilities[index - 40 : index + 1]) < options.onset:
+        if finder.open_span is None and max(probabilities[max(0, index - 40) : index + 1]) < options.onset:
             assert finder.settled_until >= (index + 1) * FRAME - longest
+
+
+def test_doubt_ends_speech_after_a_second():
+    found = find(VadOptions(pad_ms=0), [0.9] * 20 + [0.1] + [0.3] * 20 + [0.9] * 20 + [0.1] + [0.3] * 40 + [0.9] * 20)
+    assert [(span.start // FRAME, span.stop // FRAME) for span in found] == [(0, 61), (102, 122)]
 
 
 def test_padding_is_shared_where_the_silence_is_short():
@@ -116,6 +132,15 @@ def test_padding_is_shared_where_the_silence_is_short():
 def test_closing_silence_is_no_speech():
     found = find(VadOptions(pad_ms=0, min_silence_ms=2000), [0.9] * 20 + [0.0] * 30)
     assert found == [FoundSpan(0, 20 * FRAME, 0, 20 * FRAME)]
+
+
+def test_an_open_span_can_be_split():
+    finder = SpanFinder(VadOptions(pad_ms=32))
+    finder.feed(np.full(20, 0.9, np.float32))
+    assert finder.open_span == FoundSpan(0, 20 * FRAME, 0, 20 * FRAME)
+    finder.split_open(5_000)
+    assert finder.settled_until == 5_000
+    assert finder.feed(np.zeros(9, np.float32)) == [FoundSpan(5_000, 21 * FRAME, 5_000, 20 * FRAME)]
 
 
 def test_seconds():

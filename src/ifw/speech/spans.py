@@ -15,6 +15,7 @@ from ifw.types import SpeechSpan
 VAD_FRAME_SAMPLES: Final = 512  # 32 ms: one probability
 
 _SAMPLES_PER_MS: Final = SAMPLE_RATE // 1000
+_MAX_DOUBT_SAMPLES: Final = SAMPLE_RATE  # between `offset` and `onset` after speech: bounds how far back a span reaches
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,9 @@ class SpanFinder:
 
     Source:
         snakers4/silero-vad 6.2, `get_speech_timestamps_from_probs`, without its longest duration (the packer's work).
-        It lets speech last to the very end when the closing silence is too short; here that silence stays silence.
+        Two things differ. There speech lasts to the very end of the audio when the closing silence is too short; here
+        that silence stays silence. There speech that fell below `offset` and then hovers between `offset` and `onset`
+        never ends; here it ends after a second.
     """
 
     def __init__(self, options: VadOptions) -> None:
@@ -124,11 +127,14 @@ class SpanFinder:
             self._silence_start = None
             if self._speech_start is None:
                 self._speech_start = frame_start
-        elif probability < self._offset and self._speech_start is not None:
-            if self._silence_start is None:
+        elif self._speech_start is not None:
+            is_silent = probability < self._offset
+            if self._silence_start is None and is_silent:
                 self._silence_start = frame_start
-            if frame_start - self._silence_start >= self._min_silence:
-                self._end_speech(self._silence_start, found)
+            if self._silence_start is not None:
+                patience = self._min_silence if is_silent else self._min_silence + _MAX_DOUBT_SAMPLES
+                if frame_start - self._silence_start >= patience:
+                    self._end_speech(self._silence_start, found)
         self._settle(found)
 
     def _settle(self, found: list[FoundSpan]) -> None:
