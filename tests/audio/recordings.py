@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import tempfile
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -95,6 +96,16 @@ def _write(path: Path, samples: np.ndarray, coding: Coding, *, with_video: bool,
         for converted in to_codec.resample(None):
             container.mux(stream.encode(converted))
         container.mux(stream.encode(None))
+
+
+def plain_wav(samples: np.ndarray, rate: int) -> bytes:
+    """16-bit PCM with any number of channels, which no FFmpeg layout needs to name."""
+    n_channels = samples.shape[0]
+    body = (samples.T * 32767).astype("<i2").tobytes()
+    parts = [b"RIFF", struct.pack("<I", 36 + len(body)), b"WAVEfmt "]
+    parts += [struct.pack("<IHHIIHH", 16, 1, n_channels, rate, rate * n_channels * 2, n_channels * 2, 16)]
+    parts += [b"data", struct.pack("<I", len(body)), body]
+    return b"".join(parts)
 
 
 def silent_film(duration_s: float = 1.0) -> bytes:

@@ -23,6 +23,7 @@ from recordings import (
     chirps,
     damaged,
     encode,
+    plain_wav,
     silent_film,
     tone,
 )
@@ -68,6 +69,12 @@ def test_bytes_that_are_no_audio(data, expected, tmp_path):
     assert str(path) in str(caught.value)
     with pytest.raises(expected):
         decode(data)
+
+
+@pytest.mark.parametrize(("n_channels", "rate"), [(65, 16_000), (1, 500), (1, 1_000_000)])
+def test_absurd_sound(n_channels, rate):
+    with pytest.raises(AudioStreamError, match="allowed: 1 to 64 channels"):
+        decode(plain_wav(np.repeat(tone(0.1, rate), n_channels, axis=0), rate))
 
 
 def test_every_packet_damaged():

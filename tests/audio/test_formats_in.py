@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
 
 import numpy as np
 import pytest
@@ -22,6 +21,7 @@ from recordings import (
     WEBM,
     Coding,
     encode,
+    plain_wav,
     tone,
 )
 
@@ -182,16 +182,6 @@ def test_the_sample_format_may_change_on_the_way():
     assert audio.duration_s == pytest.approx(2.0, abs=0.2)
     assert amplitude(audio.samples[:SAMPLE_RATE]) == pytest.approx(0.5, abs=0.05)
     assert amplitude(audio.samples[-SAMPLE_RATE:]) == pytest.approx(0.5, abs=0.05)
-
-
-def plain_wav(samples: np.ndarray, rate: int) -> bytes:
-    """16-bit PCM with any number of channels, which no FFmpeg layout needs to name."""
-    n_channels = samples.shape[0]
-    body = (samples.T * 32767).astype("<i2").tobytes()
-    parts = [b"RIFF", struct.pack("<I", 36 + len(body)), b"WAVEfmt "]
-    parts += [struct.pack("<IHHIIHH", 16, 1, n_channels, rate, rate * n_channels * 2, n_channels * 2, 16)]
-    parts += [b"data", struct.pack("<I", len(body)), body]
-    return b"".join(parts)
 
 
 def test_a_wav_that_was_written_into_a_pipe_gives_no_warning():
