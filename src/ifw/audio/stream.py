@@ -94,7 +94,7 @@ class AudioStream:
 
     @property
     def is_sliced(self) -> bool:
-        """Whether several workers decode, or decoded, this file side by side to its end."""
+        """Whether the file is decoded in time slices, and was to its end."""
         return self._feed.header.n_slices > 1 and self._feed.doubt is None
 
     def __iter__(self) -> Iterator[Samples]:
