@@ -37,7 +37,7 @@ class AudioOptions:
 
     Attributes:
         max_duration_s: Decoding stops with `AudioTooLongError` past this many seconds of audio.
-        n_workers: Decoder processes; a long file that can seek is cut into this many time slices.
+        n_workers: Decoder processes that share the time slices of a long file; a short one needs only one.
         block_s: Seconds of audio delivered at a time.
     """
 
