@@ -146,10 +146,9 @@ def _voice_settings(spec: PoolSpec, language: str, rng: random.Random) -> tuple[
     return voice, rng.randint(130, 205), rng.randint(25, 75), rng.randint(30, 70)
 
 
-def synthesise_all(folder: Path, total: int, processes: int) -> None:
-    """Synthesises every pool that is not on disk yet."""
+def synthesise(folder: Path, specs: Sequence[PoolSpec], processes: int) -> None:
+    """Synthesises those of the pools that are not on disk yet."""
     folder.mkdir(parents=True, exist_ok=True)
-    specs = [*training_pools(total), VALIDATION_POOL, TEST_POOL]
     missing = [spec for spec in specs if not (folder / f"{spec.name}.pcm").exists()]
     # A fresh process per pool: the library keeps state, and a pool must not depend on it.
     with multiprocessing.get_context("spawn").Pool(processes, maxtasksperchild=1) as workers:

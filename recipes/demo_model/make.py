@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from .corpus import TEST_POOL, VALIDATION_POOL, synthesise_all
+from .corpus import TEST_POOL, VALIDATION_POOL, synthesise, training_pools
 from .evalset import write_evaluation_set
 from .evaluation import evaluate, table
 from .export import export
@@ -21,7 +21,8 @@ _DEMO_FOLDER = Path("src/ifw/demo")
 
 
 def _synthesise(options: argparse.Namespace) -> None:
-    synthesise_all(options.work_dir / "speech", options.utterances, options.processes)
+    specs = [*training_pools(options.utterances), VALIDATION_POOL, TEST_POOL]
+    synthesise(options.work_dir / "speech", specs, options.processes)
 
 
 def _tokenizer(options: argparse.Namespace) -> None:
@@ -48,7 +49,9 @@ def _export(options: argparse.Namespace) -> None:
 def _evalset(options: argparse.Namespace) -> None:
     pool = VALIDATION_POOL if options.validation else TEST_POOL
     folder = options.evalset_dir or options.work_dir / f"evalset-{pool.name}"
-    write_evaluation_set(options.work_dir / "speech", folder, pool=pool, seed=options.seed)
+    speech = options.work_dir / "speech"
+    synthesise(speech, [pool], processes=1)
+    write_evaluation_set(speech, folder, pool=pool, seed=options.seed)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
