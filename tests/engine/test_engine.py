@@ -259,13 +259,24 @@ def test_slots_follow_from_memory(monkeypatch):
     assert choose_n_slots(large, torch.device("cuda"), torch.float16) == 40
 
 
-def test_cache_that_does_not_fit_is_a_clear_error(monkeypatch):
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (torch.OutOfMemoryError("no room"), EngineMemoryError),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 3 bytes"), EngineMemoryError),
+        (MemoryError(), EngineMemoryError),
+        (RuntimeError("something else"), RuntimeError),
+    ],
+)
+def test_cache_that_does_not_fit_is_a_clear_error(monkeypatch, raised, expected):
     def refuse(*args, **kwargs):
-        raise torch.OutOfMemoryError("no room")
+        raise raised
 
     monkeypatch.setattr(torch, "zeros", refuse)
-    with pytest.raises(EngineMemoryError, match="n_slots: got 9"):
+    with pytest.raises(expected) as caught:
         DecoderCache.allocate(SIZES, 9, torch.device("cpu"), torch.float32)
+    assert caught.type is expected
+    assert ("n_slots: got 9" in str(caught.value)) == (expected is EngineMemoryError)
 
 
 def test_views_share_the_cache():

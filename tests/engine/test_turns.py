@@ -452,3 +452,32 @@ def test_every_future_is_resolved_once_and_every_slot_is_freed(events, n_slots, 
             expected = {0: GOOD, 1: GOOD, 2: UNLIKELY, 3: OTHER, 5: OTHER}[number]
             assert entry.future.result(0).text == text_of(expected)
             assert entry.future.result(0).is_suspect == (number == 2)
+
+
+def test_what_a_failed_batch_held_is_free_before_the_next_try():
+    """A traceback keeps the local variables of its frames alive: on a device, the tensors that took the memory."""
+
+    class Activations:
+        pass
+
+    held: list[weakref.ref[Activations]] = []
+    alive_at_retry: list[bool] = []
+
+    def fault(name, numbers):
+        if name == "encode":
+            alive_at_retry.extend(ref() is not None for ref in held)
+            activations = Activations()
+            held.append(weakref.ref(activations))
+            if 1 in numbers:
+                raise torch.OutOfMemoryError("too big")
+
+    with Bench(dict.fromkeys(range(4), GOOD), encode_batch=4) as bench:
+        bench.runner.on_call = fault
+        with bench.held():
+            futures = [bench.submit(number) for number in range(4)]
+        failure = error(futures[1])
+        assert isinstance(failure, EngineMemoryError)
+        assert [result(futures[number]).text for number in (0, 2, 3)] == ["Good morning."] * 3
+    assert alive_at_retry
+    assert not any(alive_at_retry)
+    assert not any(ref() for ref in held)

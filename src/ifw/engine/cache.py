@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ifw.engine.device import is_out_of_memory
 from ifw.errors import EngineMemoryError
 from ifw.model.dims import ModelDims
 
@@ -42,7 +43,9 @@ class DecoderCache:
         try:
             self_kv = torch.zeros(*rows, dims.n_text_positions, dims.head_dim, device=device, dtype=dtype)
             cross_kv = torch.zeros(*rows, dims.n_positions, dims.head_dim, device=device, dtype=dtype)
-        except (torch.OutOfMemoryError, MemoryError) as error:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             raise EngineMemoryError(
                 f"n_slots: got {n_slots}, which needs {n_slots * slot_bytes(dims, dtype) / 1e9:.1f} GB on {device}, "
                 "more than is free; ask for fewer slots"

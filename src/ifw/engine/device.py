@@ -1,4 +1,4 @@
-"""Where the engine runs and in which precision."""
+"""Where the engine runs, in which precision, and how its memory runs out."""
 
 from __future__ import annotations
 
@@ -32,3 +32,10 @@ def resolve_config(config: EngineConfig) -> EngineConfig:
             "dtype: got 'float16', allowed on 'cpu': 'float32' or 'bfloat16'; float16 is far slower there"
         )
     return replace(config, device=device, dtype=dtype)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that the device has no room left: on CPU torch has no class of its own for that."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "allocate memory" in str(error)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import torch
-
 from ifw.engine.decoding import WindowDecoding
+from ifw.engine.device import is_out_of_memory
 from ifw.engine.request import DecodeRequest, EncodedWindow, LanguageDetection, Request
 from ifw.engine.rules import RowStart
 from ifw.engine.runner import Detected, Prefilled, PrefillInput, Sampled, WindowInput
@@ -146,8 +146,6 @@ class Turns:
         try:
             work(seats)
             return
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            failure: EngineError = EngineMemoryError(f"out of memory, even for one window: {error}")
         except Exception as error:  # whatever one window provokes must not end the others
             failure = _as_engine_error(error)
         if len(seats) == 1:
@@ -169,14 +167,12 @@ class Turns:
         ]
         encoded = self._runner.encode(windows)
         self._counters.n_encoded += sum(window.encoded is None for window in windows)
-        for entry, window in zip(entries, encoded, strict=True):
-            request = entry.request
-            if self._vocabulary.needs_detection(request):
+        for seat, entry, window in zip(seats, entries, encoded, strict=True):
+            if self._vocabulary.needs_detection(entry.request):
                 entry.encoded = window
-                self._scheduler.advance(request.request_id, Phase.DETECT)
+                self._scheduler.advance(seat.request_id, Phase.DETECT)
             else:
-                assert isinstance(request, DecodeRequest)
-                self._begin(entry, request, None)
+                self._begin(seat, entry, None)
 
     def _detect(self, seats: Seats) -> None:
         detected = self._runner.detect([seat.slot for seat in seats])
@@ -185,18 +181,19 @@ class Turns:
             assert entry.encoded is not None
             try:
                 detection = self._vocabulary.detection(row, entry.encoded)
-            except EngineError as error:
-                self._fail(seat, error)
+                if isinstance(entry.request, DecodeRequest):
+                    self._begin(seat, entry, detection)
+                    continue
+            except Exception as error:  # whatever one window provokes must not end the others
+                self._fail(seat, _as_engine_error(error))
                 continue
-            if isinstance(entry.request, DecodeRequest):
-                entry.encoded = None
-                self._begin(entry, entry.request, detection)
-            else:
-                self._complete(seat, detection)
+            self._complete(seat, detection)
 
-    def _begin(self, entry: Entry, request: DecodeRequest, detection: LanguageDetection | None) -> None:
-        entry.decoding = self._vocabulary.begin(request, detection)
-        self._scheduler.advance(request.request_id, Phase.PREFILL)
+    def _begin(self, seat: Seat, entry: Entry, detection: LanguageDetection | None) -> None:
+        assert isinstance(entry.request, DecodeRequest)
+        entry.encoded = None
+        entry.decoding = self._vocabulary.begin(entry.request, detection)
+        self._scheduler.advance(seat.request_id, Phase.PREFILL)
 
     def _prefill(self, seats: Seats) -> None:
         decodings = [self._decoding(seat) for seat in seats]
@@ -213,10 +210,11 @@ class Turns:
     def _step(self, seats: Seats) -> None:
         try:
             sampled = self._runner.step([seat.slot for seat in seats])
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            failure = EngineMemoryError(f"out of memory in a decode step of {len(seats)} windows: {error}")
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
             for seat in seats:
-                self._fail(seat, failure)
+                self._fail(seat, _as_engine_error(error))
             self._runner.free_memory()
             return
         self._counters.n_steps += 1
@@ -262,9 +260,16 @@ class Turns:
 
 
 def _as_engine_error(error: Exception) -> EngineError:
-    """An error of ours as it is, any other one as an `EngineError` that names it."""
+    """An error of ours as it is, any other one as an `EngineError` that names it.
+
+    The frames that it came through are emptied: they hold tensors, and the memory may be needed at once.
+    """
+    traceback.clear_frames(error.__traceback__)
     if isinstance(error, EngineError):
         return error
-    wrapped = EngineError(f"decoding a window failed: {type(error).__name__}: {error}")
+    if is_out_of_memory(error):
+        wrapped: EngineError = EngineMemoryError(f"the device is out of memory, even with the smallest batch: {error}")
+    else:
+        wrapped = EngineError(f"decoding a window failed: {type(error).__name__}: {error}")
     wrapped.__cause__ = error
     return wrapped
