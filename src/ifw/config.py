@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from ifw.constants import MAX_SAMPLED_TOKENS, MAX_TEXT_TOKENS, WINDOW_S
 from ifw.errors import ConfigError
@@ -23,8 +23,12 @@ def _require(is_allowed: bool, name: str, got: Any, allowed: str) -> None:
 def _require_number(value: Any, name: str, lowest: float, highest: float, *, kind: type = float) -> None:
     """A finite number of the right kind, within bounds that are themselves allowed."""
     is_right_kind = isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
-    allowed = f"{'an integer' if kind is int else 'a number'}, {lowest:g} to {highest:g}"
+    allowed = f"{'an integer' if kind is int else 'a number'}, {_written(lowest)} to {_written(highest)}"
     _require(is_right_kind and lowest <= value <= highest, name, value, allowed)
+
+
+def _written(bound: float) -> str:
+    return f"{bound:.0f}" if isinstance(bound, int) or bound.is_integer() else f"{bound:g}"
 
 
 def _require_choice(value: Any, name: str, literal: Any) -> None:
@@ -39,17 +43,21 @@ class AudioOptions:
         max_duration_s: Decoding stops with `AudioTooLongError` past this many seconds of audio.
         n_workers: Decoder processes that share the time slices of a long file; a short one needs only one.
         block_s: Seconds of audio delivered at a time.
+        max_stream_bytes: A file object that is no plain file, such as a pipe, may give this many bytes, all of which
+            are copied to the temporary folder first; then it is an `AudioTooLongError`.
     """
 
     max_duration_s: float = 24 * 3600.0
     n_workers: int = 2
     block_s: float = 30.0
+    max_stream_bytes: int = 8 << 30
 
     def __post_init__(self) -> None:
         """Check every field."""
         _require_number(self.max_duration_s, "max_duration_s", 0.001, 1e7)
         _require_number(self.n_workers, "n_workers", 1, 64, kind=int)
         _require_number(self.block_s, "block_s", 0.1, 600)
+        _require_number(self.max_stream_bytes, "max_stream_bytes", 1, 2**63 - 1, kind=int)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +152,13 @@ class DecodeOptions:
             self.temperatures,
             "a tuple of one or more numbers",
         )
+        _require(
+            self.suppress_tokens is None
+            or (isinstance(self.suppress_tokens, tuple) and all(type(token) is int for token in self.suppress_tokens)),
+            "suppress_tokens",
+            self.suppress_tokens,
+            "a tuple of token ids, or None",
+        )
         for temperature in self.temperatures:
             _require_number(temperature, "temperatures", 0, 2)
         _require_number(self.max_tokens, "max_tokens", 1, MAX_TEXT_TOKENS - 1, kind=int)
@@ -193,3 +208,32 @@ class TranscribeOptions:
     decode: DecodeOptions = DecodeOptions()
     vad: VadOptions = VadOptions()
     audio: AudioOptions = AudioOptions()
+
+    def __post_init__(self) -> None:
+        """Check that each part is of its own class; the parts have checked themselves."""
+        for name, kind in _PARTS:
+            value = getattr(self, name)
+            _require(isinstance(value, kind), name, value, f"{kind.__name__}(...)")
+
+
+_PARTS: Final = (("decode", DecodeOptions), ("vad", VadOptions), ("audio", AudioOptions))
+
+
+def checked_options(options: object) -> TranscribeOptions:
+    """The options of a caller, who may have passed a part of them, or something else.
+
+    Args:
+        options: As the caller gave them; None stands for the defaults.
+
+    Raises:
+        ConfigError: They are something else; the message says what to pass.
+    """
+    if options is None:
+        return TranscribeOptions()
+    if not isinstance(options, TranscribeOptions):
+        name, kind = next((part for part in _PARTS if isinstance(options, part[1])), _PARTS[0])
+        raise ConfigError(
+            f"options: got {options!r}, allowed: TranscribeOptions or None; "
+            f"pass TranscribeOptions({name}={kind.__name__}(...))"
+        )
+    return options

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ifw.cancellation import CancelToken
-from ifw.config import Device, Dtype, EngineConfig, TranscribeOptions
+from ifw.config import Device, Dtype, EngineConfig, TranscribeOptions, checked_options
 from ifw.engine.device import resolve_config
 from ifw.engine.engine import Engine
 from ifw.model.checkpoint import load_checkpoint, load_whisper
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 class Transcriber:
     """A loaded checkpoint that transcribes any number of files, also at the same time from several threads.
 
-    The windows of all files share one engine, so ten files together finish sooner than ten in turn.
+    The windows of all files share one engine, so ten files together finish sooner than ten in turn. It does not
+    survive a fork: a child process makes its own.
 
     Args:
-        model: A short name (`ifw models` lists them), a hub id, or a checkpoint folder.
+        model: A short name in any case (`ifw models` lists them), a hub id, or a checkpoint folder.
         device: `auto` takes CUDA where there is one.
         dtype: `auto` is float16 on CUDA and float32 on CPU.
         n_slots: Windows decoded together; None chooses by device and free memory.
@@ -57,7 +58,7 @@ class Transcriber:
         config = EngineConfig(device=device, dtype=dtype, n_slots=n_slots, n_threads=n_threads)
         started = time.perf_counter()
         config = resolve_config(config)
-        self.checkpoint = load_checkpoint(resolve_checkpoint(str(model)), name=str(model))
+        self.checkpoint = load_checkpoint(resolve_checkpoint(model), name=str(model))
         self._engine = Engine(load_whisper(self.checkpoint, config.device, config.dtype), self.checkpoint, config)
         self.load_s = time.perf_counter() - started
         self._detector: VoiceDetector | None = None
@@ -83,11 +84,13 @@ class Transcriber:
             The transcript. Silence gives an empty one.
 
         Raises:
+            ConfigError: `options` is something else, or says what is not allowed.
             AudioError: The source cannot be read or decoded; nothing else was wrong.
             LanguageError: The language is unknown to Whisper or to this checkpoint.
             ModeError: The checkpoint cannot translate.
+            PromptError: The prompt is no text.
             CancelledError: `cancel` was cancelled.
-            EngineError: The device failed.
+            EngineError: The device failed, or the transcriber was made in another process.
         """
         transcription = self.stream(source, options, on_progress=on_progress, cancel=cancel)
         for _ in transcription:
@@ -109,7 +112,8 @@ class Transcriber:
         Returns:
             An iterator of segments in time order, which holds the whole `transcript` after its end.
         """
-        options = options or TranscribeOptions()
+        options = checked_options(options)
+        self._engine.check_process()
         return Transcription(
             source,
             options,

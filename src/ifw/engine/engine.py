@@ -59,6 +59,14 @@ class Engine:
         self.n_slots = n_slots
         weakref.finalize(self, self._loop.close)
 
+    def check_process(self) -> None:
+        """Refuse a process that the engine was not made in, as after a fork: nothing here would ever answer.
+
+        Raises:
+            EngineError: The engine was made in another process.
+        """
+        self._loop.check_process()
+
     def submit(self, request: DecodeRequest) -> Future[Hypothesis]:
         """Decode a window.
 
@@ -76,6 +84,7 @@ class Engine:
             ConfigError: A suppressed token is not in the vocabulary.
             ShapeError: The encoded window comes from another model.
             EngineClosedError: The engine was closed, or has failed.
+            EngineError: The engine was made in another process.
         """
         self._vocabulary.check(request)
         return self._loop.submit(request)
@@ -91,6 +100,7 @@ class Engine:
 
         Raises:
             EngineClosedError: The engine was closed, or has failed.
+            EngineError: The engine was made in another process.
         """
         return self._loop.submit(request)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable
@@ -23,6 +24,9 @@ Command = Callable[[Turns], None]
 class EngineLoop:
     """Runs turns in one daemon thread while there is work. All methods may be called from any thread.
 
+    The thread stays behind where the process forks: in the child, only `check_process` and `submit` say so, and the
+    rest does nothing. No lock is taken there, since the thread may have held it at that moment.
+
     Args:
         runner: The device; only the thread uses it, and it is let go when the thread ends.
         vocabulary: Of the checkpoint.
@@ -40,12 +44,25 @@ class EngineLoop:
         self._inbox: deque[Command] = deque()
         self._is_closing = False
         self._is_ended = False
+        self._pid = os.getpid()
         self._failure: Exception | None = None
         turns = Turns(runner, vocabulary, self._scheduler, self._counters)
         self._thread = threading.Thread(
             target=self._run, args=(turns, n_threads or torch.get_num_threads()), name="ifw-engine", daemon=True
         )
         self._thread.start()
+
+    def check_process(self) -> None:
+        """Refuse a process that the engine was not made in.
+
+        Raises:
+            EngineError: This is a child of the engine's process.
+        """
+        if self._is_forked:
+            raise EngineError(
+                f"the engine was made in another process ({self._pid}), and its thread and its device did not come "
+                "along when that process forked: make one here, in the child"
+            )
 
     def submit(self, request: Request) -> Future[Any]:
         """Let a request in.
@@ -55,25 +72,25 @@ class EngineLoop:
 
         Raises:
             EngineClosedError: The engine was closed, or has failed.
+            EngineError: The engine was made in another process.
         """
+        self.check_process()
         future: Future[Any] = Future()
         future.set_running_or_notify_cancel()
         entry = Entry(request, future)
         with self._condition:
             if self._is_closing or self._is_ended:
                 raise self._closed_error("takes no more requests")
-            self._send(lambda turns: turns.add(entry))
+            self._put(lambda turns: turns.add(entry))
         return future
 
     def cancel(self, request_id: str) -> None:
         """Let a request leave at the next turn."""
-        with self._condition:
-            self._send(lambda turns: turns.cancel(request_id))
+        self._send(lambda turns: turns.cancel(request_id))
 
     def cancel_group(self, group: Hashable) -> None:
         """Let all requests of a group leave at the next turn."""
-        with self._condition:
-            self._send(lambda turns: turns.cancel_group(group))
+        self._send(lambda turns: turns.cancel_group(group))
 
     def stats(self) -> EngineStats:
         """What is being done and has been done."""
@@ -86,13 +103,24 @@ class EngineLoop:
 
     def close(self) -> None:
         """End the thread after the turn that it is in; what is left ends with `EngineClosedError`."""
+        if self._is_forked:
+            return
         with self._condition:
             self._is_closing = True
             self._condition.notify_all()
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
+    @property
+    def _is_forked(self) -> bool:
+        return os.getpid() != self._pid
+
     def _send(self, command: Command) -> None:
+        if not self._is_forked:
+            with self._condition:
+                self._put(command)
+
+    def _put(self, command: Command) -> None:
         if not self._is_ended:
             self._inbox.append(command)
             self._condition.notify_all()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ifw.constants import MAX_PROMPT_TOKENS
+from ifw.errors import PromptError
 from ifw.types import TranscriptWarning
 
 if TYPE_CHECKING:
@@ -26,9 +27,18 @@ def encode_prompt(text: str | None, tokenizer: WhisperTokenizer) -> Prompt:
     Args:
         text: Names, spelling, style; None or blank is no prompt.
         tokenizer: The checkpoint's own.
+
+    Raises:
+        PromptError: The text holds half a surrogate pair, as undecodable bytes of a command line become.
     """
     if text is None or not text.strip():
         return Prompt()
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise PromptError(
+            f"prompt: got U+{ord(text[error.start]):04X} at position {error.start}, allowed: text that UTF-8 can write"
+        ) from error
     token_ids = tuple(tokenizer.encode(" " + text.strip()))
     if len(token_ids) <= MAX_PROMPT_TOKENS:
         return Prompt(token_ids)

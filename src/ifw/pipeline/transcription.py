@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 import uuid
 from collections import deque
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ifw.audio import open_stream
+from ifw.cancellation import CancelToken
 from ifw.constants import SAMPLE_RATE
 from ifw.engine.request import DecodeRequest, DetectRequest, EncodedWindow, Hypothesis
 from ifw.engine.segments import split_segments
@@ -24,7 +26,6 @@ from ifw.types import Progress, Segment, Stage, Transcript, TranscriptWarning
 
 if TYPE_CHECKING:
     from ifw.audio import AudioSource, AudioStream
-    from ifw.cancellation import CancelToken
     from ifw.config import TranscribeOptions
     from ifw.engine.engine import Engine
     from ifw.model.checkpoint import Checkpoint
@@ -46,8 +47,8 @@ class _Flight:
 class Transcription(Iterator[Segment]):
     """An iterator of segments in time order, each handed out as soon as it is final.
 
-    Made by `Transcriber.stream`. Work happens only while it is being iterated; leaving it early, `close`, and
-    cancelling its token all free the engine and the decoder at once.
+    Made by `Transcriber.stream`. Work happens only while it is being iterated, by one thread at a time; leaving it
+    early, `close`, and cancelling its token all free the engine and the decoder at once.
     """
 
     def __init__(
@@ -66,7 +67,11 @@ class Transcription(Iterator[Segment]):
         self._engine = engine
         self._checkpoint = checkpoint
         self._on_progress = on_progress or (lambda progress: None)
-        self._cancel = cancel
+        self._callers_token = cancel
+        self._cancel = CancelToken()  # what ends this one only: the caller's may be that of other work too
+        self._is_closed = False
+        self._failure: str | None = None
+        self._turn = threading.Lock()  # held while the generator runs
         self._group = uuid.uuid4().hex
         self._packer = WindowPacker(options.vad, detector)
         self._language, self._language_probability = resolve_language(options.decode, checkpoint), 1.0
@@ -82,23 +87,55 @@ class Transcription(Iterator[Segment]):
         self._generator = self._run()
 
     def __next__(self) -> Segment:
-        return next(self._generator)
+        self._engine.check_process()
+        if not self._turn.acquire(blocking=False):
+            raise RuntimeError("this transcription is being iterated already: only one thread at a time may do that")
+        try:
+            return next(self._generator)
+        except StopIteration:
+            raise
+        except BaseException as error:
+            self._failure = f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            self._turn.release()
+            if self._is_closed:
+                self._close_generator()
 
     @property
     def transcript(self) -> Transcript:
-        """The whole transcript; there after the last segment was handed out."""
-        if self._transcript is None:
-            raise RuntimeError("the transcript is there only after the last segment; iterate to the end first")
-        return self._transcript
+        """The whole transcript; there after the last segment was handed out.
+
+        Raises:
+            RuntimeError: There is none, and the message says why.
+        """
+        if self._transcript is not None:
+            return self._transcript
+        if self._failure is not None:
+            raise RuntimeError(f"there is no transcript: the transcription failed with {self._failure}")
+        if self._is_closed:
+            raise RuntimeError("there is no transcript: the transcription was closed before its end")
+        raise RuntimeError("the transcript is there only after the last segment; iterate to the end first")
 
     def close(self) -> None:
-        """End the work early; harmless after the end."""
-        self._generator.close()
+        """End the work early, from any thread; one that is iterating gets `CancelledError`. Harmless after the end."""
+        self._is_closed = True
+        self._cancel.cancel()
+        self._close_generator()
+
+    def _close_generator(self) -> None:
+        """Let go of everything, unless another thread is in the generator: that one does it when it comes out."""
+        if self._turn.acquire(blocking=False):
+            try:
+                self._generator.close()
+            finally:
+                self._turn.release()
 
     def _run(self) -> Generator[Segment, None, None]:
         started = time.perf_counter()
-        self._cancel.raise_if_cancelled()
         with ExitStack() as cleanup:
+            cleanup.callback(self._callers_token.add_callback(self._cancel.cancel))
+            self._cancel.raise_if_cancelled()
             stream = cleanup.enter_context(open_stream(self._source, self._options.audio))
             cleanup.callback(self._engine.cancel_group, self._group)
             cleanup.callback(self._cancel.add_callback(lambda: self._stop(stream)))
