@@ -14,6 +14,7 @@ NAN = float("nan")
         (lambda: AudioOptions(max_duration_s=0), "max_duration_s"),
         (lambda: AudioOptions(n_workers=0), "n_workers"),
         (lambda: AudioOptions(block_s=NAN), "block_s"),
+        (lambda: AudioOptions(max_stream_bytes=0), "max_stream_bytes"),
         (lambda: VadOptions(onset=1.0), "onset"),
         (lambda: VadOptions(onset=0.4, offset=0.5), "offset"),
         (lambda: VadOptions(min_speech_ms=-1), "min_speech_ms"),
@@ -22,6 +23,11 @@ NAN = float("nan")
         (lambda: DecodeOptions(temperatures=()), "temperatures"),
         (lambda: DecodeOptions(temperatures=(0.0, NAN)), "temperatures"),
         (lambda: DecodeOptions(max_tokens=448), "max_tokens"),
+        (lambda: DecodeOptions(suppress_tokens=[1]), "suppress_tokens"),
+        (lambda: DecodeOptions(suppress_tokens=(1.0,)), "suppress_tokens"),
+        (lambda: TranscribeOptions(decode={"language": "en"}), "decode"),
+        (lambda: TranscribeOptions(vad=None), "vad"),
+        (lambda: TranscribeOptions(audio=VadOptions()), "audio"),
         (lambda: DecodeOptions(max_initial_timestamp_s=31.0), "max_initial_timestamp_s"),
         (lambda: DecodeOptions(logprob_threshold=NAN), "logprob_threshold"),
         (lambda: EngineConfig(device="tpu"), "device"),
@@ -34,6 +40,13 @@ def test_a_bad_value_is_named_with_what_is_allowed(make, name):
     with pytest.raises(ConfigError, match=rf"^{name}: got .+, allowed: ") as caught:
         make()
     assert caught.value.code == "config_invalid"
+
+
+def test_large_bounds_are_written_out():
+    with pytest.raises(ConfigError, match="allowed: an integer, 0 to 9223372036854775807$"):
+        DecodeOptions(seed=-1)
+    with pytest.raises(ConfigError, match=r"allowed: a number, 0\.001 to 10000000$"):
+        AudioOptions(max_duration_s=-1)
 
 
 def test_options_are_frozen():

@@ -71,6 +71,10 @@ def demo_engine():
         (PromptError, {"prompt_ids": (-1,)}),
         (ConfigError, {"options": DecodeOptions(suppress_tokens=(2376,))}),
         (ConfigError, {"options": DecodeOptions(suppress_tokens=(-1,))}),
+        (ConfigError, {"options": DecodeOptions(suppress_tokens=tuple(range(1000)))}),
+        (ConfigError, {"options": DecodeOptions(suppress_tokens=tuple(range(1000)), timestamps=False)}),
+        (ConfigError, {"options": DecodeOptions(suppress_tokens=tuple(t for t in range(768) if t != 220))}),
+        (ConfigError, {"options": DecodeOptions(suppress_tokens=(875,))}),
         (ShapeError, {"encoded": EncodedWindow(torch.zeros(1500, 32))}),
     ],
 )
@@ -113,6 +117,29 @@ def test_english_only_checkpoints_have_neither_languages_nor_modes(english_engin
         english_engine.submit(DecodeRequest(samples=SAMPLES, language="de"))
     with pytest.raises(ModeError, match="translate"):
         english_engine.submit(DecodeRequest(samples=SAMPLES, options=DecodeOptions(mode="translate")))
+
+
+@pytest.mark.parametrize("timestamps", [True, False])
+def test_one_text_token_that_is_left_is_enough(engine, timestamps):
+    tokenizer = tiny_models.demo_checkpoint().tokenizer
+    suppressed = tuple(token for token in range(tokenizer.timestamp_begin) if token != 7)
+    if not timestamps:
+        suppressed += tuple(range(tokenizer.timestamp_begin, 2376))
+    options = DecodeOptions(suppress_tokens=suppressed, timestamps=timestamps, temperatures=(0.0,))
+    got = engine.submit(DecodeRequest(samples=SAMPLES, language="en", options=options)).result(TIMEOUT_S)
+    assert {token for token in got.token_ids if token < tokenizer.timestamp_begin} == {7}
+
+
+def test_a_checkpoint_knows_the_languages_that_its_generation_config_lists():
+    checkpoint = tiny_models.knowing(tiny_models.checkpoint(SIZES), "de", "es")
+    with Engine(tiny_models.whisper(SIZES), checkpoint, EngineConfig(n_threads=1, n_slots=1)) as small:
+        detection = small.detect_language(DetectRequest(samples=SAMPLES)).result(TIMEOUT_S)
+        assert list(detection.probabilities) == ["de", "es"]
+        assert sum(detection.probabilities.values()) == pytest.approx(1.0)
+        request = DecodeRequest(samples=SAMPLES, options=DecodeOptions(temperatures=(0.0,), max_tokens=3))
+        assert small.submit(request).result(TIMEOUT_S).language == detection.language
+        with pytest.raises(LanguageError, match="got 'en', allowed: de, es"):
+            small.submit(replace(request, language="en"))
 
 
 def test_an_empty_window_is_a_window_of_silence(demo_engine):

@@ -50,9 +50,18 @@ FAMILIES = {
 
 def checkpoint(sizes: ModelDims, *, is_multilingual: bool = True) -> Checkpoint:
     """The demo's tokenizer on a model of other sizes."""
-    base = demo_checkpoint()
-    tokenizer = base.tokenizer if is_multilingual else load_tokenizer(DEMO, base.dims.n_vocab, is_multilingual=False)
-    return dataclasses.replace(base, dims=sizes, tokenizer=tokenizer)
+    base = dataclasses.replace(demo_checkpoint(), dims=sizes)
+    if is_multilingual:
+        return base
+    generation = dataclasses.replace(base.generation, lang_to_id={}, task_to_id={}, is_multilingual=False)
+    tokenizer = load_tokenizer(DEMO, base.dims.n_vocab, is_multilingual=False)
+    return dataclasses.replace(base, generation=generation, tokenizer=tokenizer)
+
+
+def knowing(base: Checkpoint, *languages: str) -> Checkpoint:
+    """The same checkpoint, whose generation config lists only these languages."""
+    lang_to_id = {code: base.tokenizer.language_ids[code] for code in languages}
+    return dataclasses.replace(base, generation=dataclasses.replace(base.generation, lang_to_id=lang_to_id))
 
 
 def whisper(sizes: ModelDims, seed: int = 0, dtype: torch.dtype = torch.float32) -> Whisper:

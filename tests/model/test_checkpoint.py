@@ -100,3 +100,13 @@ def test_folders_that_are_no_whisper(name: str, content: str | bytes | None, mes
 def test_device_and_dtype(device: str, dtype: str, message: str, demo_folder: Path) -> None:
     with pytest.raises(ConfigError, match=message):
         load_whisper(load_checkpoint(demo_folder), device, dtype)
+
+
+def test_it_knows_the_languages_that_its_generation_config_lists(folder: Path) -> None:
+    change(folder / "generation_config.json", lang_to_id={"<|de|>": 772, "<|en|>": 770})
+    checkpoint = load_checkpoint(folder)
+    assert checkpoint.languages == ("en", "de")
+    assert checkpoint.language_ids == {"en": 770, "de": 772}
+    change(folder / "generation_config.json", is_multilingual=False)
+    assert load_checkpoint(folder).languages == ("en",)
+    assert not load_checkpoint(folder).language_ids

@@ -31,7 +31,13 @@ def read(tokenizer: WhisperTokenizer, *files: dict[str, Any], dims: ModelDims = 
 
 
 def test_reads_the_file(tokenizer: WhisperTokenizer, demo_generation: dict[str, Any]) -> None:
-    given = {**demo_generation, "suppress_tokens": [5, 3], "max_initial_timestamp_index": 25}
+    languages = {f"<|{code}|>": token_id for code, token_id in tokenizer.language_ids.items()}
+    given = {
+        **demo_generation,
+        "lang_to_id": languages,
+        "suppress_tokens": [5, 3],
+        "max_initial_timestamp_index": 25,
+    }
     config = read(tokenizer, given)
     assert config.suppress_tokens == (5, 3)
     assert config.begin_suppress_tokens == (220, 768)
@@ -80,6 +86,15 @@ def test_english_only(demo_folder: Path, demo_generation: dict[str, Any]) -> Non
     assert not config.is_multilingual
     assert not config.lang_to_id
     assert not config.task_to_id
+
+
+def test_languages_are_those_that_the_file_lists_and_the_vocabulary_has(tokenizer: WhisperTokenizer) -> None:
+    listed = {"<|es|>": 773, "<|en|>": 770, "<|xx|>": 800}
+    assert read(tokenizer, {"lang_to_id": listed}).lang_to_id == {"en": 770, "es": 773}
+    assert list(read(tokenizer, {"lang_to_id": listed}).lang_to_id) == ["en", "es"]
+    assert read(tokenizer, {"lang_to_id": {}}).lang_to_id == tokenizer.language_ids
+    with pytest.raises(ModelFormatError, match=r"lang_to_id: got <\|xx\|>, allowed: languages of the tokenizer"):
+        read(tokenizer, {"lang_to_id": {"<|xx|>": 800}})
 
 
 def test_heads_of_a_teacher_with_more_layers(tokenizer: WhisperTokenizer) -> None:

@@ -1,8 +1,10 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
-from ifw.pipeline.language import LanguageVote
+from ifw import DecodeOptions
+from ifw.errors import LanguageError
+from ifw.pipeline.language import LanguageVote, resolve_language
 
 
 @dataclass
@@ -30,3 +32,13 @@ def test_the_probability_is_an_average():
 
 def test_no_window_at_all_is_english_with_probability_zero():
     assert LanguageVote.over([], []) == LanguageVote("en", 0.0)
+
+
+def test_a_language_that_the_checkpoint_does_not_list_is_refused(transcriber):
+    checkpoint = transcriber.checkpoint
+    generation = replace(checkpoint.generation, lang_to_id={"de": checkpoint.tokenizer.language_ids["de"]})
+    small = replace(checkpoint, generation=generation)
+    assert resolve_language(DecodeOptions(language="German"), small) == "de"
+    assert resolve_language(DecodeOptions(), small) is None
+    with pytest.raises(LanguageError, match="got 'zh', allowed by 'demo': de$"):
+        resolve_language(DecodeOptions(language="zh"), small)

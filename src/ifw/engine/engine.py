@@ -81,7 +81,7 @@ class Engine:
             LanguageError: The checkpoint does not know the language.
             ModeError: The checkpoint cannot translate.
             PromptError: A prompt token is no text token.
-            ConfigError: A suppressed token is not in the vocabulary.
+            ConfigError: A suppressed token is not in the vocabulary, or too little is left of it.
             ShapeError: The encoded window comes from another model.
             EngineClosedError: The engine was closed, or has failed.
             EngineError: The engine was made in another process.

@@ -25,6 +25,7 @@ class Vocabulary:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._dims = checkpoint.dims
+        self._languages = checkpoint.languages
         self._tokenizer = checkpoint.tokenizer
         self._generation = checkpoint.generation
         special = checkpoint.tokenizer
@@ -46,7 +47,7 @@ class Vocabulary:
             ),
             sot=special.sot,
             no_speech=special.no_speech,
-            language_ids=tuple(self._tokenizer.language_ids.values()),
+            language_ids=tuple(checkpoint.language_ids.values()),
         )
 
     def check(self, request: Request) -> None:
@@ -56,23 +57,21 @@ class Vocabulary:
             LanguageError: It does not know the language.
             ModeError: It cannot translate.
             PromptError: A prompt token is no text token.
-            ConfigError: A suppressed token is not in the vocabulary.
+            ConfigError: A suppressed token is not in the vocabulary, or too little is left of it.
             ShapeError: The encoded window comes from a model of another shape.
         """
         if not isinstance(request, DecodeRequest):
             return
         tokenizer, options = self._tokenizer, request.options
-        known = tokenizer.language_ids if tokenizer.is_multilingual else ("en",)
-        if request.language is not None and request.language not in known:
-            raise LanguageError(f"language: got {request.language!r}, allowed: {', '.join(known)}")
+        if request.language is not None and request.language not in self._languages:
+            raise LanguageError(f"language: got {request.language!r}, allowed: {', '.join(self._languages)}")
         if options.mode == "translate" and not tokenizer.is_multilingual:
             raise ModeError("mode: got 'translate', allowed for an English-only checkpoint: 'transcribe'")
         for token in request.prompt_ids:
             if not 0 <= token < tokenizer.eot:
                 raise PromptError(f"prompt_ids: got {token}, allowed: text tokens, 0 to {tokenizer.eot - 1}")
-        for token in options.suppress_tokens or ():
-            if not 0 <= token < self._dims.n_vocab:
-                raise ConfigError(f"suppress_tokens: got {token}, allowed: 0 to {self._dims.n_vocab - 1}")
+        if options.suppress_tokens is not None:
+            self._check_suppressed(options.suppress_tokens, has_timestamps=options.timestamps)
         expected = (self._dims.n_positions, self._dims.d_model)
         if request.encoded is not None and tuple(request.encoded.audio.shape) != expected:
             raise ShapeError(f"encoded: got shape {tuple(request.encoded.audio.shape)}, allowed: {expected}")
@@ -89,7 +88,7 @@ class Vocabulary:
         Raises:
             EngineError: The model gave numbers that are not finite.
         """
-        probabilities = dict(zip(self._tokenizer.language_ids, detected.probabilities, strict=True)) or {"en": 1.0}
+        probabilities = dict(zip(self._languages, detected.probabilities or [1.0], strict=True))
         if not all(map(math.isfinite, [*probabilities.values(), detected.no_speech_prob])):
             raise EngineError(
                 "the model gave probabilities that are not finite; the weights or the dtype do not suit it"
@@ -138,6 +137,21 @@ class Vocabulary:
         own = decoding.request.options.suppress_tokens
         suppress = self._suppress if own is None else self._with_control(own)
         return PrefillInput(slot, decoding.prefix, self.row_start(decoding), suppress)
+
+    def _check_suppressed(self, suppress: tuple[int, ...], *, has_timestamps: bool) -> None:
+        """There must be a token to choose in every state of the grammar: the end may be suppressed, or not come yet."""
+        rules = self.runner_tokens.rules
+        for token in suppress:
+            if not 0 <= token < self._dims.n_vocab:
+                raise ConfigError(f"suppress_tokens: got {token}, allowed: 0 to {self._dims.n_vocab - 1}")
+        stamps = [token for token in suppress if self._tokenizer.is_timestamp(token)]
+        if has_timestamps and stamps:
+            raise ConfigError(
+                f"suppress_tokens: got {stamps[0]}, a timestamp, allowed with timestamps: other tokens; "
+                "timestamps=False goes without all of them"
+            )
+        if sum(token < rules.eot for token in {*suppress, *rules.begin_suppress}) == rules.eot:
+            raise ConfigError(f"suppress_tokens: got all {rules.eot} text tokens, allowed: a list that leaves some")
 
     def _with_control(self, suppress: tuple[int, ...]) -> tuple[int, ...]:
         """A suppress list and the tokens that steer the decoder, which no text contains."""

@@ -44,6 +44,16 @@ class Checkpoint:
     tokenizer: WhisperTokenizer
 
     @property
+    def language_ids(self) -> Mapping[str, int]:
+        """ISO code to token of every language that may be asked for and be detected; empty where English-only."""
+        return self.generation.lang_to_id
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The ISO codes of every language that it knows."""
+        return tuple(self.language_ids) or ("en",)
+
+    @property
     def can_translate(self) -> bool:
         """Whether it was trained to translate into English.
 

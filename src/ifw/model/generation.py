@@ -22,7 +22,8 @@ class GenerationConfig:
     Attributes:
         suppress_tokens: Never produced.
         begin_suppress_tokens: Not produced as the first text token of a window: a space, or the end of the window.
-        lang_to_id: ISO code to language token; empty for English-only checkpoints.
+        lang_to_id: ISO code to language token, of those in the vocabulary that the file lists, or of all where it
+            lists none; empty for English-only checkpoints.
         task_to_id: Mode to mode token; empty for English-only checkpoints.
         no_timestamps_token_id: `<|notimestamps|>`.
         prev_sot_token_id: `<|startofprev|>`.
@@ -117,9 +118,12 @@ def _default_suppressed(tokenizer: WhisperTokenizer) -> tuple[int, ...]:
 def _languages(given: Mapping[str, Any] | None, dims: ModelDims, tokenizer: WhisperTokenizer) -> dict[str, int]:
     if not tokenizer.is_multilingual or not given:
         return dict(tokenizer.language_ids)
-    codes = {name.removeprefix("<|").removesuffix("|>"): token_id for name, token_id in given.items()}
-    _token_ids("lang_to_id", codes.values(), dims)
-    return dict(sorted(codes.items(), key=lambda item: int(item[1])))
+    _token_ids("lang_to_id", given.values(), dims)
+    listed = {name.removeprefix("<|").removesuffix("|>") for name in given}
+    known = {code: token_id for code, token_id in tokenizer.language_ids.items() if code in listed}
+    if not known:
+        raise ModelFormatError(f"lang_to_id: got {', '.join(given)}, allowed: languages of the tokenizer")
+    return known
 
 
 def _modes(given: Mapping[str, Any] | None, tokenizer: WhisperTokenizer) -> dict[Mode, int]:

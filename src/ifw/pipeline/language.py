@@ -25,21 +25,20 @@ def resolve_language(options: DecodeOptions, checkpoint: Checkpoint) -> str | No
         LanguageError: The language is unknown to Whisper or to this checkpoint.
         ModeError: The checkpoint cannot translate.
     """
-    tokenizer = checkpoint.tokenizer
     if options.mode == "translate" and not checkpoint.can_translate:
         raise ModeError(
             f"mode: got 'translate', but the checkpoint {checkpoint.name!r} was never trained to translate; "
             "use 'large-v3', 'medium' or another multilingual checkpoint that is neither turbo nor distilled"
         )
     code = None if options.language is None else normalise_language(options.language)
-    if not tokenizer.is_multilingual:
+    if not checkpoint.tokenizer.is_multilingual:
         if code not in (None, "en"):
             raise LanguageError(f"language: got {options.language!r}, but {checkpoint.name!r} knows English only")
         return "en"
-    if code is not None and code not in tokenizer.language_ids:
+    if code is not None and code not in checkpoint.languages:
         raise LanguageError(
             f"language: got {options.language!r}, allowed by {checkpoint.name!r}: "
-            + ", ".join(sorted(tokenizer.language_ids))
+            + ", ".join(sorted(checkpoint.languages))
         )
     return code
 
