@@ -78,6 +78,10 @@ def test_can_translate(layers: tuple[int, int], n_vocab: int, can_translate: boo
         ("config.json", b"\xff\xfe", "config.json cannot be read"),
         ("generation_config.json", "[]", "got list, allowed: a JSON object"),
         ("tokenizer.json", None, "has no tokenizer"),
+        ("config.json", '{"a":' * 10**5, "config.json cannot be read: it is nested too deeply"),
+        ("generation_config.json", "[" * 10**5, "generation_config.json cannot be read: it is nested too deeply"),
+        ("tokenizer.json", "[" * 10**5, "tokenizer.json cannot be read: it is nested too deeply"),
+        ("generation_config.json", '{"is_multilingual": "no"}', 'is_multilingual: got "no", allowed: true or false'),
     ],
 )
 def test_folders_that_are_no_whisper(name: str, content: str | bytes | None, message: str, folder: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -118,10 +119,19 @@ def test_a_checkpoint_without_translation(tokenizer: WhisperTokenizer) -> None:
         ({"suppress_tokens": 5}, "generation_config.json or config.json"),
         ({"lang_to_id": {"<|en|>": 99999}}, "lang_to_id: got 99999"),
         ({"lang_to_id": ["en"]}, "generation_config.json or config.json"),
+        ({"lang_to_id": 5}, "lang_to_id: got 5, allowed: an object"),
+        ({"lang_to_id": {"<|en|>": None}}, "lang_to_id, '<|en|>': got null, allowed: an integer"),
+        ({"task_to_id": "transcribe"}, 'task_to_id: got "transcribe", allowed: an object'),
+        ({"suppress_tokens": [True]}, "suppress_tokens: got true, allowed: an integer"),
+        ({"suppress_tokens": {}}, "suppress_tokens: got object, allowed: a list"),
+        ({"alignment_heads": 7}, "alignment_heads: got 7, allowed: a list"),
+        ({"alignment_heads": [[1]]}, "alignment_heads: got an item that is no pair"),
+        ({"alignment_heads": [[1, None]]}, "alignment_heads: got null, allowed: an integer"),
+        ({"max_initial_timestamp_index": [5]}, "max_initial_timestamp_index: got list, allowed: an integer"),
         ({"alignment_heads": [1, 2]}, "generation_config.json or config.json"),
         ({"max_initial_timestamp_index": "later"}, "generation_config.json or config.json"),
     ],
 )
 def test_damaged_files(given: dict[str, Any], message: str, tokenizer: WhisperTokenizer) -> None:
-    with pytest.raises(ModelFormatError, match=message):
+    with pytest.raises(ModelFormatError, match=re.escape(message)):
         read(tokenizer, given)

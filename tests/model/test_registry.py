@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ifw.errors import ModelFormatError, ModelNotFoundError, ModelUnsafeError
+from ifw.errors import ConfigError, ModelFormatError, ModelNotFoundError, ModelUnsafeError
 from ifw.model import registry
 from ifw.model.checkpoint import load_checkpoint
 from ifw.model.dims import ModelDims
@@ -66,6 +68,8 @@ def test_list(demo_folder: Path) -> None:
         ("tiny.en", "openai/whisper-tiny.en"),
         ("Large-v3", "openai/whisper-large-v3"),
         ("large", "openai/whisper-large-v3"),
+        ("TINY.en", "openai/whisper-tiny.en"),
+        ("Large-V3-Turbo", "openai/whisper-large-v3-turbo"),
         ("large-v1", "openai/whisper-large"),
         ("turbo", "openai/whisper-large-v3-turbo"),
         ("large-v3-turbo", "openai/whisper-large-v3-turbo"),
@@ -79,6 +83,7 @@ def test_names(name: str, repo_id: str) -> None:
 
 def test_demo_has_what_it_needs() -> None:
     folder = resolve_checkpoint("demo")
+    assert resolve_checkpoint("Demo") == resolve_checkpoint("DEMO ") == folder
     assert load_checkpoint(folder, "demo").dims.n_mels == 80
 
 
@@ -105,6 +110,39 @@ def test_close_names() -> None:
         resolve_checkpoint("large-v4")
     with pytest.raises(ModelNotFoundError, match=r"close: .*medium"):
         resolve_checkpoint("mediun")
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("whisper-tiny", "tiny"),
+        ("Whisper-Tiny", "tiny"),
+        ("openai-whisper-tiny", "tiny"),
+        ("whisper-large-v3-turbo", "turbo"),
+        ("openai-whisper-large-v3-turbo", "turbo"),
+        ("whisper-turbo", "turbo"),
+        ("distil-whisper-distil-large-v3", "distil-large-v3"),
+        ("whisper-large", "large-v1"),
+    ],
+)
+def test_other_spellings_name_the_short_name(name: str, short: str) -> None:
+    with pytest.raises(ModelNotFoundError, match=rf"got '{name}', allowed: .*; you may mean {re.escape(short)}$"):
+        resolve_checkpoint(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["openai/", "org/name@rev", "/name", "a b/c", "me/..", "openai/whisper-tiny/", "ä/b", "-a/b"]
+)
+def test_what_cannot_be_a_hub_id_is_not_asked_for(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "cached_snapshot", lambda repo_id: pytest.fail("the cache was asked"))
+    with pytest.raises(ModelNotFoundError, match="allowed: a short name, a hub id 'organisation/name'"):
+        resolve_checkpoint(name)
+
+
+@pytest.mark.parametrize("name", [None, 5, b"tiny", ["tiny"], True])
+def test_a_model_is_text_or_a_path(name: Any) -> None:
+    with pytest.raises(ConfigError, match=f"model: got {re.escape(repr(name))}, allowed: a short name"):
+        resolve_checkpoint(name)
 
 
 @pytest.mark.parametrize(

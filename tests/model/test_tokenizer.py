@@ -160,6 +160,27 @@ def test_vocabulary_beyond_the_embedding(demo_folder: Path) -> None:
         ({"tokenizer.json": "{"}, "cannot be read"),
         ({"tokenizer.json": "{}"}, "cannot be read"),
         ({"tokenizer.json": '{"model": {"vocab": {}}}'}, "no tokenizer that the tokenizers package can read"),
+        ({"tokenizer.json": '{"model": null}'}, "model: got null, allowed: an object"),
+        ({"tokenizer.json": '{"model": {"vocab": []}}'}, "vocab: got list, allowed: an object"),
+        ({"tokenizer.json": '{"model": {"vocab": {"a": "b"}}}'}, "'a': got \"b\", allowed: an integer"),
+        (
+            {"tokenizer.json": '{"model": {"vocab": {}}, "added_tokens": [5]}'},
+            "added_tokens: got 5, allowed",
+        ),
+        ({"tokenizer.json": '{"model": {"vocab": {}}, "added_tokens": [{}]}'}, "it lacks 'content'"),
+        ({"vocab.json": "[]", "merges.txt": ""}, "vocab.json: got list, allowed: a JSON object"),
+        (
+            {"vocab.json": "{}", "merges.txt": "", "tokenizer_config.json": '{"added_tokens_decoder": {"x": {}}}'},
+            "got a key that is no number",
+        ),
+        (
+            {"vocab.json": "{}", "merges.txt": "", "tokenizer_config.json": '{"added_tokens_decoder": {"1": null}}'},
+            "'1': got null, allowed: an object",
+        ),
+        (
+            {"vocab.json": "{}", "merges.txt": "", "added_tokens.json": '{"x": 1.5}'},
+            "'x': got 1.5, allowed",
+        ),
         ({"vocab.json": "{}"}, "neither tokenizer.json nor vocab.json"),
         ({"vocab.json": '{"a": 0}', "merges.txt": "a b c\n"}, "cannot be read"),
         ({"vocab.json": '{"a": 0}', "merges.txt": "a b\n"}, "no tokenizer that the tokenizers package can read"),

@@ -94,6 +94,18 @@ def test_another_shape_is_named(pair: Pair, tensors: dict[str, torch.Tensor], tm
         load_weights(tmp_path, pair.dims, CPU, torch.float32)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "name"), [(torch.int8, "I8"), (torch.uint8, "U8"), (torch.float8_e4m3fn, "F8_E4M3"), (torch.bool, "BOOL")]
+)
+def test_quantised_weights_are_refused(
+    dtype: torch.dtype, name: str, pair: Pair, tensors: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    tensors["model.decoder.layers.1.fc1.weight"] = tensors["model.decoder.layers.1.fc1.weight"].to(dtype)
+    save_file(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(ModelFormatError, match=rf"layers\.1\.fc1\.weight has dtype {name}, allowed: BF16, F16"):
+        load_weights(tmp_path, pair.dims, CPU, torch.float32)
+
+
 @pytest.mark.parametrize("kept", [0, 4, 100, 50_000])
 def test_damaged_file(kept: int, pair: Pair, tmp_path: Path) -> None:
     content = (pair.folder / "model.safetensors").read_bytes()
@@ -123,6 +135,9 @@ def test_pickled_weights_beside_safetensors_are_ignored(pair: Pair, expected: to
         ({"adapter_model.safetensors": b""}, "PEFT adapter"),
         ({"model.safetensors.index.json": b"[]"}, "no index of safetensors shards"),
         ({"model.safetensors.index.json": b"{"}, "no index of safetensors shards"),
+        ({"model.safetensors.index.json": b"{}"}, "weight_map: got null, allowed: an object"),
+        ({"model.safetensors.index.json": b'{"weight_map": {"a": 5}}'}, "'a': got 5, allowed: a string"),
+        ({"model.safetensors.index.json": b'{"a":' * 10**5}, "nested too deeply"),
         ({"model.safetensors.index.json": b'{"weight_map": {"a": "../../secret"}}'}, "files of the same folder"),
         ({"model.safetensors.index.json": b'{"weight_map": {"a": "model-1-of-2.safetensors"}}'}, "lacks the shard"),
     ],

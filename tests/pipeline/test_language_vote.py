@@ -40,5 +40,5 @@ def test_a_language_that_the_checkpoint_does_not_list_is_refused(transcriber):
     small = replace(checkpoint, generation=generation)
     assert resolve_language(DecodeOptions(language="German"), small) == "de"
     assert resolve_language(DecodeOptions(), small) is None
-    with pytest.raises(LanguageError, match="got 'zh', allowed by 'demo': de$"):
+    with pytest.raises(LanguageError, match=r"got 'zh', allowed by 'demo': de$"):
         resolve_language(DecodeOptions(language="zh"), small)

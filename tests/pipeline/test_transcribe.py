@@ -239,3 +239,9 @@ def test_a_long_prompt_is_cut_with_a_warning(transcriber, sample):
 def test_an_unknown_model_is_named():
     with pytest.raises(ModelNotFoundError, match="demoo"):
         Transcriber("demoo")
+
+
+@pytest.mark.parametrize("model", [None, 5])
+def test_a_model_that_is_no_name_is_refused(model):
+    with pytest.raises(ConfigError, match=f"model: got {model}, allowed"):
+        Transcriber(model)

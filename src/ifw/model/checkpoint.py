@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 import torch
 
@@ -15,6 +14,7 @@ from ifw.errors import ConfigError, ModelFormatError
 from ifw.model.dims import ModelDims
 from ifw.model.files import CONFIG_FILE
 from ifw.model.generation import GenerationConfig, read_generation_config
+from ifw.model.json_file import expect, read_json
 from ifw.model.tokenizer import WhisperTokenizer, load_tokenizer
 from ifw.model.weights import load_weights
 from ifw.model.whisper import Whisper
@@ -80,11 +80,14 @@ def load_checkpoint(path: Path, name: str | None = None) -> Checkpoint:
     config_path = path / CONFIG_FILE
     if not config_path.is_file():
         raise ModelFormatError(f"{path} is no Hugging Face Whisper checkpoint: it has no {CONFIG_FILE}")
-    config = _read_json(config_path)
+    config = read_json(config_path)
     dims = ModelDims.from_config(config)
     generation_path = path / "generation_config.json"
-    generation = _read_json(generation_path) if generation_path.is_file() else {}
-    tokenizer = load_tokenizer(path, dims.n_vocab, generation.get("is_multilingual"))
+    generation = read_json(generation_path) if generation_path.is_file() else {}
+    is_multilingual = generation.get("is_multilingual")
+    if is_multilingual is not None:
+        expect(is_multilingual, bool, f"{generation_path}, is_multilingual")
+    tokenizer = load_tokenizer(path, dims.n_vocab, is_multilingual)
     return Checkpoint(
         name=str(path) if name is None else name,
         path=path,
@@ -119,13 +122,3 @@ def load_whisper(checkpoint: Checkpoint, device: torch.device | str, dtype: torc
     except RuntimeError as error:
         raise ConfigError(f"device: got {device!r}, allowed: cpu, cuda, cuda:0 and the like") from error
     return load_weights(checkpoint.path, checkpoint.dims, target, dtype)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelFormatError(f"{path} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise ModelFormatError(f"{path}: got {type(content).__name__}, allowed: a JSON object")
-    return content

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Final
 
 from ifw.constants import MAX_TEXT_TOKENS, N_POSITIONS
 from ifw.errors import ModelFormatError
 
+_MAX_SIZE: Final = 1 << 20  # ten times that of any Whisper, and little enough to be counted through
+_MAX_LAYERS: Final = 1 << 9
 _CONFIG_KEYS = {
     "n_mels": "num_mel_bins",
     "n_vocab": "vocab_size",
@@ -57,12 +59,14 @@ class ModelDims:
         """Check every field.
 
         Raises:
-            ModelFormatError: A size is no positive integer, or the heads do not divide the width.
+            ModelFormatError: A size is no positive integer, or absurdly large, or the heads do not divide the width.
         """
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name != "is_tied" and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-                raise ModelFormatError(f"{field.name}: got {value!r}, allowed: an integer of at least 1")
+            highest = _MAX_LAYERS if field.name.endswith("_layers") else _MAX_SIZE
+            is_size = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= highest
+            if field.name != "is_tied" and not is_size:
+                raise ModelFormatError(f"{field.name}: got {value!r}, allowed: an integer, 1 to {highest}")
         if self.d_model % self.n_heads:
             raise ModelFormatError(f"d_model: got {self.d_model}, allowed: a multiple of n_heads ({self.n_heads})")
 

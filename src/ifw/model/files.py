@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from ifw.errors import ModelError, ModelFormatError, ModelUnsafeError
+from ifw.model.json_file import expect_map, read_json
 
 CONFIG_FILE: Final = "config.json"
 SINGLE_FILE: Final = "model.safetensors"
@@ -104,10 +104,11 @@ def _origin(where: str) -> str:
 def _shards(folder: Path) -> list[Path]:
     index_path = folder / INDEX_FILE
     try:
-        names = sorted(set(json.loads(index_path.read_text(encoding="utf-8"))["weight_map"].values()))
-        outside = [name for name in names if Path(name).name != name]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        weight_map = expect_map(read_json(index_path).get("weight_map"), str, f"{index_path}, weight_map")
+    except ModelFormatError as error:
         raise ModelFormatError(f"{index_path} is no index of safetensors shards: {error}") from error
+    names = sorted(set(weight_map.values()))
+    outside = [name for name in names if Path(name).name != name]
     if outside:
         raise ModelFormatError(f"{index_path}: got the shard {outside[0]!r}, allowed: files of the same folder")
     for name in names:

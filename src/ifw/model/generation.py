@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from ifw.errors import ModelFormatError
 from ifw.model.dims import ModelDims
+from ifw.model.json_file import expect, expect_list, expect_map
 from ifw.model.tokenizer import WhisperTokenizer, non_speech_tokens
 from ifw.types import Mode
 
@@ -66,7 +67,7 @@ def read_generation_config(
         given = {**content, **given}
     try:
         return _complete(given, dims, tokenizer)
-    except (TypeError, ValueError, AttributeError) as error:
+    except ModelFormatError as error:
         raise ModelFormatError(f"generation_config.json or config.json: {error}") from error
 
 
@@ -87,16 +88,18 @@ def _complete(given: Mapping[str, Any], dims: ModelDims, tokenizer: WhisperToken
         task_to_id=MappingProxyType(_modes(given.get("task_to_id"), tokenizer)),
         no_timestamps_token_id=tokenizer.no_timestamps,
         prev_sot_token_id=tokenizer.sot_prev,
-        alignment_heads=_alignment_heads(given.get("alignment_heads") or (), dims),
+        alignment_heads=_alignment_heads(given.get("alignment_heads"), dims),
         is_multilingual=tokenizer.is_multilingual,
         max_initial_timestamp_index=(
-            DEFAULT_MAX_INITIAL_TIMESTAMP_INDEX if first_timestamp is None else int(first_timestamp)
+            DEFAULT_MAX_INITIAL_TIMESTAMP_INDEX
+            if first_timestamp is None
+            else expect(first_timestamp, int, "max_initial_timestamp_index")
         ),
     )
 
 
-def _token_ids(key: str, value: Iterable[Any] | None, dims: ModelDims) -> tuple[int, ...]:
-    token_ids = tuple(int(token_id) for token_id in value or ())
+def _token_ids(key: str, value: object, dims: ModelDims) -> tuple[int, ...]:
+    token_ids = tuple(expect_list([] if value is None else value, int, key))
     beyond = [token_id for token_id in token_ids if not 0 <= token_id < dims.n_vocab]
     if beyond:
         raise ModelFormatError(f"{key}: got {beyond[0]}, allowed: 0 to {dims.n_vocab - 1}, the vocabulary")
@@ -115,10 +118,11 @@ def _default_suppressed(tokenizer: WhisperTokenizer) -> tuple[int, ...]:
     return tuple(sorted({*non_speech_tokens(tokenizer), *special}))
 
 
-def _languages(given: Mapping[str, Any] | None, dims: ModelDims, tokenizer: WhisperTokenizer) -> dict[str, int]:
+def _languages(value: object, dims: ModelDims, tokenizer: WhisperTokenizer) -> dict[str, int]:
+    given = {} if value is None else expect_map(value, int, "lang_to_id")
+    _token_ids("lang_to_id", list(given.values()), dims)
     if not tokenizer.is_multilingual or not given:
         return dict(tokenizer.language_ids)
-    _token_ids("lang_to_id", given.values(), dims)
     listed = {name.removeprefix("<|").removesuffix("|>") for name in given}
     known = {code: token_id for code, token_id in tokenizer.language_ids.items() if code in listed}
     if not known:
@@ -126,15 +130,19 @@ def _languages(given: Mapping[str, Any] | None, dims: ModelDims, tokenizer: Whis
     return known
 
 
-def _modes(given: Mapping[str, Any] | None, tokenizer: WhisperTokenizer) -> dict[Mode, int]:
+def _modes(value: object, tokenizer: WhisperTokenizer) -> dict[Mode, int]:
+    given = {} if value is None else expect_map(value, int, "task_to_id")
     if not tokenizer.is_multilingual:
         return {}
     known: dict[Mode, int] = {"transcribe": tokenizer.transcribe, "translate": tokenizer.translate}
     return {mode: token_id for mode, token_id in known.items() if not given or mode in given}
 
 
-def _alignment_heads(given: Iterable[Any], dims: ModelDims) -> tuple[tuple[int, int], ...]:
-    pairs = [(int(layer), int(head)) for layer, head in given]
+def _alignment_heads(value: object, dims: ModelDims) -> tuple[tuple[int, int], ...]:
+    given = expect_list([] if value is None else value, list, "alignment_heads")
+    if any(len(pair) != 2 for pair in given):
+        raise ModelFormatError("alignment_heads: got an item that is no pair, allowed: [layer, head]")
+    pairs = [(expect(layer, int, "alignment_heads"), expect(head, int, "alignment_heads")) for layer, head in given]
     # A distilled checkpoint may carry the list of its teacher, which had more layers.
     inside = tuple(pair for pair in pairs if pair[0] < dims.n_decoder_layers and pair[1] < dims.n_heads)
     if inside:

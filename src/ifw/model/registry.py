@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from ifw.errors import ModelFormatError, ModelNotFoundError
+from ifw.errors import ConfigError, ModelFormatError, ModelNotFoundError
 from ifw.model.files import CONFIG_FILE, SINGLE_FILE, explain_missing_weights
 from ifw.model.hub import cached_snapshot, download_snapshot
 
 DEMO: Final = "demo"
 _DEMO_WEIGHT_BYTES = 2
+_HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]*\w", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,34 +79,37 @@ def resolve_checkpoint(name: str | Path) -> Path:
     """Find the folder of a checkpoint, downloading it where it is not on this machine.
 
     Args:
-        name: `demo` (bundled), a short name (`list_checkpoints` has them), any hub id `organisation/name`, or a
-            folder in Hugging Face layout.
+        name: `demo` (bundled), a short name (`list_checkpoints` has them) in any case, any hub id
+            `organisation/name`, or a folder in Hugging Face layout.
 
     Returns:
         A folder with a `config.json` and weights in safetensors.
 
     Raises:
+        ConfigError: `name` is neither text nor a path.
         ModelNotFoundError: Nothing has this name; the message lists close ones.
         ModelFormatError: The folder or repository is no Hugging Face Whisper checkpoint.
         ModelUnsafeError: It has only pickled weights.
         ModelGatedError: The hub wants accepted conditions and a token.
         ModelOfflineError: It is not cached, and the hub cannot be reached or must not be.
     """
+    if not isinstance(name, (str, Path)):
+        raise ConfigError(f"model: got {name!r}, allowed: a short name, a hub id 'organisation/name', or a folder")
     wanted = str(name).strip()
-    if wanted == DEMO:
-        return _demo_folder()
     short = _ALIASES.get(wanted.lower(), wanted.lower())
+    if short == DEMO:
+        return _demo_folder()
     if short in _KNOWN:
         return _snapshot(_KNOWN[short].repo_id)
     folder = Path(wanted).expanduser()
     if wanted and os.path.exists(folder):
         return _checked_folder(folder)
-    if isinstance(name, str) and wanted.count("/") == 1 and not wanted.startswith(("/", "./", "../", "~", "\\")):
+    if isinstance(name, str) and _HUB_ID.fullmatch(wanted):
         return _named_snapshot(wanted)
-    short_names = [DEMO, *_KNOWN, *_ALIASES]
+    spellings = _spellings()
     raise ModelNotFoundError(
         f"model: got {wanted!r}, allowed: a short name, a hub id 'organisation/name', or a folder that exists"
-        + (_close(wanted, short_names) or f"; short names: {', '.join(short_names)}")
+        + (_close(wanted, spellings) or f"; short names: {', '.join(dict.fromkeys(spellings.values()))}")
     )
 
 
@@ -133,12 +138,29 @@ def _named_snapshot(repo_id: str) -> Path:
     try:
         return _snapshot(repo_id)
     except ModelNotFoundError as error:
-        hint = _close(repo_id, [known.repo_id for known in _KNOWN.values()])
+        hint = _close(repo_id, {known.repo_id: known.repo_id for known in _KNOWN.values()})
         raise ModelNotFoundError(f"{error}{hint}") from error
 
 
-def _close(wanted: str, names: Sequence[str]) -> str:
-    close = difflib.get_close_matches(wanted.lower(), names, n=4, cutoff=0.6)
+def _spellings() -> dict[str, str]:
+    """What people write for a short name -> the short name."""
+    spellings = {name: name for name in (DEMO, *_KNOWN, *_ALIASES)}
+    for name, known in _KNOWN.items():
+        for spelling in (
+            f"whisper-{name}",
+            known.repo_id,
+            known.repo_id.replace("/", "-"),
+            known.repo_id.split("/")[1],
+        ):
+            spellings.setdefault(spelling, name)
+    return spellings
+
+
+def _close(wanted: str, spellings: Mapping[str, str]) -> str:
+    if wanted.lower() in spellings:
+        return f"; you may mean {spellings[wanted.lower()]}"
+    matches = difflib.get_close_matches(wanted.lower(), spellings, n=6, cutoff=0.6)
+    close = list(dict.fromkeys(spellings[match] for match in matches))[:4]
     return f"; close: {', '.join(close)}" if close else ""
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
@@ -19,6 +19,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 
 from ifw.constants import POSITION_S, WINDOW_S
 from ifw.errors import ModelFormatError
+from ifw.model.json_file import expect_key, expect_list, expect_map, read_json
 from ifw.model.languages import LANGUAGES
 
 N_TIMESTAMPS: Final = round(WINDOW_S / POSITION_S) + 1  # 1,501: 0.00 s to 30.00 s
@@ -145,15 +146,12 @@ def load_tokenizer(folder: Path, n_vocab: int, is_multilingual: bool | None = No
     Raises:
         ModelFormatError: A file is missing or damaged, a special token is missing, or an id has no embedding.
     """
-    try:
-        if (folder / "tokenizer.json").is_file():
-            plain, vocab, literal = _read_tokenizer_json(folder / "tokenizer.json")
-        elif (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
-            plain, vocab, literal = _read_vocab_and_merges(folder)
-        else:
-            raise ModelFormatError(f"{folder} has no tokenizer: neither tokenizer.json nor vocab.json and merges.txt")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelFormatError(f"the tokenizer files in {folder} cannot be read: {error}") from error
+    if (folder / "tokenizer.json").is_file():
+        plain, vocab, literal = _read_tokenizer_json(folder / "tokenizer.json")
+    elif (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
+        plain, vocab, literal = _read_vocab_and_merges(folder)
+    else:
+        raise ModelFormatError(f"{folder} has no tokenizer: neither tokenizer.json nor vocab.json and merges.txt")
     if is_multilingual is None:
         is_multilingual = n_vocab != ENGLISH_ONLY_VOCAB and len(_language_ids(vocab)) > 1
     tokenizer = WhisperTokenizer(plain, vocab, literal, is_multilingual=is_multilingual)
@@ -167,25 +165,24 @@ def load_tokenizer(folder: Path, n_vocab: int, is_multilingual: bool | None = No
 
 
 def _read_tokenizer_json(path: Path) -> tuple[Tokenizer, dict[str, int], frozenset[int]]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    added = {token["content"]: token for token in content.get("added_tokens") or ()}
-    vocab: dict[str, int] = {**content["model"]["vocab"], **{name: token["id"] for name, token in added.items()}}
-    literal = frozenset(token["id"] for name, token in added.items() if name not in content["model"]["vocab"])
+    content, where, added_where = read_json(path), str(path), f"{path}, added_tokens"
+    model = expect_key(content, "model", dict, where)
+    text = expect_map(expect_key(model, "vocab", dict, where), int, f"{where}, vocab")
+    added = {
+        expect_key(token, "content", str, added_where): expect_key(token, "id", int, added_where)
+        for token in expect_list(content.get("added_tokens") or [], dict, added_where)
+    }
+    literal = frozenset(token_id for name, token_id in added.items() if name not in text)
     plain_content = {**content, "added_tokens": [], "post_processor": None, "truncation": None, "padding": None}
-    return _build(path, lambda: Tokenizer.from_str(json.dumps(plain_content))), vocab, literal
+    return _build(path, lambda: Tokenizer.from_str(json.dumps(plain_content))), {**text, **added}, literal
 
 
 def _read_vocab_and_merges(folder: Path) -> tuple[Tokenizer, dict[str, int], frozenset[int]]:
-    vocab: dict[str, int] = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
-    lines = (folder / "merges.txt").read_text(encoding="utf-8").splitlines()
-    merges = [_pair(line) for line in lines if line and not line.startswith("#version")]
-    added: dict[str, int] = {}
-    if (folder / "tokenizer_config.json").is_file():
-        settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-        by_id: dict[str, dict[str, Any]] = settings.get("added_tokens_decoder") or {}
-        added |= {token["content"]: int(token_id) for token_id, token in by_id.items()}
+    vocab = expect_map(read_json(folder / "vocab.json"), int, str(folder / "vocab.json"))
+    merges = _read_merges(folder / "merges.txt")
+    added = _added_by_id(folder / "tokenizer_config.json")
     if (folder / "added_tokens.json").is_file():
-        added |= json.loads((folder / "added_tokens.json").read_text(encoding="utf-8"))
+        added |= expect_map(read_json(folder / "added_tokens.json"), int, str(folder / "added_tokens.json"))
     plain = _build(folder, lambda: Tokenizer(BPE(vocab=vocab, merges=merges)))
     plain.pre_tokenizer = ByteLevel(add_prefix_space=False)
     literal = frozenset(token_id for name, token_id in added.items() if name not in vocab)
@@ -199,9 +196,32 @@ def _build(path: Path, make: Callable[[], Tokenizer]) -> Tokenizer:
         raise ModelFormatError(f"{path} holds no tokenizer that the tokenizers package can read: {error}") from error
 
 
-def _pair(line: str) -> tuple[str, str]:
-    left, right = line.split(" ")
-    return left, right
+def _read_merges(path: Path) -> list[tuple[str, str]]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise ModelFormatError(f"{path} cannot be read: {error}") from error
+    merges: list[tuple[str, str]] = []
+    for line in lines:
+        if line and not line.startswith("#version"):
+            left, space, right = line.partition(" ")
+            if not space or " " in right:
+                raise ModelFormatError(
+                    f"{path} cannot be read: got the line {line[:80]!r}, allowed: two tokens with a space between"
+                )
+            merges.append((left, right))
+    return merges
+
+
+def _added_by_id(path: Path) -> dict[str, int]:
+    """What an older `tokenizer_config.json` says about added tokens: name to id."""
+    if not path.is_file():
+        return {}
+    where = f"{path}, added_tokens_decoder"
+    by_id = expect_map(read_json(path).get("added_tokens_decoder") or {}, dict, where)
+    if not all(token_id.isdecimal() and len(token_id) < 10 for token_id in by_id):
+        raise ModelFormatError(f"{where}: got a key that is no number, allowed: token ids")
+    return {expect_key(token, "content", str, where): int(token_id) for token_id, token in by_id.items()}
 
 
 def _special_tokens(vocab: Mapping[str, int]) -> dict[str, int]:

@@ -23,6 +23,7 @@ ReadTensor = Callable[[str], Tensor]
 
 OUTPUT_NAME = "proj_out.weight"
 _PREFIX = "model."
+_FLOATS = ("BF16", "F16", "F32", "F64")
 _DECODE_ROWS = 16  # rows that the decoder's layers usually see: one a slot
 
 
@@ -181,14 +182,15 @@ def load_weights(folder: Path, dims: ModelDims, device: torch.device, dtype: tor
 
     Raises:
         ModelUnsafeError: The folder has only pickled weights.
-        ModelFormatError: No weights, a damaged file, or tensors that are missing, unexpected or of another shape.
+        ModelFormatError: No weights, a damaged file, or tensors that are missing, unexpected, of another shape, or
+            quantised.
     """
     with ExitStack() as stack:
         files = [_open(stack, path, device) for path in weight_files(folder)]
         where = {_bare_name(key): (file, key) for file in files for key in file.keys()}  # noqa: SIM118 - no mapping
-        _check_tensors(
-            folder, dims, {name: tuple(file.get_slice(key).get_shape()) for name, (file, key) in where.items()}
-        )
+        slices = {name: file.get_slice(key) for name, (file, key) in where.items()}
+        _check_tensors(folder, dims, {name: tuple(part.get_shape()) for name, part in slices.items()})
+        _check_dtypes(folder, {name: part.get_dtype() for name, part in slices.items()})
 
         def read(name: str) -> Tensor:
             file, key = where[name]
@@ -224,6 +226,15 @@ def _check_tensors(folder: Path, dims: ModelDims, found: dict[str, tuple[int, ..
             f"the weights in {folder} do not fit its config.json: {name} has shape {found[name]}, "
             f"allowed: {expected[name]}" + (f"; {len(wrong) - 1} more differ" if len(wrong) > 1 else "")
         )
+
+
+def _check_dtypes(folder: Path, found: dict[str, str]) -> None:
+    for name, dtype in found.items():
+        if dtype not in _FLOATS:
+            raise ModelFormatError(
+                f"the weights in {folder} are quantised or damaged: {name} has dtype {dtype}, "
+                f"allowed: {', '.join(_FLOATS)}. Use the checkpoint that they were made from"
+            )
 
 
 def _some(names: Iterable[str], limit: int = 8) -> str:
