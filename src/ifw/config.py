@@ -28,7 +28,7 @@ def _require_number(value: Any, name: str, lowest: float, highest: float, *, kin
 
 
 def _written(bound: float) -> str:
-    return f"{bound:.0f}" if isinstance(bound, int) or bound.is_integer() else f"{bound:g}"
+    return str(int(bound)) if bound == int(bound) else f"{bound:g}"
 
 
 def _require_choice(value: Any, name: str, literal: Any) -> None:

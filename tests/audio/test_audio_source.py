@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import os
 import tempfile
 import threading
@@ -12,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recordings import M4A, chirps, encode
+from recordings import M4A, WAV, chirps, encode, tone
 
-from ifw.audio import decode
+from ifw.audio import decode, spool
 from ifw.audio.source import open_source
-from ifw.errors import AudioEmptyError, AudioNotFoundError, ConfigError
+from ifw.config import AudioOptions
+from ifw.errors import AudioEmptyError, AudioFormatError, AudioNotFoundError, AudioTooLongError, ConfigError
 
 DATA = encode(chirps(2), M4A)  # its index is at the end, so that it can be read only with seeks
 SAMPLES = decode(DATA).samples
@@ -118,6 +120,58 @@ def test_a_pipe_as_file_object():
     with os.fdopen(reading, "rb") as pipe:
         check(pipe)
     thread.join()
+
+
+class Endless:
+    """A stream that starts with some bytes and never ends, as a camera's does."""
+
+    def __init__(self, start: bytes = b"") -> None:
+        self._pieces = itertools.chain([start] if start else [], itertools.repeat(bytes(1 << 20)))
+        self.n_read = 0
+
+    def read(self, n_bytes: int = -1) -> bytes:
+        piece = next(self._pieces)
+        self.n_read += len(piece)
+        return piece
+
+
+def test_a_stream_that_is_no_audio_is_refused_early():
+    source = Endless()
+    with pytest.raises(AudioFormatError, match=r"^<file object>: the bytes are no container"):
+        decode(source)
+    assert source.n_read == spool.PROBE_BYTES
+
+
+def test_a_stream_that_never_ends_is_refused_at_the_cap():
+    source = Endless(encode(tone(0.1), WAV))
+    with pytest.raises(AudioTooLongError, match="max_stream_bytes = 50000000; write it to a file"):
+        decode(source, AudioOptions(max_stream_bytes=50_000_000))
+    assert spool.PROBE_BYTES < source.n_read < 52_000_000
+
+
+def test_a_stream_of_exactly_the_cap_is_read():
+    assert np.array_equal(decode(OnlyRead(DATA), AudioOptions(max_stream_bytes=len(DATA))).samples, SAMPLES)
+    with pytest.raises(AudioTooLongError):
+        decode(OnlyRead(DATA), AudioOptions(max_stream_bytes=len(DATA) - 1))
+
+
+def test_files_and_bytes_have_no_cap(path):
+    options = AudioOptions(max_stream_bytes=1)
+    for source in (path, DATA):
+        assert np.array_equal(decode(source, options).samples, SAMPLES)
+
+
+def test_the_probe_refuses_nothing_that_more_bytes_would_mend(monkeypatch):
+    """The index of this file comes last, so half of it cannot be decoded."""
+    monkeypatch.setattr(spool, "PROBE_BYTES", len(DATA) // 2)
+    check(OnlyRead(DATA))
+
+
+def test_only_a_position_is_named():
+    with pytest.raises(AudioEmptyError, match=r"there are no bytes$"):
+        decode(io.BytesIO())
+    with pytest.raises(AudioEmptyError, match=r"there are no bytes$"):
+        decode(b"")
 
 
 def test_a_file_may_vanish_while_it_is_read(path):

@@ -77,6 +77,13 @@ def test_absurd_sound(n_channels, rate):
         decode(plain_wav(np.repeat(tone(0.1, rate), n_channels, axis=0), rate))
 
 
+def test_an_index_that_is_cut_inside_is_damage():
+    """Its tracks are listed without what describes them."""
+    data = encode(chirps(4), M4A)
+    with pytest.raises(AudioDamagedError, match="what describes the audio stream"):
+        decode(data[: data.index(b"stsd") - 4])
+
+
 def test_every_packet_damaged():
     data = encode(chirps(3), M4A_FAST_START)
     start = data.index(b"mdat") + 4
@@ -103,6 +110,7 @@ def test_paths_that_are_no_files(path, message):
     with pytest.raises(AudioNotFoundError, match=message) as caught:
         decode(path)
     assert len(str(caught.value)) < 10_000
+    assert "file object" not in str(caught.value)
 
 
 def test_special_files(tmp_path):
@@ -119,7 +127,9 @@ def test_special_files(tmp_path):
         decode(tmp_path / "loop.wav")
 
 
-@pytest.mark.parametrize("source", [None, 5, 1.5, ["a.mp3"], io.StringIO("text")], ids=repr)
+@pytest.mark.parametrize(
+    "source", [None, 5, 1.5, ["a.mp3"], io.StringIO("text")], ids=lambda source: type(source).__name__
+)
 def test_sources_of_another_type(source):
     with pytest.raises(ConfigError, match="allowed"):
         decode(source)

@@ -1,7 +1,7 @@
 """Stands in for `ifw.transcriber`: no torch, no model; what a "recording" does is written in the file itself.
 
 A recording is JSON with any of: `say` ([[start_s, end_s, text], ...]), `warn` (messages), `after` (a file that must end
-first), `hang` (until cancelled), `bug`, `fail` (a code) with `message`.
+first), `hang` (until cancelled), `stuck` (whoever cancels), `bug`, `fail` (a code) with `message`.
 """
 
 import inspect
@@ -41,6 +41,8 @@ class Transcription:
             raise RuntimeError(f"{recording['after']} never ended")
         if "hang" in recording:
             self.hang()
+        if "stuck" in recording:
+            threading.Event().wait(60)
         self.owner.ended(self.name).set()
         if "bug" in recording:
             raise KeyError("a bug")
@@ -86,8 +88,8 @@ class Transcriber:
 
     def stream(self, source, options=None, *, on_progress=None, cancel=None):
         self.options.append(options)
-        if options.decode.language == "klingon":
-            raise errors.LanguageError("language: got 'klingon', allowed: what Whisper knows")
+        if options.decode.language == "yue":
+            raise errors.LanguageError("language: got 'yue', allowed: what this checkpoint knows")
         return Transcription(self, source, options, on_progress, cancel)
 
     def ended(self, name):

@@ -1,7 +1,10 @@
+import os
 import sys
+from pathlib import Path
 
 import pytest
 
+from ifw.cancellation import CancelToken
 from ifw.cli.inputs import MEDIA_SUFFIXES, expand_inputs
 from ifw.errors import ConfigError
 
@@ -54,6 +57,51 @@ def test_what_is_not_there_is_reported_and_the_rest_goes_on(folder, argument):
     inputs, bad = expand_inputs([argument, "a.wav"])
     assert [item.label for item in inputs] == ["a.wav"]
     assert [(item.label, item.error.code) for item in bad] == [(argument, "audio_not_found")]
+
+
+def test_a_folder_that_cannot_be_read_is_reported(folder, monkeypatch):
+    (folder / "locked").mkdir()
+    (folder / ".locked").mkdir()
+    really = os.scandir
+
+    def scandir(path="."):
+        if "locked" in str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return really(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    inputs, bad = expand_inputs([".", "locked"])
+    assert [item.label for item in inputs] == ["a.wav", "b.mp3", "g[1].mp3", "sub/c.MP4", "sub/deep/d.opus"]
+    assert [(item.label, str(item.error)) for item in bad] == [
+        ("locked", "the folder cannot be read: Permission denied"),
+        ("locked", "the folder cannot be read: Permission denied"),
+    ]
+
+
+def test_a_file_that_nobody_may_look_at_fails_by_itself(folder, monkeypatch):
+    def refuse(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    monkeypatch.setattr(Path, "is_fifo", refuse)
+    inputs, bad = expand_inputs(["sub"])
+    assert ([item.label for item in inputs], bad) == (["sub/c.MP4", "sub/deep/d.opus"], [])
+    with inputs[0].open(CancelToken()) as source:
+        assert source == Path("sub/c.MP4")
+
+
+@pytest.mark.parametrize("url", ["https://example.org/a.mp3", "https://example.org/a.mp3?x=[1]", "rtsp://camera/*"])
+def test_a_url_is_told_apart_from_a_missing_file(folder, url):
+    _, bad = expand_inputs([url])
+    assert [item.error.code for item in bad] == ["audio_not_found"]
+    assert "a URL" in str(bad[0].error)
+    assert "download the file first" in str(bad[0].error)
+
+
+def test_a_closed_standard_input_is_named(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(ConfigError, match="standard input is closed"):
+        expand_inputs(["-"])
 
 
 def test_standard_input_is_named_once_and_is_no_terminal(monkeypatch):

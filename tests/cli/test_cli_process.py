@@ -2,13 +2,14 @@
 
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -43,10 +44,10 @@ def test_every_byte_in_a_pipe_is_text(record):
 
 
 @contextmanager
-def started(*arguments):
+def started(*arguments, stdin=subprocess.DEVNULL):
     """A process that does not outlive the test, whatever goes wrong in it."""
     process = subprocess.Popen(
-        list(map(str, arguments)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+        list(map(str, arguments)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=stdin, text=True
     )
     with process:
         try:
@@ -95,15 +96,87 @@ def test_an_ignored_signal_stays_ignored(record, tmp_path):
 
 
 def test_a_second_signal_ends_it_at_once(record, tmp_path):
-    """The second recording hangs where no token reaches it: in opening a named pipe."""
-    os.mkfifo(tmp_path / "stuck.mp3")
-    with started(*FAKE, "transcribe", record("a.mp3"), tmp_path / "stuck.mp3") as process:
+    """The second recording hangs where no token reaches it."""
+    with started(*FAKE, "transcribe", record("a.mp3"), record("stuck.mp3", stuck=True)) as process:
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
         assert process.stderr.readline() == "stopping; once more to stop at once\n"
+        assert process.poll() is None
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
     assert process.returncode == 130
+
+
+@pytest.mark.parametrize("kind", ["a silent pipe", "a pipe that never ends", "a named pipe without a writer"])
+def test_one_signal_ends_the_wait_for_a_stream(record, tmp_path, kind):
+    os.mkfifo(tmp_path / "fifo.wav")
+    stream = tmp_path / "fifo.wav" if kind.startswith("a named") else "-"
+    with ExitStack() as cleanup:
+        reading, writing = os.pipe()
+        if kind == "a pipe that never ends":
+            os.close(reading)
+            reading = os.open("/dev/zero", os.O_RDONLY)
+        command = [*FAKE, "transcribe", record("a.mp3"), stream]
+        with started(*command, stdin=reading) as process:
+            cleanup.callback(os.close, reading)
+            cleanup.callback(os.close, writing)
+            assert process.stdout.readline() == "This is a.\n"
+            process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=10)
+    assert process.returncode == 143
+    assert re.fullmatch(r"interrupted: [01] of 2 files are done", errors.splitlines()[-1])
+
+
+def in_a_shell(line, *arguments):
+    """Run `ifw "$@"` with what the line does to its standard streams."""
+    command = ["sh", "-c", f'"$@" {line}', "sh", *FAKE, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+
+
+def test_a_full_disk_behind_standard_output_is_one_error(record):
+    for arguments in (["transcribe", record("a.mp3")], ["models"], ["--version"], ["transcribe", "--help"]):
+        result = in_a_shell("> /dev/full", *arguments)
+        assert result.stderr == ("error: cannot write to standard output: No space left on device [output_failed]\n"), (
+            arguments
+        )
+        assert result.returncode == 1
+
+
+def test_a_closed_standard_output_is_one_error(record, tmp_path):
+    result = in_a_shell(">&-", "transcribe", record("a.mp3"))
+    assert result.stderr == "error: cannot write to standard output: Bad file descriptor [output_failed]\n"
+    assert result.returncode == 1
+    written = in_a_shell(">&-", "transcribe", record("a.mp3"), "-f", "txt", "-o", tmp_path / "out", "-q")
+    assert (written.returncode, written.stderr) == (0, "")
+    assert (tmp_path / "out/a.txt").read_text() == "This is a.\n"
+
+
+@pytest.mark.parametrize("line", ["2>&-", "2>/dev/full"])
+def test_nothing_stops_because_nobody_hears_of_it(record, tmp_path, line):
+    paths = [record("a.mp3"), record("b.mp3", warn=["Odd."])]
+    result = in_a_shell(line, "transcribe", *paths, "-f", "txt", "-o", tmp_path / "out", "-v")
+    assert result.returncode == 0
+    assert "This is a." in result.stdout
+    assert (tmp_path / "out/a.txt").read_text() == "This is a.\n"
+
+
+def test_a_closed_standard_input_is_one_error(record):
+    result = in_a_shell("<&-", "transcribe", "-")
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert "standard input is closed" in result.stderr
+    assert in_a_shell("<&-", "transcribe", record("a.mp3")).stdout == "This is a.\n"
+
+
+def test_standard_input_may_be_a_file(record):
+    result = in_a_shell(f"< {record('a.mp3')}", "transcribe", "-")
+    assert (result.returncode, result.stdout) == (0, "This is a.\n")
+
+
+def test_a_name_that_is_no_text_can_be_printed(tmp_path):
+    path = os.fsencode(tmp_path) + b"/caf\xe9.mp3"
+    Path(os.fsdecode(path)).write_text('{"say": [[0, 1, "Hi."]]}')
+    result = subprocess.run([*FAKE, "transcribe", path, "-f", "json", "-o", "-"], capture_output=True, check=True)
+    assert b"caf\\udce9.mp3" in result.stdout
 
 
 def test_the_age_of_a_process_is_no_more_than_that():

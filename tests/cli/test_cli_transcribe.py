@@ -1,13 +1,20 @@
 """`ifw transcribe` from arguments to files, output and exit status, with a transcriber that needs no model."""
 
+import dataclasses
 import json
 import os
 import stat
 
 import pytest
+from typer.main import get_command
 
-from ifw.cli.flags import temperature_ladder
-from ifw.config import DecodeOptions, TranscribeOptions
+from ifw.cli.app import app
+from ifw.cli.flags import in_flags, temperature_ladder
+from ifw.config import DecodeOptions, EngineConfig, TranscribeOptions, VadOptions
+
+WITHOUT_FLAG = {"timestamps", "enabled", "suppress_tokens", "max_tokens", "max_initial_timestamp_s", "boost_quiet"}
+CHECKED = {field.name for made in (DecodeOptions, VadOptions, EngineConfig) for field in dataclasses.fields(made)}
+CHECKED = CHECKED - WITHOUT_FLAG - {"encode_batch"}
 
 
 def files_in(folder):
@@ -111,9 +118,9 @@ def test_a_missing_model_is_one_error(ifw, record):
 
 
 def test_a_wrong_option_is_one_error_for_all_files(ifw, record, transcribers):
-    result = ifw("transcribe", *(record(f"{number}.mp3") for number in range(6)), "--language", "klingon", "-j", "1")
+    result = ifw("transcribe", *(record(f"{number}.mp3") for number in range(6)), "--language", "yue", "-j", "1")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == "error: language: got 'klingon', allowed: what Whisper knows [language_unknown]\n"
+    assert result.stderr == "error: --language: got 'yue', allowed: what this checkpoint knows [language_unknown]\n"
     assert transcribers[0].is_closed
 
 
@@ -146,6 +153,42 @@ def test_a_file_that_cannot_be_written_fails_alone(ifw, record, tmp_path):
     assert "cannot write out/a.txt" in result.stderr
     assert "[output_failed]" in result.stderr
     assert files_in(tmp_path / "out") == ["b.txt"]
+
+
+def test_an_output_folder_that_cannot_be_is_one_error_before_anything_is_loaded(ifw, record, transcribers, tmp_path):
+    (tmp_path / "taken").write_text("mine")
+    for folder in ("taken", "taken/sub"):
+        result = ifw("transcribe", record("a.mp3"), record("b.mp3"), "-o", folder)
+        assert result.stderr == (
+            f"error: cannot write into {folder}: taken is a file, allowed: a folder [output_failed]\n"
+        )
+        assert (result.exit_code, transcribers) == (1, [])
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+def test_an_output_folder_is_made_only_when_there_is_something_to_transcribe(ifw, tmp_path):
+    ifw("transcribe", "none.mp3", "-o", "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_that_only_case_tells_apart_both_get_a_file(ifw, record, tmp_path):
+    paths = [record("talk.wav"), record("TALK.wav"), record("talk.mp3"), record("talk.mp3.wav")]
+    assert ifw("transcribe", *paths, "-o", "out", "-f", "txt").exit_code == 0
+    written = [path.read_text() for path in (tmp_path / "out").rglob("*.txt")]
+    assert sorted(written) == ["This is TALK.\n", "This is talk.\n", "This is talk.\n", "This is talk.mp3.\n"]
+
+
+def test_a_name_cannot_command_the_terminal(ifw, record, tmp_path):
+    name = "\x1b[31mred\n\u202e.mp3"
+    shown = "\\x1b[31mred\\n\\u202e"
+    path = record(name, say=[[0, 1, "Hi."]], warn=["Odd."])
+    assert ifw("transcribe", path, "-f", "txt").stderr == (
+        f"warning: {tmp_path}/{shown}.mp3: Odd. [audio_truncated]\nwrote {shown}.txt\n"
+    )
+    broken = record(name, fail="audio_empty")
+    assert ifw("transcribe", broken).stderr.startswith(f"error: {tmp_path}/{shown}.mp3: this recording fails")
+    stdout = ifw("transcribe", record(name), record("b.mp3"), "-v").stdout
+    assert f"==> {tmp_path}/{shown}.mp3 <==" in stdout
 
 
 def test_written_files_have_the_usual_permissions(ifw, record, tmp_path):
@@ -241,9 +284,46 @@ def test_underscores_are_dashes(ifw, record, transcribers):
     assert (made.options[0].vad.min_speech_ms, made.n_slots, made.dtype) == (9, 3, "auto")
 
 
-def test_language_auto_is_detected(ifw, record, transcribers):
-    ifw("transcribe", record("a.mp3"), "--language", "auto")
-    assert transcribers[0].options[0].decode.language is None
+@pytest.mark.parametrize(
+    ("written", "language"), [("auto", None), ("AUTO", None), ("GERMAN", "de"), ("en-US", "en"), ("yue", "yue")]
+)
+def test_languages_are_found_by_what_people_call_them(ifw, record, transcribers, written, language):
+    ifw("transcribe", record("a.mp3"), "--language", written)
+    assert transcribers[0].options[0].decode.language == language
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--batch-size", "5000"], "--batch-size: got 5000, allowed: an integer, 1 to 4096"),
+        (["--threads", "5000"], "--threads: got 5000, allowed"),
+        (["--vad-onset", "0"], "--vad-onset: got 0.0, allowed"),
+        (["--vad-onset", "nan"], "--vad-onset: got nan, allowed"),
+        (["--vad-onset", "0.2", "--vad-offset", "0.4"], "--vad-offset: got 0.4, allowed: a number, 0.001 to 0.2"),
+        (["--vad-pad-ms", "9999"], "--vad-pad-ms: got 9999, allowed: an integer, 0 to 5000"),
+        (["--temperature", "-1e300"], "--temperature: got -1e+300, allowed: a number, 0 to 2"),
+        (["--temperature", "nan"], "--temperature: got nan, allowed: a number, 0 to 2"),
+        (["--no-speech-threshold", "nan"], "--no-speech-threshold: got nan, allowed: a number, 0 to 1"),
+        (["--temperature-increment-on-fallback", "nan"], "--temperature-increment-on-fallback: got nan, allowed"),
+        (["--seed", "-1"], "--seed: got -1, allowed: an integer, 0 to 9223372036854775807"),
+        (["--chunk-size", "nan"], "--chunk-size: got nan, allowed"),
+        (["--language", "klingon"], "--language: got 'klingon', allowed"),
+        (["--language", ""], "--language: got '', allowed"),
+        (["-o", ""], "--output-dir: got '', allowed"),
+    ],
+)
+def test_messages_name_the_flag_and_the_value(ifw, record, transcribers, flags, message):
+    result = ifw("transcribe", record("a.mp3"), *flags)
+    assert result.stderr.startswith(f"error: {message}")
+    assert (result.exit_code, len(result.stderr.splitlines()), transcribers) == (2, 1, [])
+
+
+def test_every_name_stands_for_a_flag_and_a_parameter():
+    """Whatever the options check is named by its flag, except what has none."""
+    flags = {option for parameter in get_command(app).commands["transcribe"].params for option in parameter.opts}
+    assert {in_flags(f"{name}: ").removesuffix(": ") for name in CHECKED} <= flags
+    assert in_flags("no option") == "no option"
+    assert in_flags("talk.mp3: broken") == "talk.mp3: broken"
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_a_bad_value_is_named_with_what_is_allowed(make, name):
 
 
 def test_large_bounds_are_written_out():
-    with pytest.raises(ConfigError, match="allowed: an integer, 0 to 9223372036854775807$"):
+    with pytest.raises(ConfigError, match=r"allowed: an integer, 0 to 9223372036854775807$"):
         DecodeOptions(seed=-1)
     with pytest.raises(ConfigError, match=r"allowed: a number, 0\.001 to 10000000$"):
         AudioOptions(max_duration_s=-1)

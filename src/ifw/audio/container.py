@@ -140,9 +140,15 @@ def pick_stream(container: InputContainer) -> AudioStream:
 
     Raises:
         AudioStreamError: There is none, or no decoder reads it.
+        AudioDamagedError: What describes the stream is missing.
     """
     stream = container.streams.best("audio")
     if not isinstance(stream, AudioStream):
+        if any(other.type == "audio" for other in container.streams):  # without a rate or channels, FFmpeg passes it by
+            raise AudioDamagedError(
+                "what describes the audio stream (rate, channels) is missing: the file was cut short or damaged, "
+                "and nothing can be decoded"
+            )
         found = ", ".join(other.type for other in container.streams) or "no streams at all"
         raise AudioStreamError(f"the file has no audio stream; it has: {found}")
     if stream.codec_context is None:

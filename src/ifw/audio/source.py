@@ -6,11 +6,11 @@ import io
 import os
 import re
 import stat
-import tempfile
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ifw.errors import AudioEmptyError, AudioError, AudioNotFoundError, ConfigError
+from ifw.audio.spool import Spool
+from ifw.config import AudioOptions
+from ifw.errors import AudioEmptyError, AudioNotFoundError, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,8 @@ AudioSource = str | os.PathLike[str] | bytes | BinaryIO
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _MAX_NAME = 300  # characters in a message
-_SPOOL_BYTES = 1 << 20  # read from a file object at a time
+_READ_BYTES = 1 << 20  # from a file object at a time
+_OPTIONS = AudioOptions()
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 _KINDS = (
     (stat.S_ISDIR, "a directory"),
@@ -60,7 +61,7 @@ class ByteSource:
         self.close()
 
 
-def open_source(source: AudioSource) -> ByteSource:
+def open_source(source: AudioSource, options: AudioOptions = _OPTIONS) -> ByteSource:
     """Open a path, bytes or a binary file object.
 
     A file object is read from its current position to its end: straight from its descriptor where it is a plain
@@ -69,26 +70,38 @@ def open_source(source: AudioSource) -> ByteSource:
     Raises:
         AudioNotFoundError: The path does not exist, cannot be read, or is no regular file; or it is a URL.
         AudioEmptyError: There are no bytes.
+        AudioFormatError: The first bytes of a stream are no container on the allow-list.
+        AudioTooLongError: A stream gives more than `options.max_stream_bytes`.
         ConfigError: The source is of another type.
     """
     if isinstance(source, str | os.PathLike):
         return _open_path(source)
     if isinstance(source, bytes | bytearray | memoryview):
-        return _spool(iter([source]), "<bytes>")
+        with Spool("<bytes>") as spool:
+            spool.write(source)
+            return _checked(spool.descriptor(), "<bytes>")
     if _is_text(source):
         raise ConfigError("source: got a file object in text mode, allowed: binary mode ('rb'; sys.stdin.buffer)")
     if hasattr(source, "read"):
-        return _open_file_object(source)
+        return _open_file_object(source, options.max_stream_bytes)
     raise ConfigError(f"source: got {type(source).__name__}, allowed: a path, bytes or a binary file object")
+
+
+def refuse_url(name: str) -> None:
+    """Say what to do instead of naming a URL.
+
+    Raises:
+        AudioNotFoundError: It is one, and no file is called like that.
+    """
+    if _URL.match(name) and not os.path.lexists(name):
+        raise AudioNotFoundError(
+            f"{name}: a URL, allowed: a file. Fetching URLs comes with the server; until then download the file first"
+        )
 
 
 def _open_path(path: str | os.PathLike[str]) -> ByteSource:
     name = os.fsdecode(path)
-    if _URL.match(name) and not os.path.lexists(name):
-        raise AudioNotFoundError(
-            f"{name}: a URL; allowed here: a path, bytes or a file object. Fetching URLs comes with the server; "
-            "until then download the file first"
-        )
+    refuse_url(name)
     try:
         _require_regular(os.stat(path), name)  # before opening: to open a pipe or a device has side effects
         descriptor = os.open(path, _OPEN_FLAGS)
@@ -98,14 +111,18 @@ def _open_path(path: str | os.PathLike[str]) -> ByteSource:
     return _checked(descriptor, name)
 
 
-def _open_file_object(source: BinaryIO) -> ByteSource:
+def _open_file_object(source: BinaryIO, max_bytes: int) -> ByteSource:
     name = getattr(source, "name", None)
     name = name if isinstance(name, str) else "<file object>"
     try:
         descriptor = _plain_descriptor(source)
         if descriptor is not None:
             return _checked(os.dup(descriptor), name)
-        return _spool(_pieces(source), name)
+        start = _position(source)
+        with Spool(name) as spool:
+            for piece in _pieces(source):
+                spool.write_streamed(piece, max_bytes)
+            return _checked(spool.descriptor(), name, f" from its current position, {start}, on" if start else "")
     except (OSError, ValueError) as error:
         raise AudioNotFoundError(f"{name}: the file object cannot be read: {error}") from error
 
@@ -124,36 +141,27 @@ def _is_text(source: object) -> bool:
     return isinstance(source, io.TextIOBase)
 
 
+def _position(source: BinaryIO) -> int:
+    try:
+        return source.tell()
+    except (AttributeError, OSError, ValueError):
+        return 0
+
+
 def _pieces(source: BinaryIO) -> Iterator[bytes]:
-    while piece := source.read(_SPOOL_BYTES):
+    while piece := source.read(_READ_BYTES):
         if not isinstance(piece, bytes | bytearray | memoryview):
             raise ConfigError(f"source: its read() gave {type(piece).__name__}, allowed: bytes")
         yield piece
 
 
-def _spool(pieces: Iterator[bytes | bytearray | memoryview], name: str) -> ByteSource:
-    """Copy the bytes into a file without a name, which is gone when its last descriptor is closed."""
-    with ExitStack() as cleanup:
-        try:
-            file = cleanup.enter_context(tempfile.TemporaryFile())
-        except OSError as error:
-            raise AudioError(f"{name}: no place for a temporary copy: {error}") from error
-        for piece in pieces:
-            try:
-                file.write(piece)
-            except OSError as error:
-                raise AudioError(f"{name}: no room for a temporary copy in {tempfile.gettempdir()}: {error}") from error
-        file.flush()
-        return _checked(os.dup(file.fileno()), name)
-
-
-def _checked(descriptor: int, name: str) -> ByteSource:
+def _checked(descriptor: int, name: str, where: str = "") -> ByteSource:
     source = ByteSource(descriptor, name)
     try:
         status = os.fstat(descriptor)
         _require_regular(status, name)
         if status.st_size == 0:
-            raise AudioEmptyError(f"{name}: there are no bytes (a file object is read from its current position)")
+            raise AudioEmptyError(f"{name}: there are no bytes{where}")
     except BaseException:
         source.close()
         raise
@@ -164,5 +172,5 @@ def _require_regular(status: os.stat_result, name: str) -> None:
     if not stat.S_ISREG(status.st_mode):
         kind = next((kind for is_kind, kind in _KINDS if is_kind(status.st_mode)), "special")
         raise AudioNotFoundError(
-            f"{name}: it is {kind}, allowed: a regular file; hand a stream in as a binary file object"
+            f"{name}: it is {kind}, allowed: a regular file, or a stream that is open already, such as standard input"
         )

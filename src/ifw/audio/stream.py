@@ -45,9 +45,10 @@ def open_stream(source: AudioSource, options: AudioOptions = _OPTIONS, *, slicin
         AudioFormatError: The bytes are no container on the allow-list; playlists never are.
         AudioStreamError: There is no audio stream that can be decoded.
         AudioDamagedError: Nothing could be decoded, or the decoder crashed.
+        AudioTooLongError: A file object that is no plain file gives more than `options.max_stream_bytes`.
         ConfigError: The source is of another type.
     """
-    opened = open_source(source)
+    opened = open_source(source, options)
     try:
         return AudioStream(opened, options, slicing)
     except BaseException:

@@ -5,6 +5,17 @@ from __future__ import annotations
 
 def main() -> None:
     """Run `ifw` with the arguments of this process and exit with its status."""
-    from ifw.cli.app import app
+    import sys
 
-    app(prog_name="ifw")
+    from ifw.cli.app import app
+    from ifw.cli.exit_status import exit_status
+    from ifw.cli.report import Report
+    from ifw.cli.standard_streams import open_closed_streams, output_error
+
+    open_closed_streams()
+    try:
+        app(prog_name="ifw")
+    except OSError as error:  # help and version could not be printed; commands report their own errors
+        failure = output_error(error)
+        Report().error(None, failure)
+        sys.exit(exit_status([failure]))

@@ -65,7 +65,7 @@ def run_batch(
 
     def work(index: int, item: Input) -> None:
         try:
-            with item.open() as source:
+            with item.open(cancel) as source:
                 stream = transcriber.stream(
                     source,
                     options,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import tempfile
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -42,8 +44,10 @@ def choose_destination(output_dir: str | None, names: Sequence[str], n_inputs: i
     a folder: every format.
 
     Raises:
-        ConfigError: Standard output cannot take what was asked for.
+        ConfigError: Standard output cannot take what was asked for, or the folder has no name.
     """
+    if output_dir == "":
+        raise ConfigError("--output-dir: got '', allowed: a folder ('.' is the current one), or - for standard output")
     everything = tuple(FORMATS)
     asked = everything if ALL_FORMATS in names else tuple(name for name in FORMATS if name in names)
     if output_dir is not None and output_dir != STDOUT:
@@ -65,10 +69,8 @@ def output_stems(inputs: Sequence[Input]) -> list[Path]:
     """Choose where each transcript goes below the output folder, without the extension of its format.
 
     `talk.mp3` becomes `talk`. Where two would meet they keep their audio extension (`talk.mp3`, `talk.wav`), or
-    the folders in which they differ (`monday/talk`, `tuesday/talk`).
-
-    Raises:
-        ConfigError: Two inputs still meet.
+    the folders in which they differ (`monday/talk`, `tuesday/talk`), and where even that is not enough, as for
+    `talk.mp3` and `TALK.mp3`, the later ones get a number (`talk.mp3`, `TALK.mp3.2`).
     """
     stems = [_plain(item.relative) for item in inputs]
     namings: tuple[Callable[[Input, Path], Path], ...] = (
@@ -85,10 +87,42 @@ def output_stems(inputs: Sequence[Input]) -> list[Path]:
         stems = [
             naming(item, common) if _key(stem) in clashes else stem for item, stem in zip(inputs, stems, strict=True)
         ]
-    for clash in _clashing(stems):
-        labels = [item.label for item, stem in zip(inputs, stems, strict=True) if _key(stem) == clash]
-        raise ConfigError(f"{' and '.join(labels)} would be written to the same file; transcribe them one at a time")
-    return stems
+    return _numbered(stems)
+
+
+def _numbered(stems: Sequence[Path]) -> list[Path]:
+    """Put a number behind every stem that was there before."""
+    taken = set(map(_key, stems))
+    seen: set[str] = set()
+    unique = []
+    for stem in stems:
+        chosen = stem
+        if _key(stem) in seen:
+            candidates = (stem.with_name(f"{stem.name}.{number}") for number in itertools.count(2))
+            chosen = next(candidate for candidate in candidates if _key(candidate) not in taken)
+            taken.add(_key(chosen))
+        seen.add(_key(stem))
+        unique.append(chosen)
+    return unique
+
+
+def prepare_folders(stems: Iterable[Path]) -> None:
+    """Make the folders of all stems and see that files can be made there, before any work is done for them.
+
+    Raises:
+        OutputError: One cannot be made or written.
+    """
+    for folder in dict.fromkeys(stem.parent for stem in stems):
+        obstacle = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), folder)
+        try:
+            if os.path.lexists(obstacle) and not obstacle.is_dir():
+                raise OutputError(f"cannot write into {folder}: {obstacle} is a file, allowed: a folder")
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise OutputError(f"cannot write into {folder}: {reason or error}") from error
 
 
 def write_files(transcript: Transcript, stem: Path, formats: Sequence[FormatName]) -> list[Path]:

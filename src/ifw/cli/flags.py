@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from enum import Enum
-from typing import Annotated, Literal
+from types import MappingProxyType
+from typing import Annotated, Final, Literal
 
 import typer
 
@@ -12,8 +14,10 @@ from ifw.config import Device as DeviceName
 from ifw.errors import ConfigError
 from ifw.types import Mode
 
+MAX_TEMPERATURE = 2.0
 MAX_LADDER_TEMPERATURE = 1.0
 MIN_INCREMENT = 0.01
+AUTO_LANGUAGE = "auto"
 ComputeTypeName = Literal["auto", "default", "float32", "float16", "bfloat16"]
 
 
@@ -26,6 +30,50 @@ class OutputFormat(str, Enum):
     TSV = "tsv"
     JSON = "json"
     ALL = "all"
+
+
+_FLAG_OF: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "model": "--model",
+        "language": "--language",
+        "mode": "--task",
+        "prompt": "--initial-prompt",
+        "temperatures": "--temperature",
+        "compression_ratio_threshold": "--compression-ratio-threshold",
+        "logprob_threshold": "--logprob-threshold",
+        "no_speech_threshold": "--no-speech-threshold",
+        "seed": "--seed",
+        "onset": "--vad-onset",
+        "offset": "--vad-offset",
+        "min_speech_ms": "--vad-min-speech-ms",
+        "min_silence_ms": "--vad-min-silence-ms",
+        "pad_ms": "--vad-pad-ms",
+        "max_window_s": "--chunk-size",
+        "device": "--device",
+        "dtype": "--compute-type",
+        "n_slots": "--batch-size",
+        "n_threads": "--threads",
+    }
+)
+
+
+def in_flags(message: str) -> str:
+    """Put the flag for the name of the library's parameter with which a message begins."""
+    name, colon, rest = message.partition(": ")
+    return f"{_FLAG_OF.get(name, name)}{colon}{rest}"
+
+
+def language_code(language: str | None) -> str | None:
+    """The code of a language, or None where it has to be detected.
+
+    Raises:
+        LanguageError: Whisper knows no such language.
+    """
+    if language is None or language.strip().lower() == AUTO_LANGUAGE:
+        return None
+    from ifw.model.languages import normalise_language
+
+    return normalise_language(language)
 
 
 def parse_optional(text: str | float) -> float | None:
@@ -42,8 +90,10 @@ def temperature_ladder(first: float, increment: float | None) -> tuple[float, ..
     """The temperatures to try in turn: from `first` in steps of `increment` up to 1.0, as openai-whisper does.
 
     Raises:
-        ConfigError: The increment is negative or so small that nobody can mean it.
+        ConfigError: The increment is negative or so small that nobody can mean it, or `first` is out of range.
     """
+    if not 0 <= first <= MAX_TEMPERATURE:
+        raise ConfigError(f"--temperature: got {first}, allowed: a number, 0 to {MAX_TEMPERATURE:g}")
     if not increment:
         return (first,)
     if not increment >= MIN_INCREMENT:
@@ -114,7 +164,7 @@ Timestamps = Annotated[
 ]
 Temperature = Annotated[
     float,
-    typer.Option("--temperature", min=0.0, max=2.0, help="First temperature; 0 is greedy."),
+    typer.Option("--temperature", help="First temperature; 0 is greedy."),
 ]
 TemperatureIncrement = Annotated[
     float | None,
@@ -159,8 +209,6 @@ VadOnset = Annotated[
     float,
     typer.Option(
         "--vad-onset",
-        min=0.0,
-        max=1.0,
         help="Speech starts at this probability; lower hears more.",
     ),
 ]
@@ -168,8 +216,6 @@ VadOffset = Annotated[
     float | None,
     typer.Option(
         "--vad-offset",
-        min=0.0,
-        max=1.0,
         help="Speech ends below this probability. Left out: onset - 0.15.",
     ),
 ]
@@ -178,7 +224,7 @@ VadMinSilenceMs = Annotated[int, typer.Option("--vad-min-silence-ms", min=0, hel
 VadPadMs = Annotated[int, typer.Option("--vad-pad-ms", min=0, help="Audio kept on both sides of speech.")]
 ChunkSize = Annotated[
     float,
-    typer.Option("--chunk-size", min=1.0, max=30.0, help="Seconds of audio decoded at once, at most."),
+    typer.Option("--chunk-size", help="Seconds of audio decoded at once, at most."),
 ]
 
 Device = Annotated[DeviceName, typer.Option("--device", help="auto takes CUDA where there is one.")]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import glob
+import io
 import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from ifw.cancellation import CancelToken
+from ifw.cli.pipe import Pipe
 from ifw.errors import AudioNotFoundError, ConfigError
 
 STDIN: Final = "-"
@@ -40,15 +44,30 @@ class Input:
     relative: Path
 
     @contextmanager
-    def open(self) -> Iterator[Path | BinaryIO]:
-        """What the transcriber is given: a path, or a stream where there is no plain file, as in `<(command)`."""
-        if self.path is None:
-            yield sys.stdin.buffer
-        elif self.path.is_fifo():
-            with self.path.open("rb") as stream:
+    def open(self, cancel: CancelToken) -> Iterator[Path | BinaryIO]:
+        """What the transcriber is given: a path, or a stream where there is no plain file, as in `<(command)`.
+
+        Args:
+            cancel: Ends a wait for the bytes of a stream.
+        """
+        descriptor = self._stream_descriptor()
+        if descriptor is not None:
+            with io.BufferedReader(Pipe(descriptor, self.label, cancel)) as stream:
                 yield stream
+        elif self.path is None:
+            yield sys.stdin.buffer
         else:
             yield self.path
+
+    def _stream_descriptor(self) -> int | None:
+        """A new descriptor of what can only be read from start to end; None for a file."""
+        if self.path is not None:
+            return os.open(self.path, os.O_RDONLY | os.O_NONBLOCK) if _is_fifo(self.path) else None
+        try:
+            descriptor = sys.stdin.fileno()
+        except io.UnsupportedOperation:  # an object in memory
+            return None
+        return None if stat.S_ISREG(os.fstat(descriptor).st_mode) else os.dup(descriptor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +93,24 @@ def expand_inputs(arguments: Sequence[str]) -> tuple[list[Input], list[BadInput]
     bad: list[BadInput] = []
     for argument in arguments:
         try:
-            inputs += _expand(argument)
+            inputs += _expand(argument, bad)
         except AudioNotFoundError as error:
             bad.append(BadInput(argument, error))
     return list(_without_repeats(inputs)), bad
 
 
-def _expand(argument: str) -> list[Input]:
+def _expand(argument: str, bad: list[BadInput]) -> list[Input]:
+    """Find what one argument names; folders that cannot be read are added to `bad`."""
     if argument == STDIN:
         return [_standard_input()]
     if os.path.exists(argument):  # unlike Path.exists it is False, not an error, for a name that cannot be
-        return _expand_path(Path(argument))
+        return _expand_path(Path(argument), bad)
+    from ifw.audio.source import refuse_url
+
+    refuse_url(argument)
     if glob.escape(argument) != argument:
-        found = [item for match in sorted(glob.glob(argument, recursive=True)) for item in _expand_path(Path(match))]
+        matches = sorted(glob.glob(argument, recursive=True))
+        found = [item for match in matches for item in _expand_path(Path(match), bad)]
         if found:
             return found
         raise AudioNotFoundError("no file matches this pattern")
@@ -94,30 +118,59 @@ def _expand(argument: str) -> list[Input]:
 
 
 def _standard_input() -> Input:
+    if sys.stdin is None:  # Python's word for a closed one, as in `ifw transcribe - <&-`
+        raise ConfigError("FILE: got '-' while standard input is closed, allowed: audio from a pipe or a file")
     if sys.stdin.isatty():
         raise ConfigError("FILE: got '-' while standard input is a terminal, allowed: audio from a pipe or a file")
     return Input("<stdin>", None, Path("stdin"))
 
 
-def _expand_path(path: Path) -> list[Input]:
+def _expand_path(path: Path, bad: list[BadInput]) -> list[Input]:
     if not path.is_dir():
         return [Input(str(path), path, Path(path.name))]
-    below = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
-    found = sorted(item for item in below if _is_media(item.relative_to(path)) and item.is_file())
-    if not found:
+    unread: list[BadInput] = []
+
+    def note_unread(error: OSError) -> None:
+        folder = Path(error.filename)
+        if not _is_hidden(folder.relative_to(path)):
+            reason = AudioNotFoundError(f"the folder cannot be read: {error.strerror}")
+            unread.append(BadInput(str(folder), reason))
+
+    below = (Path(folder, name) for folder, _, names in os.walk(path, onerror=note_unread) for name in names)
+    found = sorted(item for item in below if _is_media(item.relative_to(path)) and _may_be_file(item))
+    bad += unread
+    if not found and not unread:
         suffixes = " ".join(sorted(MEDIA_SUFFIXES))
         raise AudioNotFoundError(f"the folder has no audio or video file; it was searched for {suffixes}")
     return [Input(str(item), item, item.relative_to(path)) for item in found]
 
 
 def _is_media(relative: Path) -> bool:
-    return relative.suffix.lower() in MEDIA_SUFFIXES and not any(part.startswith(".") for part in relative.parts)
+    return relative.suffix.lower() in MEDIA_SUFFIXES and not _is_hidden(relative)
+
+
+def _is_hidden(relative: Path) -> bool:
+    return any(part.startswith(".") for part in relative.parts)
+
+
+def _may_be_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # its folder lets nobody look: the error comes when it is opened
+        return True
+
+
+def _is_fifo(path: Path) -> bool:
+    try:
+        return path.is_fifo()
+    except OSError:
+        return False
 
 
 def _without_repeats(inputs: Iterable[Input]) -> Iterator[Input]:
-    seen: set[Path | None] = set()
+    seen: set[str | None] = set()
     for item in inputs:
-        key = item.path and item.path.resolve()
+        key = None if item.path is None else os.path.realpath(item.path)
         if key not in seen:
             seen.add(key)
             yield item

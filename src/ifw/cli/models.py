@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ifw.cli.ending import ending
+from ifw.cli.report import Report
+from ifw.cli.standard_streams import write_output
+
 if TYPE_CHECKING:
     from ifw.model.registry import CheckpointInfo
 
@@ -22,12 +26,13 @@ def models(
     """
     from ifw.model.registry import list_checkpoints
 
-    checkpoints = list_checkpoints()
-    if as_json:
-        rows = [dataclasses.asdict(checkpoint) for checkpoint in checkpoints]
-        typer.echo(json.dumps(rows, indent=2, default=str))
-    else:
-        typer.echo(_table(checkpoints))
+    with ending(Report()):
+        checkpoints = list_checkpoints()
+        if as_json:
+            rows = [dataclasses.asdict(checkpoint) for checkpoint in checkpoints]
+            write_output(f"{json.dumps(rows, indent=2, default=str)}\n")
+        else:
+            write_output(f"{_table(checkpoints)}\n")
 
 
 def _table(checkpoints: Sequence[CheckpointInfo]) -> str:

@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
+from ifw.cli.visible import visible
 from ifw.formats import FormatName, to_dict, write
 from ifw.formats.cues import to_ms
 from ifw.formats.text import text_line
@@ -69,7 +70,7 @@ class Printer:
     def _put(self, index: int, text: str) -> None:
         if index in self._unnamed:
             self._unnamed.remove(index)
-            text = f"==> {self._labels[index]} <==\n{text}"
+            text = f"==> {visible(self._labels[index])} <==\n{text}"
         if not text:
             return
         if index == self._turn:

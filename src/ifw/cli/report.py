@@ -9,6 +9,9 @@ from pathlib import Path
 from types import TracebackType
 
 from ifw.cli.exit_status import BUG_CODE, error_code
+from ifw.cli.flags import in_flags
+from ifw.cli.standard_streams import write_note, write_output
+from ifw.cli.visible import visible
 from ifw.types import Progress, Transcript
 
 MAX_NAME = 40  # characters before a bar
@@ -49,16 +52,21 @@ class Report:
         if self._bars is not None and sys.stdout.isatty():
             self._bars.print(text)
         else:
-            sys.stdout.write(text)
-            sys.stdout.flush()
+            write_output(text)
 
     def error(self, label: str | None, error: BaseException) -> None:
-        """Say what failed and why; a bug comes with its traceback."""
+        """Say what failed and why; a bug comes with its traceback.
+
+        Args:
+            label: The input that failed; None for the whole run.
+            error: Why.
+        """
         if error_code(error) == BUG_CODE:
-            self._line("".join(traceback.format_exception(type(error), error, error.__traceback__)).rstrip())
+            for line in "".join(traceback.format_exception(error)).splitlines():
+                self._line(line)
             message = f"{type(error).__name__}: {error}"
         else:
-            message = str(error)
+            message = in_flags(str(error)) if label is None else str(error)
         is_named = label is None or message.startswith(f"{label}: ")
         self._line(f"error: {'' if is_named else f'{label}: '}{message} [{error_code(error)}]")
 
@@ -81,8 +89,9 @@ class Report:
         total_s = transcript.timings.get("total", 0.0)
         speed = f", {transcript.duration_s / total_s:.1f} times as fast as speech" if total_s > 0 else ""
         stages = {"import": import_s, **transcript.timings}
-        rows = [f"timings:   {stage:<12} {wall_s:8.3f} s" for stage, wall_s in stages.items()]
-        self._line("\n".join([f"timings: {label}: {transcript.duration_s:.1f} s of audio{speed}", *rows]))
+        self._line(f"timings: {label}: {transcript.duration_s:.1f} s of audio{speed}")
+        for stage, wall_s in stages.items():
+            self._line(f"timings:   {stage:<12} {wall_s:8.3f} s")
 
     def process_timings(self, first_text_s: float | None, total_s: float) -> None:
         """Print how long the process took, imports and model included."""
@@ -100,11 +109,11 @@ class Report:
             self._bars = None
 
     def _line(self, text: str) -> None:
+        line = f"{visible(text)}\n"
         if self._bars is not None:
-            self._bars.print(f"{text}\n")
+            self._bars.print(line)
         else:
-            sys.stderr.write(f"{text}\n")
-            sys.stderr.flush()
+            write_note(line)
 
 
 class Bars:
@@ -154,4 +163,5 @@ class Bars:
 
 
 def _shortened(name: str) -> str:
+    name = visible(name)
     return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ifw.cli.batch import Advanced, Event, Failed, Finished, Spoken, run_batch
 from ifw.cli.clock import process_age_s
-from ifw.cli.destinations import Destination, output_stems, write_files
+from ifw.cli.destinations import Destination, output_stems, prepare_folders, write_files
 from ifw.cli.exit_status import EXIT_STATUS, USAGE, error_code
 from ifw.cli.inputs import Input
 from ifw.cli.interrupt import Interrupted
@@ -76,6 +76,8 @@ class Run:
         """
         if not self._plan.inputs:
             return []
+        if self._stems is not None:
+            prepare_folders(self._stems)
         try:
             self._transcribe()
         except Interrupted:
@@ -123,9 +125,9 @@ class Run:
             except OutputError as error:
                 self._fail(Failed(index, error))
                 return
+        self._n_finished += 1
         if self._printer is not None:
             self._printer.finish(index, transcript)
-        self._n_finished += 1
         self._report.finished(self._labels[index], transcript, paths)
         if self._plan.print_timings:
             self._report.timings(self._labels[index], transcript, self._import_s)

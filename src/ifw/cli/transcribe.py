@@ -6,13 +6,13 @@ import typer
 
 from ifw.cli import flags
 from ifw.cli.destinations import choose_destination
+from ifw.cli.ending import ending
 from ifw.cli.exit_status import exit_status
 from ifw.cli.inputs import expand_inputs
-from ifw.cli.interrupt import Interrupted, interruptible
+from ifw.cli.interrupt import interruptible
 from ifw.cli.report import Report
 from ifw.cli.run import Plan, Run
 from ifw.config import DecodeOptions, EngineConfig, TranscribeOptions, VadOptions
-from ifw.errors import IfwError
 
 DECODE, VAD = DecodeOptions(), VadOptions()
 
@@ -55,10 +55,10 @@ def transcribe(
     others go on; the exit status is 0 only if every file succeeded.
     """
     report = Report(quiet=quiet)
-    try:
+    with ending(report):
         options = TranscribeOptions(
             decode=DecodeOptions(
-                language=None if language == "auto" else language,
+                language=flags.language_code(language),
                 mode=task,
                 prompt=initial_prompt,
                 timestamps=timestamps,
@@ -91,9 +91,4 @@ def transcribe(
             report.error(bad.label, bad.error)
         with interruptible(), report:
             errors = [bad.error for bad in bad_inputs] + Run(plan, report).go()
-    except IfwError as error:
-        report.error(None, error)
-        raise typer.Exit(exit_status([error])) from None
-    except Interrupted as interrupted:
-        raise typer.Exit(interrupted.status) from None
     raise typer.Exit(exit_status(errors))
