@@ -61,7 +61,12 @@ def random_checkpoint(size: str) -> Checkpoint:
         decoder_ffn=4 * d_model,
     )
     tokenizer = WhisperTokenizer(demo.tokenizer._plain, vocab, frozenset(), is_multilingual=True)
-    generation = replace(demo.generation, suppress_tokens=(), begin_suppress_tokens=(220, N_TEXT))
+    generation = replace(
+        demo.generation,
+        suppress_tokens=(),
+        begin_suppress_tokens=(220, N_TEXT),
+        lang_to_id=tokenizer.language_ids,
+    )
     return replace(demo, dims=dims, tokenizer=tokenizer, generation=generation)
 
 
