@@ -130,7 +130,10 @@ def test_one_signal_ends_the_wait_for_a_stream(record, tmp_path, kind):
 def in_a_shell(line, *arguments):
     """Run `ifw "$@"` with what the line does to its standard streams."""
     command = ["sh", "-c", f'"$@" {line}', "sh", *FAKE, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    environment = {**os.environ, "PYTHONUNBUFFERED": ""}  # what is in a buffer is written once more at the end
+    return subprocess.run(
+        command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment, check=False
+    )
 
 
 def test_a_full_disk_behind_standard_output_is_one_error(record):
