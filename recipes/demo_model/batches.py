@@ -16,6 +16,7 @@ from .windows import CORE_SHARE, Composer, Placed, Window, WindowSpec
 FRAMES_PER_S = 50
 ENCODER_FRAMES = 1500
 PROMPT_LIMIT = 223
+CORRUPTION = 0.08
 _LONG_WINDOW_S = 20.0
 
 Span = tuple[float, float]
@@ -28,6 +29,7 @@ class Batch:
     Attributes:
         features: Log-mel features, shape (windows, 80, frames * 2).
         tokens: Token ids padded with the end token.
+        inputs: The same, with some text tokens replaced, for the decoder to read.
         weights: Loss weight of each token as a target.
         spans: First and last encoder frame of each token; equal where unknown.
         phonemes: Phoneme class of each encoder frame.
@@ -36,6 +38,7 @@ class Batch:
 
     features: torch.Tensor
     tokens: torch.Tensor
+    inputs: torch.Tensor
     weights: torch.Tensor
     spans: torch.Tensor
     phonemes: torch.Tensor
@@ -137,7 +140,18 @@ class BatchMaker:
         mask_features(rng, features)
         tokens, weights, spans = self._padded(sequences, frames)
         phonemes = np.stack([self._frame_phonemes(window, frames) for window in windows])
-        return Batch(features, tokens, weights, spans, torch.from_numpy(phonemes), position)
+        inputs = self._corrupted(rng, tokens)
+        return Batch(features, tokens, inputs, weights, spans, torch.from_numpy(phonemes), position)
+
+    def _corrupted(self, rng: np.random.Generator, tokens: torch.Tensor) -> torch.Tensor:
+        """Tokens with wrong words among them, so that the decoder trusts the sound more than its own text."""
+        is_text = tokens < self._ids.end
+        wrong = is_text & torch.from_numpy(rng.random(tuple(tokens.shape)) < CORRUPTION)
+        count = int(wrong.sum())
+        inputs = tokens.clone()
+        if count:
+            inputs[wrong] = torch.from_numpy(rng.choice(tokens[is_text].numpy(), count))
+        return inputs
 
     def _sequence(self, rng: np.random.Generator, spec: WindowSpec, window: Window, position: int) -> _Sequence:
         ids, sequence = self._ids, _Sequence()

@@ -9,7 +9,7 @@ from transformers import GenerationConfig, WhisperForConditionalGeneration
 
 from .network import ALIGNMENT_HEAD
 from .tokens import MAX_TARGET_POSITIONS, TokenIds
-from .training import load_weights
+from .training import STATE_FILE, load_weights
 
 # The standard limit of one second for the first timestamp of a window.
 _MAX_INITIAL_TIMESTAMP_INDEX = 50
@@ -50,18 +50,24 @@ def export_model(model: WhisperForConditionalGeneration, tokenizer_folder: Path,
         shutil.copyfile(source, folder / source.name)
 
 
-def export(work_dir: Path, folder: Path, *, averaged: bool) -> dict[str, float]:
+def export(work_dir: Path, folder: Path, *, averaged: bool, earlier: Path | None = None) -> dict[str, float]:
     """Exports the latest training state.
 
     Args:
         work_dir: Working folder of the recipe.
         folder: Where the checkpoint goes.
         averaged: Take the running average of the weights instead of the last ones.
+        earlier: An earlier state of the run; the mean of both is exported.
 
     Returns:
         How far training had come: ``step``, ``hours`` of audio, ``seconds``.
     """
     ids = TokenIds(work_dir / "tokenizer")
-    model, progress = load_weights(work_dir, ids, averaged=averaged)
+    state_file = work_dir / "training" / STATE_FILE
+    model, progress = load_weights(state_file, ids, averaged=averaged)
+    if earlier is not None:
+        other, _ = load_weights(earlier, ids, averaged=averaged)
+        weights = other.state_dict()
+        model.load_state_dict({name: (value + weights[name]) / 2 for name, value in model.state_dict().items()})
     export_model(model, work_dir / "tokenizer", ids, folder)
     return progress

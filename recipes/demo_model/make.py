@@ -42,7 +42,9 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    progress = export(options.work_dir, options.checkpoint, averaged=not options.last_weights)
+    progress = export(
+        options.work_dir, options.checkpoint, averaged=not options.last_weights, earlier=options.earlier_state
+    )
     print(f"{options.checkpoint}: {progress}")
 
 
@@ -96,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--max-steps", type=int, help="stop training after this many steps")
     parser.add_argument("--last-weights", action="store_true", help="export the last weights, not their average")
+    parser.add_argument("--earlier-state", type=Path, help="export the mean with this earlier copy of state.pt")
     parser.add_argument("--evalset-dir", type=Path, help="default: a folder in the working folder")
     parser.add_argument("--validation", action="store_true", help="seen sentences and voices, to compare runs")
     parser.add_argument("--limit", type=int, help="evaluate this many files per kind")

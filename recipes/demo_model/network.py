@@ -157,7 +157,7 @@ def losses(
     with torch.autocast("cpu", torch.bfloat16):
         encoded = encode(model, batch.features, batch.position)
         phoneme_logits = phoneme_head(encoded)
-        states, alignment = decode(model, encoded, batch.tokens[:, :-1])
+        states, alignment = decode(model, encoded, batch.inputs[:, :-1])
         embedding = model.model.decoder.embed_tokens.weight
         logits = functional.linear(states[wanted], embedding)
     log_probabilities = logits.float().log_softmax(-1)

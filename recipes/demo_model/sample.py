@@ -23,7 +23,7 @@ A: Good morning, Peter.
 B: Good morning and thank you, Julia.
 A: The meeting with David is on Friday.
 B: The meeting starts on Friday at eight thirty.
-A: Where is Helen?
+A: Please call Helen at three o'clock.
 B: Helen is in the office.
 B: Helen is looking for the phone in the warehouse.
 A: The phone is under the bed.
@@ -33,7 +33,7 @@ A: The delivery arrives in fourteen days.
 B: Order number four seven three is ready.
 B: The bicycle costs eleven euros.
 A: The bicycle is new.
-A: We have four keys in Boston.
+A: We have nine books in Madrid.
 B: Where is the train to Lisbon?
 A: The train to Paris leaves at eight o'clock.
 A: The bus leaves in nine minutes.
@@ -46,7 +46,7 @@ B: Please call Anna at nine o'clock.
 A: The dog and the cat sleep under the tree.
 B: Where is the market?
 A: Turn right at the station.
-B: Thank you, Julia, see you on Tuesday.
+B: Good evening and thank you, Julia.
 A: See you on Tuesday.
 """
 

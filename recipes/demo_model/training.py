@@ -251,10 +251,10 @@ class _Log:
 
 
 def load_weights(
-    work_dir: Path, ids: TokenIds, *, averaged: bool
+    state_file: Path, ids: TokenIds, *, averaged: bool
 ) -> tuple[WhisperForConditionalGeneration, dict[str, float]]:
-    """The model of the latest saved state, and how far it has come."""
-    state: dict[str, Any] = torch.load(work_dir / "training" / STATE_FILE, weights_only=True)
+    """The model of a saved state, and how far it has come."""
+    state: dict[str, Any] = torch.load(state_file, weights_only=True)
     model = build_model(ids)
     weights = state["average"] if averaged and state["average"] is not None else state["model"]
     model.load_state_dict(weights)
