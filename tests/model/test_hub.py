@@ -150,7 +150,10 @@ def test_not_found(hub: Hub, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a b/c", "me/..", "me/x" + "y" * 200])
 def test_impossible_hub_ids(name: str, hub: Hub, tmp_path: Path) -> None:
-    assert resolve(name, hub.endpoint, tmp_path)["error"] == "ModelNotFoundError"
+    answer = resolve(name, hub.endpoint, tmp_path)
+    assert answer["error"] == "ModelNotFoundError"
+    assert "a hub id 'organisation/name'" in answer["message"]
+    assert not hub.requests
 
 
 def test_offline(hub: Hub, tmp_path: Path) -> None:

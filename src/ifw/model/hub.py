@@ -76,7 +76,9 @@ def _raise_as_ours(hub: ModuleType, repo_id: str, error: Exception) -> NoReturn:
             f"{repo_id} is gated: accept its conditions at {endpoint}/{repo_id}, then set HF_TOKEN to a token of the "
             "same account (or run 'hf auth login')"
         ) from error
-    if isinstance(error, (errors.RepositoryNotFoundError, errors.HFValidationError)):
+    if isinstance(error, errors.HFValidationError):
+        raise ModelNotFoundError(f"model: got {repo_id!r}, allowed: a hub id 'organisation/name': {error}") from error
+    if isinstance(error, errors.RepositoryNotFoundError):
         raise ModelNotFoundError(
             f"{endpoint} has no model {repo_id!r}, or it is private: check the name, or set HF_TOKEN to a token that "
             "may read it"
