@@ -33,6 +33,21 @@ def test_what_needs_no_model_imports_nothing_heavy(arguments):
     assert result.returncode == ("none.mp3" in arguments)
 
 
+@pytest.mark.parametrize(("given", "used"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_waiting_threads_sleep_unless_the_user_says_otherwise(given, used):
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    if given is not None:
+        environment["OMP_WAIT_POLICY"] = given
+    code = (
+        "import os, sys, ifw.cli\n"
+        "sys.argv[1:] = ['--version']\n"
+        "try:\n    ifw.cli.main()\n"
+        "finally:\n    print(os.environ['OMP_WAIT_POLICY'])\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == used
+
+
 def test_version_and_python_m():
     result = subprocess.run([sys.executable, "-m", "ifw", "--version"], capture_output=True, text=True, check=True)
     assert result.stdout == f"ifw {__version__}\n"

@@ -5,7 +5,11 @@ from __future__ import annotations
 
 def main() -> None:
     """Run `ifw` with the arguments of this process and exit with its status."""
+    import os
     import sys
+
+    # Read when torch loads: threads that wait for each other sleep, as spinning stalls everyone on busy cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     from ifw.cli.app import app
     from ifw.cli.exit_status import exit_status
