@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--audio-hours",
         type=float,
-        default=600.0,
+        default=510.0,
         help="length of the training schedule; may be changed when training goes on",
     )
     parser.add_argument("--max-steps", type=int, help="stop training after this many steps")
