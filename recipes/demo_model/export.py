@@ -27,7 +27,7 @@ def _generation_config(ids: TokenIds) -> GenerationConfig:
     )
     whisper_settings = {
         "is_multilingual": True,
-        "lang_to_id": ids.all_languages,
+        "lang_to_id": {f"<|{code}|>": token for code, token in ids.language.items()},
         "task_to_id": {"transcribe": ids.transcribe, "translate": ids.translate},
         "no_timestamps_token_id": ids.no_timestamps,
         "prev_sot_token_id": ids.previous,

@@ -106,7 +106,6 @@ class TokenIds:
         self.first_timestamp = self._id("<|0.00|>")
         self.space = self._id("Ġ")
         self.language = {code: self._id(f"<|{code}|>") for code in LANGUAGES}
-        self.all_languages = {f"<|{code}|>": self._id(f"<|{code}|>") for code in list(WHISPER_LANGUAGES)[:99]}
 
     def _id(self, token: str) -> int:
         identifier = self.tokenizer.token_to_id(token)
