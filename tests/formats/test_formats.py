@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ifw.formats import FORMATS, to_dict, to_json, to_srt, to_tsv, to_txt, to_vtt, write
-from ifw.formats.cues import MIN_CUE_MS, to_cues, to_ms
+from ifw.formats.cues import MIN_CUE_MS, to_cues
+from ifw.formats.times import to_ms
 from ifw.types import Segment, Transcript, TranscriptWarning, Word
 
 LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"

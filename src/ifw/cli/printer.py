@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 
 from ifw.cli.visible import visible
 from ifw.formats import FormatName, to_dict, write
-from ifw.formats.cues import to_ms
 from ifw.formats.text import text_line
+from ifw.formats.times import clock, to_ms
 from ifw.types import Segment, Transcript
 
 
@@ -85,8 +85,5 @@ def stamp(segment: Segment) -> str:
 
 
 def _clock(time_s: float) -> str:
-    seconds, milliseconds = divmod(to_ms(time_s), 1000)
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    short = f"{minutes:02d}:{seconds:02d}.{milliseconds:03d}"
-    return f"{hours:02d}:{short}" if hours else short
+    """Without hours where there are none."""
+    return clock(to_ms(time_s), ".").removeprefix("00:")

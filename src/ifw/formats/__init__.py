@@ -1,6 +1,6 @@
 """Transcripts as files: `Transcript` -> `str`, pure functions without any input or output.
 
-To add a format, write one function and name it in `FORMATS`.
+To add a format, write one function and name it in `FormatName`, `FORMATS` and `ifw.cli.flags.OutputFormat`.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ifw.formats.times import to_ms
 from ifw.types import Segment
 
 MIN_CUE_MS = 100
@@ -33,11 +34,6 @@ class Cue:
     end_ms: int
     text: str
     speaker: str | None = None
-
-
-def to_ms(time_s: float) -> int:
-    """Round seconds to whole milliseconds; nothing lies before the start of the audio."""
-    return max(round(time_s * 1000), 0)
 
 
 def to_cues(segments: Sequence[Segment]) -> list[Cue]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import html
 
 from ifw.formats.cues import to_cues
+from ifw.formats.times import clock
 from ifw.types import Transcript
 
 
 def to_srt(transcript: Transcript) -> str:
     """Write SubRip: numbered cues, a comma before the milliseconds, speakers as `[label]: ` before the text."""
     blocks = [
-        f"{number}\n{_clock(cue.start_ms, ',')} --> {_clock(cue.end_ms, ',')}\n{_bracketed(cue.speaker)}{cue.text}\n"
+        f"{number}\n{clock(cue.start_ms, ',')} --> {clock(cue.end_ms, ',')}\n{_bracketed(cue.speaker)}{cue.text}\n"
         for number, cue in enumerate(to_cues(transcript.segments), start=1)
     ]
     return "\n".join(blocks)
@@ -23,19 +24,11 @@ def to_srt(transcript: Transcript) -> str:
 def to_vtt(transcript: Transcript) -> str:
     """Write WebVTT: a point before the milliseconds, `&`, `<` and `>` escaped, speakers as voice spans."""
     blocks = [
-        f"{_clock(cue.start_ms, '.')} --> {_clock(cue.end_ms, '.')}\n"
+        f"{clock(cue.start_ms, '.')} --> {clock(cue.end_ms, '.')}\n"
         f"{_voice(cue.speaker)}{html.escape(cue.text, quote=False)}\n"
         for cue in to_cues(transcript.segments)
     ]
     return "\n".join(["WEBVTT\n", *blocks])
-
-
-def _clock(time_ms: int, point: str) -> str:
-    """Write hours (two digits or more), minutes, seconds, milliseconds."""
-    seconds, milliseconds = divmod(time_ms, 1000)
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:02d}:{minutes:02d}:{seconds:02d}{point}{milliseconds:03d}"
 
 
 def _bracketed(speaker: str | None) -> str:

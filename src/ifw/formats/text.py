@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ifw.formats.cues import one_line, to_ms
+from ifw.formats.cues import one_line
+from ifw.formats.times import to_ms
 from ifw.types import Segment, Transcript
 
 
