@@ -1,5 +1,8 @@
 import itertools
+import json
+import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -105,6 +108,13 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
         write_files(NOTHING, tmp_path / "talk", ["txt"])
     assert [path.name for path in tmp_path.iterdir()] == ["talk.txt"]
     assert (tmp_path / "talk.txt").read_text() == "old"
+
+
+def test_a_path_that_is_no_text_can_be_written(tmp_path):
+    """A checkpoint may lie in a folder whose name is no UTF-8; Python has lone surrogates for such bytes."""
+    model = os.fsdecode(b"/models/caf\xe9")
+    (path,) = write_files(replace(NOTHING, model=model), tmp_path / "talk", ["json"])
+    assert json.loads(path.read_text(encoding="utf-8"))["model"] == model
 
 
 def test_a_folder_that_is_a_file_is_an_output_error(tmp_path):

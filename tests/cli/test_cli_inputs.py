@@ -6,7 +6,7 @@ import pytest
 
 from ifw.cancellation import CancelToken
 from ifw.cli.inputs import MEDIA_SUFFIXES, expand_inputs
-from ifw.errors import ConfigError
+from ifw.errors import AudioNotFoundError, ConfigError
 
 
 @pytest.fixture
@@ -88,6 +88,18 @@ def test_a_file_that_nobody_may_look_at_fails_by_itself(folder, monkeypatch):
     assert ([item.label for item in inputs], bad) == (["sub/c.MP4", "sub/deep/d.opus"], [])
     with inputs[0].open(CancelToken()) as source:
         assert source == Path("sub/c.MP4")
+
+
+def test_a_named_pipe_that_may_not_be_read_is_named(folder, monkeypatch):
+    os.mkfifo("pipe.wav")
+    ((item,), _) = expand_inputs(["pipe.wav"])
+
+    def refuse(path, flags):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(AudioNotFoundError, match=r"^pipe\.wav: Permission denied$"), item.open(CancelToken()):
+        pass
 
 
 @pytest.mark.parametrize("url", ["https://example.org/a.mp3", "https://example.org/a.mp3?x=[1]", "rtsp://camera/*"])

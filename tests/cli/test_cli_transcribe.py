@@ -4,13 +4,16 @@ import dataclasses
 import json
 import os
 import stat
+from typing import get_args
 
 import pytest
 from typer.main import get_command
 
 from ifw.cli.app import app
-from ifw.cli.flags import in_flags, temperature_ladder
-from ifw.config import DecodeOptions, EngineConfig, TranscribeOptions, VadOptions
+from ifw.cli.destinations import ALL_FORMATS
+from ifw.cli.flags import OutputFormat, in_flags, temperature_ladder
+from ifw.config import DEFAULT_TEMPERATURES, DecodeOptions, EngineConfig, TranscribeOptions, VadOptions
+from ifw.formats import FORMATS, FormatName
 
 WITHOUT_FLAG = {"timestamps", "enabled", "suppress_tokens", "max_tokens", "max_initial_timestamp_s", "boost_quiet"}
 CHECKED = {field.name for made in (DecodeOptions, VadOptions, EngineConfig) for field in dataclasses.fields(made)}
@@ -274,6 +277,17 @@ def test_every_option_arrives(ifw, record, transcribers):
 )
 def test_temperature_ladder(first, increment, ladder):
     assert temperature_ladder(first, increment) == ladder
+
+
+def test_the_default_ladder_is_the_library_s():
+    parameters = {item.name: item for item in get_command(app).commands["transcribe"].params}
+    first, increment = (parameters[name].default for name in ("temperature", "temperature_increment_on_fallback"))
+    assert temperature_ladder(first, increment) == DEFAULT_TEMPERATURES
+
+
+def test_every_format_can_be_asked_for():
+    assert get_args(FormatName) == tuple(FORMATS)
+    assert [item.value for item in OutputFormat] == [*FORMATS, ALL_FORMATS]
 
 
 def test_underscores_are_dashes(ifw, record, transcribers):

@@ -144,10 +144,13 @@ def write_files(transcript: Transcript, stem: Path, formats: Sequence[FormatName
 
 
 def _replace(path: Path, text: str) -> None:
-    """Whoever reads `path` sees the old file or the whole new one, never a part."""
+    """Whoever reads `path` sees the old file or the whole new one, never a part.
+
+    A byte of a checkpoint's path that is no UTF-8 is written as the escape that JSON has for it.
+    """
     temporary = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        with temporary.open("x", encoding="utf-8", newline="\n") as file:
+        with temporary.open("x", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             file.write(text)
         temporary.replace(path)
     finally:

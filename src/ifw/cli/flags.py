@@ -10,11 +10,11 @@ from typing import Annotated, Final, Literal
 
 import typer
 
+from ifw.config import DecodeOptions
 from ifw.config import Device as DeviceName
 from ifw.errors import ConfigError
 from ifw.types import Mode
 
-MAX_TEMPERATURE = 2.0
 MAX_LADDER_TEMPERATURE = 1.0
 MIN_INCREMENT = 0.01
 AUTO_LANGUAGE = "auto"
@@ -22,7 +22,7 @@ ComputeTypeName = Literal["auto", "default", "float32", "float16", "bfloat16"]
 
 
 class OutputFormat(str, Enum):
-    """What `--output-format` takes. An enumeration, because typer takes no list of literals."""
+    """What `--output-format` takes: `FORMATS`, or all. An enumeration, because typer takes no list of literals."""
 
     TXT = "txt"
     SRT = "srt"
@@ -92,8 +92,7 @@ def temperature_ladder(first: float, increment: float | None) -> tuple[float, ..
     Raises:
         ConfigError: The increment is negative or so small that nobody can mean it, or `first` is out of range.
     """
-    if not 0 <= first <= MAX_TEMPERATURE:
-        raise ConfigError(f"--temperature: got {first}, allowed: a number, 0 to {MAX_TEMPERATURE:g}")
+    DecodeOptions(temperatures=(first,))  # its bounds hold before any step is counted
     if not increment:
         return (first,)
     if not increment >= MIN_INCREMENT:
@@ -181,7 +180,7 @@ CompressionRatioThreshold = Annotated[
         "--compression-ratio-threshold",
         metavar="FLOAT|none",
         parser=parse_optional,
-        help="Text that compresses better than this repeats itself and looks wrong.",
+        help="Text that compresses better than this repeats itself and looks wrong; none turns this off.",
     ),
 ]
 LogprobThreshold = Annotated[
@@ -190,7 +189,7 @@ LogprobThreshold = Annotated[
         "--logprob-threshold",
         metavar="FLOAT|none",
         parser=parse_optional,
-        help="Text with a mean log-probability below this looks wrong.",
+        help="Text with a mean log-probability below this looks wrong; none turns this off.",
     ),
 ]
 NoSpeechThreshold = Annotated[
@@ -199,7 +198,8 @@ NoSpeechThreshold = Annotated[
         "--no-speech-threshold",
         metavar="FLOAT|none",
         parser=parse_optional,
-        help="A window that is silent with more than this probability, and whose text looks wrong, gives no text.",
+        help="A window that is silent with more than this probability, and whose text looks wrong, gives no text; "
+        "none turns this off.",
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed for temperatures above 0.")]

@@ -49,6 +49,9 @@ class Input:
 
         Args:
             cancel: Ends a wait for the bytes of a stream.
+
+        Raises:
+            AudioNotFoundError: A named pipe cannot be opened.
         """
         descriptor = self._stream_descriptor()
         if descriptor is not None:
@@ -60,9 +63,18 @@ class Input:
             yield self.path
 
     def _stream_descriptor(self) -> int | None:
-        """A new descriptor of what can only be read from start to end; None for a file."""
+        """A new descriptor of what can only be read from start to end; None for a file.
+
+        Raises:
+            AudioNotFoundError: A named pipe may not be read, or has gone.
+        """
         if self.path is not None:
-            return os.open(self.path, os.O_RDONLY | os.O_NONBLOCK) if _is_fifo(self.path) else None
+            if not _is_fifo(self.path):
+                return None
+            try:
+                return os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+            except OSError as error:
+                raise AudioNotFoundError(f"{self.label}: {error.strerror}") from error
         try:
             descriptor = sys.stdin.fileno()
         except io.UnsupportedOperation:  # an object in memory

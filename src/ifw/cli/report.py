@@ -1,4 +1,4 @@
-"""What people see on standard error: progress bars on a terminal, errors, warnings, timings."""
+"""What people see while a command runs: progress bars on a terminal, errors, warnings, timings."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from types import TracebackType
 
 from ifw.cli.exit_status import BUG_CODE, error_code
 from ifw.cli.flags import in_flags
+from ifw.cli.progress_bars import Bars
 from ifw.cli.standard_streams import write_note, write_output
 from ifw.cli.visible import visible
 from ifw.types import Progress, Transcript
 
-MAX_NAME = 40  # characters before a bar
-
 
 class Report:
-    """Writes to standard error. `quiet` leaves errors only.
+    """Writes transcripts to standard output, all else to standard error.
 
-    Progress bars appear only while standard error is a terminal, one for each file in flight.
+    `quiet` leaves out progress, warnings and notes. Progress bars appear only while standard error is a
+    terminal, one for each file in flight.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
@@ -114,54 +114,3 @@ class Report:
             self._bars.print(line)
         else:
             write_note(line)
-
-
-class Bars:
-    """One progress bar for each file in flight, and one for all files where there are several."""
-
-    def __init__(self, labels: Sequence[str]) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        self._names = [_shortened(Path(label).name) for label in labels]
-        self._tasks: dict[int, TaskID] = {}
-        self._all = self._progress.add_task("all files", total=len(labels)) if len(labels) > 1 else None
-        self._progress.start()
-
-    def advance(self, index: int, progress: Progress) -> None:
-        """Move the bar of a file, which appears when its first progress comes."""
-        if index not in self._tasks:
-            self._tasks[index] = self._progress.add_task(self._names[index], total=None)
-        done_s = progress.done_s if progress.stage == "transcribe" else None
-        self._progress.update(self._tasks[index], completed=done_s, total=progress.total_s)
-
-    def end(self, index: int) -> None:
-        """Take away the bar of a file."""
-        if index in self._tasks:
-            self._progress.remove_task(self._tasks.pop(index))
-        if self._all is not None:
-            self._progress.advance(self._all)
-
-    def print(self, text: str) -> None:
-        """Print above the bars."""
-        self._console.print(text, end="")
-
-    def close(self) -> None:
-        """Take all bars away."""
-        self._progress.stop()
-
-
-def _shortened(name: str) -> str:
-    name = visible(name)
-    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"

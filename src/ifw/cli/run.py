@@ -12,14 +12,15 @@ from pathlib import Path
 from ifw.cli.batch import Advanced, Event, Failed, Finished, Spoken, run_batch
 from ifw.cli.clock import process_age_s
 from ifw.cli.destinations import Destination, output_stems, prepare_folders, write_files
-from ifw.cli.exit_status import EXIT_STATUS, USAGE, error_code
 from ifw.cli.inputs import Input
 from ifw.cli.interrupt import Interrupted
 from ifw.cli.printer import Printer
 from ifw.cli.report import Report
 from ifw.config import EngineConfig, TranscribeOptions
-from ifw.errors import OutputError
+from ifw.errors import ConfigError, LanguageError, ModeError, OutputError, PromptError
 from ifw.types import Transcript
+
+WRONG_FOR_ALL = (ConfigError, LanguageError, ModeError, PromptError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ class Run:
 
     def _fail(self, failed: Failed) -> None:
         """Report a file that failed; an option that is wrong for one file is wrong for all and ends the run."""
-        if EXIT_STATUS[error_code(failed.error)] == USAGE:
+        if isinstance(failed.error, WRONG_FOR_ALL):
             raise failed.error
         self._report.end(failed.index)
         self._report.error(self._labels[failed.index], failed.error)

@@ -1,0 +1,63 @@
+"""Progress bars at a terminal, and how to print above them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ifw.cli.visible import visible
+from ifw.types import Progress
+
+MAX_NAME = 40  # characters before a bar
+
+
+class Bars:
+    """One progress bar for each file in flight, and one for all files where there are several."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Display
+
+        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self._display = Display(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._names = [_shortened(Path(label).name) for label in labels]
+        self._tasks: dict[int, TaskID] = {}
+        self._all = self._display.add_task("all files", total=len(labels)) if len(labels) > 1 else None
+        self._display.start()
+
+    def advance(self, index: int, progress: Progress) -> None:
+        """Move the bar of a file, which appears when its first progress comes."""
+        if index not in self._tasks:
+            self._tasks[index] = self._display.add_task(self._names[index], total=None)
+        done_s = progress.done_s if progress.stage == "transcribe" else None
+        self._display.update(self._tasks[index], completed=done_s, total=progress.total_s)
+
+    def end(self, index: int) -> None:
+        """Take away the bar of a file."""
+        if index in self._tasks:
+            self._display.remove_task(self._tasks.pop(index))
+        if self._all is not None:
+            self._display.advance(self._all)
+
+    def print(self, text: str) -> None:
+        """Print above the bars."""
+        self._console.print(text, end="")
+
+    def close(self) -> None:
+        """Take all bars away."""
+        self._display.stop()
+
+
+def _shortened(name: str) -> str:
+    name = visible(name)
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
