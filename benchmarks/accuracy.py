@@ -2,7 +2,7 @@
 
 The evaluation set holds sentences and voices that training never saw. Make it, then score it:
 
-    python -m recipes.demo_model evalset --output build/evalset
+    python -m recipes.demo_model evalset --evalset-dir build/evalset
     python benchmarks/accuracy.py build/evalset
 """
 

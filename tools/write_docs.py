@@ -77,13 +77,14 @@ def _summary(path: Path) -> str:
 
 
 def option_table(name: str) -> str:
-    """One row an option: how it is written, what it is if left out, what it does."""
+    """One row an option: how it is written and what it takes, what it is if left out, what it does."""
     rows = ["| option | default | what it does |", "|---|---|---|"]
     command = get_command(app).commands[name]  # type: ignore[attr-defined]  # a group, since there are two commands
     for parameter in command.params:
         if parameter.param_type_name == "option":
             written = ", ".join(f"`{option}`" for option in [*parameter.opts, *parameter.secondary_opts])
-            rows.append(f"| {written} | {_default(parameter.default)} | {_cell(parameter.help or '')} |")
+            takes = f" `{_cell(parameter.metavar)}`" if parameter.metavar else ""
+            rows.append(f"| {written}{takes} | {_default(parameter.default)} | {_cell(parameter.help or '')} |")
     return "\n".join([*rows, ""])
 
 

@@ -36,23 +36,10 @@ def test_generated_parts_are_up_to_date():
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_every_module_is_in_the_architecture():
-    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    for path in (ROOT / "src" / "ifw").rglob("*.py"):
-        package = ".".join(path.parent.relative_to(ROOT / "src").parts)
-        section = text.partition(f"**`{package}`**")[2].partition("\n**`")[0]
-        assert section, package
-        assert path.stem == "__init__" or f"\n- `{path.stem}`: " in section, path
-
-
-def test_every_option_is_on_the_command_line_page():
+def test_every_command_is_on_the_command_line_page():
     text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-    for name, command in get_command(app).commands.items():
-        assert f"## `ifw {name}`" in text
-        for parameter in command.params:
-            if parameter.param_type_name == "option":
-                for option in [*parameter.opts, *parameter.secondary_opts]:
-                    assert f"`{option}`" in text
+    for name in get_command(app).commands:
+        assert f"## `ifw {name}`\n\n<!-- generated: {name} -->" in text
 
 
 @pytest.mark.parametrize("arguments", list(command_lines()))
