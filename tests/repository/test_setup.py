@@ -106,4 +106,4 @@ def test_constraints_name_no_place_and_no_build():
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
     assert all(line.split(" ;")[0].count("==") == 1 for line in lines)
     assert not [line for line in lines if any(sign in line for sign in ("+", "/", "@"))]
-    assert "torch==2.13.0" in lines
+    assert [line for line in lines if line.startswith("torch==")]
