@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from ifw.cancellation import CancelToken
+
 AudioSource = str | os.PathLike[str] | bytes | BinaryIO
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -61,17 +63,19 @@ class ByteSource:
         self.close()
 
 
-def open_source(source: AudioSource, options: AudioOptions = _OPTIONS) -> ByteSource:
+def open_source(source: AudioSource, options: AudioOptions = _OPTIONS, cancel: CancelToken | None = None) -> ByteSource:
     """Open a path, bytes or a binary file object.
 
     A file object is read from its current position to its end: straight from its descriptor where it is a plain
-    file at its start, else through an unnamed temporary file, as some containers can only be read with seeks.
+    file at its start, else through an unnamed temporary file, as some containers can only be read with seeks. Between
+    two of its reads `cancel` ends that copying.
 
     Raises:
         AudioNotFoundError: The path does not exist, cannot be read, or is no regular file; or it is a URL.
         AudioEmptyError: There are no bytes.
         AudioFormatError: The first bytes of a stream are no container on the allow-list.
         AudioTooLongError: A stream gives more than `options.max_stream_bytes`.
+        CancelledError: `cancel` was cancelled.
         ConfigError: The source is of another type.
     """
     if isinstance(source, str | os.PathLike):
@@ -83,7 +87,7 @@ def open_source(source: AudioSource, options: AudioOptions = _OPTIONS) -> ByteSo
     if _is_text(source):
         raise ConfigError("source: got a file object in text mode, allowed: binary mode ('rb'; sys.stdin.buffer)")
     if hasattr(source, "read"):
-        return _open_file_object(source, options.max_stream_bytes)
+        return _open_file_object(source, options.max_stream_bytes, cancel)
     raise ConfigError(f"source: got {type(source).__name__}, allowed: a path, bytes or a binary file object")
 
 
@@ -111,7 +115,7 @@ def _open_path(path: str | os.PathLike[str]) -> ByteSource:
     return _checked(descriptor, name)
 
 
-def _open_file_object(source: BinaryIO, max_bytes: int) -> ByteSource:
+def _open_file_object(source: BinaryIO, max_bytes: int, cancel: CancelToken | None) -> ByteSource:
     name = getattr(source, "name", None)
     name = name if isinstance(name, str) else "<file object>"
     try:
@@ -121,6 +125,8 @@ def _open_file_object(source: BinaryIO, max_bytes: int) -> ByteSource:
         start = _position(source)
         with Spool(name) as spool:
             for piece in _pieces(source):
+                if cancel is not None:
+                    cancel.raise_if_cancelled()
                 spool.write_streamed(piece, max_bytes)
             return _checked(spool.descriptor(), name, f" from its current position, {start}, on" if start else "")
     except (OSError, ValueError) as error:
@@ -149,7 +155,9 @@ def _position(source: BinaryIO) -> int:
 
 
 def _pieces(source: BinaryIO) -> Iterator[bytes]:
-    while piece := source.read(_READ_BYTES):
+    # `read` waits for all it was asked for, which a slow pipe gives in minutes; `read1` takes what is there.
+    read = source.read1 if type(source) is io.BufferedReader else source.read
+    while piece := read(_READ_BYTES):
         if not isinstance(piece, bytes | bytearray | memoryview):
             raise ConfigError(f"source: its read() gave {type(piece).__name__}, allowed: bytes")
         yield piece

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from ifw.cancellation import CancelToken
     from ifw.types import TranscriptWarning
 
 _T = TypeVar("_T")
@@ -28,13 +29,20 @@ _OPTIONS = AudioOptions()
 _SLICING = Slicing()
 
 
-def open_stream(source: AudioSource, options: AudioOptions = _OPTIONS, *, slicing: Slicing = _SLICING) -> AudioStream:
+def open_stream(
+    source: AudioSource,
+    options: AudioOptions = _OPTIONS,
+    *,
+    slicing: Slicing = _SLICING,
+    cancel: CancelToken | None = None,
+) -> AudioStream:
     """Open audio or video and start to decode it.
 
     Args:
         source: A path, bytes, or a binary file object, which is read from its position on.
         options: Length cap, workers, block length.
         slicing: When several workers share one file.
+        cancel: Ends the copying of a file object; to end what comes later, close the stream.
 
     Returns:
         The stream; close it, or use it as a context manager.
@@ -46,9 +54,10 @@ def open_stream(source: AudioSource, options: AudioOptions = _OPTIONS, *, slicin
         AudioStreamError: There is no audio stream that can be decoded.
         AudioDamagedError: Nothing could be decoded, or the decoder crashed.
         AudioTooLongError: A file object that is no plain file gives more than `options.max_stream_bytes`.
+        CancelledError: `cancel` was cancelled.
         ConfigError: The source is of another type.
     """
-    opened = open_source(source, options)
+    opened = open_source(source, options, cancel)
     try:
         return AudioStream(opened, options, slicing)
     except BaseException:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ifw.engine.request import LanguageDetection
     from ifw.model.checkpoint import Checkpoint
 
+MAX_VOTES = 3  # windows that decide on the language of a file
+
 
 def resolve_language(options: DecodeOptions, checkpoint: Checkpoint) -> str | None:
     """Check language and mode against what the checkpoint can do.

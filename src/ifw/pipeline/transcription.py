@@ -19,7 +19,7 @@ from ifw.constants import SAMPLE_RATE
 from ifw.engine.request import DecodeRequest, DetectRequest, EncodedWindow, Hypothesis
 from ifw.engine.segments import split_segments
 from ifw.errors import IfwError
-from ifw.pipeline.language import LanguageVote, resolve_language
+from ifw.pipeline.language import MAX_VOTES, LanguageVote, resolve_language
 from ifw.pipeline.prompt import encode_prompt
 from ifw.speech.packer import WindowPacker
 from ifw.types import Progress, Segment, Stage, Transcript, TranscriptWarning
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from ifw.speech.vad import VoiceDetector
     from ifw.speech.windows import Window
 
-MAX_VOTES = 3  # windows that decide on the language of a file
 MIN_IN_FLIGHT = 8  # windows of one file that the engine may hold, so that a long file costs no memory
 
 
@@ -136,10 +135,10 @@ class Transcription(Iterator[Segment]):
         with ExitStack() as cleanup:
             cleanup.callback(self._callers_token.add_callback(self._cancel.cancel))
             self._cancel.raise_if_cancelled()
-            stream = cleanup.enter_context(open_stream(self._source, self._options.audio))
-            cleanup.callback(self._engine.cancel_group, self._group)
-            cleanup.callback(self._cancel.add_callback(lambda: self._stop(stream)))
             try:
+                stream = cleanup.enter_context(open_stream(self._source, self._options.audio, cancel=self._cancel))
+                cleanup.callback(self._engine.cancel_group, self._group)
+                cleanup.callback(self._cancel.add_callback(lambda: self._stop(stream)))
                 for segment in self._transcribe(self._windows(stream)):
                     if not self._segments:
                         self._timings["first_text"] = time.perf_counter() - started
