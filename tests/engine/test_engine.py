@@ -119,6 +119,14 @@ def test_english_only_checkpoints_have_neither_languages_nor_modes(english_engin
         english_engine.submit(DecodeRequest(samples=SAMPLES, options=DecodeOptions(mode="translate")))
 
 
+def test_a_multilingual_checkpoint_that_cannot_translate_refuses_to():
+    cut_down = replace(SIZES, n_vocab=51_866, n_encoder_layers=2)
+    vocabulary = Vocabulary(tiny_models.checkpoint(cut_down))
+    vocabulary.check(DecodeRequest(samples=SAMPLES, options=DecodeOptions(mode="transcribe")))
+    with pytest.raises(ModeError, match="translate"):
+        vocabulary.check(DecodeRequest(samples=SAMPLES, options=DecodeOptions(mode="translate")))
+
+
 @pytest.mark.parametrize("timestamps", [True, False])
 def test_one_text_token_that_is_left_is_enough(engine, timestamps):
     tokenizer = tiny_models.demo_checkpoint().tokenizer

@@ -1,4 +1,7 @@
-"""Who is served next: pure bookkeeping, without torch, tokens or threads."""
+"""What the engine does next: encode, detect, prefill or decode; `waiting` says for whom.
+
+Pure bookkeeping, without torch, tokens or threads.
+"""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from ifw.constants import POSITION_S
-from ifw.errors import ConfigError
 
 
 class WindowSegment(NamedTuple):
@@ -54,19 +53,15 @@ def split_segments(token_ids: Iterable[int], tokenizer: TextDecoder, content_s: 
     Args:
         token_ids: Of a `Hypothesis`.
         tokenizer: Of the checkpoint.
-        content_s: Seconds of the window that are audio and not padding; later times are moved back to it.
+        content_s: Seconds of the window that are audio and not padding, above 0; later times are moved back to it.
 
     Returns:
         Segments in time order that do not overlap, none without text, times within 0 and `content_s`.
 
-    Raises:
-        ConfigError: `content_s` is not positive.
-
     Source:
         openai/whisper `transcribe.py`: the rules about consecutive timestamps and a single one at the end.
     """
-    if not content_s > 0:
-        raise ConfigError(f"content_s: got {content_s!r}, allowed: above 0")
+    assert content_s > 0, content_s
     segments: list[WindowSegment] = []
     for piece in _pieces(token_ids, tokenizer):
         text = tokenizer.decode(piece.text_ids).strip()

@@ -26,6 +26,7 @@ class Vocabulary:
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._dims = checkpoint.dims
         self._languages = checkpoint.languages
+        self._can_translate = checkpoint.can_translate
         self._tokenizer = checkpoint.tokenizer
         self._generation = checkpoint.generation
         special = checkpoint.tokenizer
@@ -65,8 +66,8 @@ class Vocabulary:
         tokenizer, options = self._tokenizer, request.options
         if request.language is not None and request.language not in self._languages:
             raise LanguageError(f"language: got {request.language!r}, allowed: {', '.join(self._languages)}")
-        if options.mode == "translate" and not tokenizer.is_multilingual:
-            raise ModeError("mode: got 'translate', allowed for an English-only checkpoint: 'transcribe'")
+        if options.mode == "translate" and not self._can_translate:
+            raise ModeError("mode: got 'translate', allowed by this checkpoint, which cannot translate: 'transcribe'")
         for token in request.prompt_ids:
             if not 0 <= token < tokenizer.eot:
                 raise PromptError(f"prompt_ids: got {token}, allowed: text tokens, 0 to {tokenizer.eot - 1}")
