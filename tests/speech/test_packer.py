@@ -56,7 +56,7 @@ def frames(*runs):
 def pack(options, detector, samples, cuts=()):
     packer = WindowPacker(options, detector)
     windows = [window for block in np.split(samples, sorted(cuts)) for window in packer.feed(block)]
-    return windows + packer.finish(), packer
+    return windows + packer.finish()
 
 
 def in_samples(span):
@@ -101,7 +101,7 @@ cut_lists = st.lists(st.integers(0, 3_000_000), max_size=30)
 def test_windows_hold_all_speech_once_and_in_order(script, options):
     probabilities, n_samples = script
     samples = noise(n_samples)
-    windows, packer = pack(options, ScriptedDetector(probabilities), samples)
+    windows = pack(options, ScriptedDetector(probabilities), samples)
     finder = SpanFinder(options)
     spans = finder.feed(np.asarray(probabilities, np.float32)) + finder.finish(n_samples)
     longest = round(options.max_window_s * RATE)
@@ -112,12 +112,8 @@ def test_windows_hold_all_speech_once_and_in_order(script, options):
     packed = marks(ranges, n_samples)
     speech = marks([(span.start, span.stop) for span in spans], n_samples)
     told = marks([in_samples(span) for window in windows for span in window.spans], n_samples)
-    skipped = marks([(round(a * RATE), round(b * RATE)) for a, b in packer.skipped], n_samples)
     assert np.array_equal(told, speech)
-    assert np.array_equal(packed + skipped, np.ones(n_samples))
     assert (packed >= speech).all()
-    assert packer.speech_s == pytest.approx(speech.sum() / RATE)
-    assert packer.duration_s == n_samples / RATE
 
     for window in windows:
         assert window.samples.dtype == np.float32
@@ -138,18 +134,17 @@ def test_blocks_of_any_length_give_the_same_windows(script, options, cuts, is_va
     probabilities, n_samples = script
     samples = noise(n_samples)
     detector = ScriptedDetector(probabilities) if is_vad_on else None
-    whole, packer = pack(options, detector, samples)
-    parts, other = pack(options, detector, samples, cuts)
-    every_second, _ = pack(options, detector, samples, range(0, n_samples, RATE))
+    whole = pack(options, detector, samples)
+    parts = pack(options, detector, samples, cuts)
+    every_second = pack(options, detector, samples, range(0, n_samples, RATE))
     for windows in (parts, every_second):
         assert [(w.index, w.pieces, w.spans) for w in windows] == [(w.index, w.pieces, w.spans) for w in whole]
         assert all(np.array_equal(a.samples, b.samples) for a, b in zip(windows, whole, strict=True))
-    assert (packer.skipped, packer.speech_s) == (other.skipped, other.speech_s)
 
 
 def test_the_real_detector_gives_the_same_windows_for_any_blocks(speech, detector):
-    whole, _ = pack(VadOptions(), detector, speech)
-    parts, _ = pack(VadOptions(), detector, speech, range(1, len(speech), 4_321))
+    whole = pack(VadOptions(), detector, speech)
+    parts = pack(VadOptions(), detector, speech, range(1, len(speech), 4_321))
     assert len(whole) >= 3
     assert [(w.pieces, w.spans) for w in parts] == [(w.pieces, w.spans) for w in whole]
 
@@ -159,30 +154,28 @@ def test_the_real_detector_gives_the_same_windows_for_any_blocks(speech, detecto
 def test_without_detection_everything_is_packed(n_samples, max_window_s):
     samples = noise(n_samples)
     options = VadOptions(enabled=False, max_window_s=max_window_s)
-    windows, packer = pack(options, ScriptedDetector([]), samples)
+    windows = pack(options, ScriptedDetector([]), samples)
     assert np.array_equal(np.concatenate([np.zeros(0, np.float32), *(w.samples for w in windows)]), samples)
     assert all(len(window.pieces) == len(window.spans) == 1 for window in windows)
     assert all(in_samples(window.spans[0]) == audio_ranges(window)[0] for window in windows)
     assert all(round(max_window_s * RATE * 5 / 6) <= len(w.samples) <= max_window_s * RATE for w in windows[:-1])
-    assert packer.skipped == ()
-    assert packer.speech_s == n_samples / RATE
 
 
 def test_without_detection_the_cut_is_where_it_is_quiet():
     samples = noise(50 * RATE)
     samples[round(27.3 * RATE) : round(27.5 * RATE)] *= 0.01
-    windows, _ = pack(VadOptions(), None, samples)
+    windows = pack(VadOptions(), None, samples)
     assert 27.3 < windows[0].end_s < 27.5
     assert windows[1].start_s == windows[0].end_s
 
 
 def test_without_detection_silence_fills_the_windows():
-    windows, _ = pack(VadOptions(), None, np.zeros(70 * RATE, np.float32))
+    windows = pack(VadOptions(), None, np.zeros(70 * RATE, np.float32))
     assert [round(window.duration_s) for window in windows] == [30, 30, 10]
 
 
 def test_spans_that_fit_share_a_window():
-    windows, _ = pack(VadOptions(), ScriptedDetector(frames(5, 1, 5, 4, 5)), noise(20 * RATE))
+    windows = pack(VadOptions(), ScriptedDetector(frames(5, 1, 5, 4, 5)), noise(20 * RATE))
     assert len(windows) == 1
     assert len(windows[0].spans) == 3
     assert [round(piece.duration_s, 1) for piece in windows[0].pieces] == [12.3, 6.3]
@@ -190,29 +183,29 @@ def test_spans_that_fit_share_a_window():
 
 
 def test_a_span_that_does_not_fit_goes_whole_into_the_next_window():
-    windows, _ = pack(VadOptions(), ScriptedDetector(frames(12, 0.3, 12, 0.3, 12, 3)), noise(39 * RATE))
+    windows = pack(VadOptions(), ScriptedDetector(frames(12, 0.3, 12, 0.3, 12, 3)), noise(39 * RATE))
     assert [len(window.spans) for window in windows] == [2, 1]
 
 
 def test_silence_that_is_longer_than_the_room_ends_a_window():
-    windows, _ = pack(VadOptions(), ScriptedDetector(frames(5, 22, 3)), noise(31 * RATE))
+    windows = pack(VadOptions(), ScriptedDetector(frames(5, 22, 3)), noise(31 * RATE))
     assert [len(window.spans) for window in windows] == [2]
-    windows, _ = pack(VadOptions(), ScriptedDetector(frames(5, 27, 3)), noise(36 * RATE))
+    windows = pack(VadOptions(), ScriptedDetector(frames(5, 27, 3)), noise(36 * RATE))
     assert [len(window.spans) for window in windows] == [1, 1]
 
 
 def test_a_window_ends_in_the_longer_pause():
     script = frames(24, 1.5, 2, 0.2, 2, 0.2, 12, 3)
-    windows, _ = pack(VadOptions(), ScriptedDetector(script), noise(44 * RATE))
+    windows = pack(VadOptions(), ScriptedDetector(script), noise(44 * RATE))
     assert windows[0].duration_s == pytest.approx(24.3, abs=0.1)
     script = frames(14, 1.5, 12, 0.2, 2, 0.2, 12, 3)
-    windows, _ = pack(VadOptions(), ScriptedDetector(script), noise(44 * RATE))
+    windows = pack(VadOptions(), ScriptedDetector(script), noise(44 * RATE))
     assert windows[0].duration_s == pytest.approx(29.8, abs=0.2)
 
 
 def test_a_long_span_is_cut_in_its_pause():
     options = VadOptions(min_silence_ms=2000)
-    windows, _ = pack(options, ScriptedDetector(frames(23, 0.5, 20, 3)), noise(46 * RATE))
+    windows = pack(options, ScriptedDetector(frames(23, 0.5, 20, 3)), noise(46 * RATE))
     assert 23 < windows[0].end_s < 23.5
     assert windows[1].start_s == windows[0].end_s
 
@@ -221,14 +214,14 @@ def test_a_long_span_without_pause_is_cut_where_it_is_quiet():
     samples = noise(46 * RATE)
     samples[24 * RATE : 24 * RATE + 1_600] *= 0.01
     samples[10 * RATE : 11 * RATE] *= 0.01  # too early in the window
-    windows, _ = pack(VadOptions(), ScriptedDetector(frames(44, 2)), samples)
+    windows = pack(VadOptions(), ScriptedDetector(frames(44, 2)), samples)
     assert 24 < windows[0].end_s < 24.1
 
 
 def test_padding_alone_does_not_make_a_window():
     samples = noise(36 * RATE)
     samples[round(29.3 * RATE) :] = 0
-    windows, _ = pack(VadOptions(pad_ms=900), ScriptedDetector(frames(29.6, 6.3)), samples)
+    windows = pack(VadOptions(pad_ms=900), ScriptedDetector(frames(29.6, 6.3)), samples)
     assert len(windows) == 2
     assert windows[0].end_s < 29.2
 
@@ -265,24 +258,22 @@ def test_memory_does_not_grow_with_the_audio(runs, is_vad_on):
 
 
 def test_no_speech_gives_no_window():
-    windows, packer = pack(VadOptions(), ScriptedDetector(np.zeros(200)), noise(100_000))
+    windows = pack(VadOptions(), ScriptedDetector(np.zeros(200)), noise(100_000))
     assert windows == []
-    assert packer.skipped == ((0.0, 6.25),)
-    assert packer.speech_s == 0
 
 
 def test_no_samples_give_no_window(detector):
     for voice in (detector, None):
-        windows, packer = pack(VadOptions(), voice, np.zeros(0, np.float32))
-        assert (windows, packer.skipped) == ([], ())
+        windows = pack(VadOptions(), voice, np.zeros(0, np.float32))
+        assert windows == []
 
 
 @pytest.mark.parametrize("damage", [np.nan, np.inf, -np.inf, 1e30])
 def test_damaged_samples_do_no_further_harm(speech, detector, damage):
     samples = speech[: 30 * RATE].copy()
     samples[5 * RATE] = damage
-    sound, _ = pack(VadOptions(), detector, speech[: 30 * RATE])
-    windows, _ = pack(VadOptions(), detector, samples)
+    sound = pack(VadOptions(), detector, speech[: 30 * RATE])
+    windows = pack(VadOptions(), detector, samples)
     assert np.abs(windows[0].samples).max() <= 1
     assert windows[-1].spans[-5:] == sound[-1].spans[-5:]
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ifw.speech.layout import make_window, n_samples_of, stretches_of
 from ifw.speech.spans import FoundSpan
-from ifw.speech.windows import make_window, n_samples_of, stretches_of
 
 RATE = 16_000
 

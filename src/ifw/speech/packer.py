@@ -11,11 +11,12 @@ from ifw.config import VadOptions
 from ifw.constants import SAMPLE_RATE
 from ifw.speech.buffer import FloatArray, SampleBuffer, check_samples
 from ifw.speech.cuts import best_pause, cut_score, quietest_point
+from ifw.speech.layout import make_window, n_samples_of, stretches_of
 from ifw.speech.spans import VAD_FRAME_SAMPLES, FoundSpan, SpanFinder
-from ifw.speech.windows import Window, make_window, n_samples_of, stretches_of
 
 if TYPE_CHECKING:
     from ifw.speech.vad import VoiceDetector
+    from ifw.speech.windows import Window
 
 _MAX_MAGNITUDE: Final = 1e4  # beyond it the file is damaged, and squares would leave float32's range
 _END_GUARD_SAMPLES: Final = SAMPLE_RATE // 2
@@ -50,25 +51,8 @@ class WindowPacker:
         self._first_frame = 0  # of `_probabilities`
         self._pending: list[FoundSpan] = []  # spans of the window that is being filled; they fit into one
         self._n_windows = 0
-        self._packed_until = 0  # samples up to here are in a window, or skipped for good
-        self._n_speech = 0
-        self._skipped: list[tuple[float, float]] = []
+        self._packed_until = 0  # where the last window ended
         self._is_finished = False
-
-    @property
-    def duration_s(self) -> float:
-        """Length of the audio so far."""
-        return self._buffer.n_samples / SAMPLE_RATE
-
-    @property
-    def speech_s(self) -> float:
-        """Seconds of speech, padding included, in the windows so far; without voice detection all that was packed."""
-        return self._n_speech / SAMPLE_RATE
-
-    @property
-    def skipped(self) -> tuple[tuple[float, float], ...]:
-        """Start and end in seconds of every stretch that no window holds, up to the last window returned."""
-        return tuple(self._skipped)
 
     def feed(self, samples: FloatArray) -> list[Window]:
         """Take the next samples.
@@ -110,7 +94,6 @@ class WindowPacker:
             self._add(self._rest(), windows)
         if self._pending:
             self._emit(len(self._pending), windows)
-        self._skip_until(self._buffer.n_samples)
         return windows
 
     def _hear(self, probabilities: FloatArray, windows: list[Window]) -> None:
@@ -194,15 +177,7 @@ class WindowPacker:
         stretches = stretches_of(spans)
         windows.append(make_window(self._n_windows, spans, [self._buffer.read(*stretch) for stretch in stretches]))
         self._n_windows += 1
-        self._n_speech += sum(span.stop - span.start for span in spans)
-        for start, stop in stretches:
-            self._skip_until(start)
-            self._packed_until = stop
-
-    def _skip_until(self, start: int) -> None:
-        if self._packed_until < start:
-            self._skipped.append((self._packed_until / SAMPLE_RATE, start / SAMPLE_RATE))
-            self._packed_until = start
+        self._packed_until = spans[-1].stop
 
     def _forget(self) -> None:
         needed_from = self._finder.settled_until if self._voice else self._packed_until
