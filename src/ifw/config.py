@@ -71,7 +71,8 @@ class VadOptions:
     Attributes:
         enabled: False packs the whole audio into windows, speech or not.
         onset: Speech starts where the probability reaches this.
-        offset: Speech ends where the probability falls below this; None is `onset - 0.15`, at least 0.01.
+        offset: Speech ends where the probability falls below this; None is `onset - 0.15`, at least 0.01 and at most
+            `onset`.
         min_speech_ms: Speech must last longer than this.
         min_silence_ms: Shorter silence does not end a span. Short, because every pause is a place where a window may
             end; how the silence between spans is kept is the packer's choice, not this one's.
@@ -105,7 +106,7 @@ class VadOptions:
     @property
     def offset_or_default(self) -> float:
         """The probability below which speech ends."""
-        return max(self.onset - 0.15, 0.01) if self.offset is None else self.offset
+        return min(self.onset, max(self.onset - 0.15, 0.01)) if self.offset is None else self.offset
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,9 +37,14 @@ class Transcriber:
         n_slots: Windows decoded together; None chooses by device and free memory.
         n_threads: CPU threads of torch; None leaves torch's own choice.
 
+    Attributes:
+        checkpoint: What was loaded.
+        load_s: Wall seconds that loading took.
+
     Raises:
         ConfigError: An option has a value that is not allowed.
         ModelError: The checkpoint cannot be found, fetched or read; the subclass and the message say which.
+        EngineMemoryError: The device has no room for the slots.
 
     Example:
         >>> with Transcriber("demo") as transcriber:
@@ -84,7 +89,8 @@ class Transcriber:
             The transcript. Silence gives an empty one.
 
         Raises:
-            ConfigError: `options` is something else, or says what is not allowed.
+            ConfigError: `options` is something else, or says what is not allowed; or `source` is of another type.
+            ModelError: The voice detector, which is loaded when it is first needed, cannot be read.
             AudioError: The source cannot be read or decoded; nothing else was wrong.
             LanguageError: The language is unknown to Whisper or to this checkpoint.
             ModeError: The checkpoint cannot translate.

@@ -1,4 +1,7 @@
-"""The values that travel between the parts. All are frozen; all times are seconds from the start of the audio."""
+"""The values that travel between the parts. All are frozen.
+
+Times are seconds from the start of the audio, timings are wall seconds.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Mode = Literal["transcribe", "translate"]
-Stage = Literal["decode", "speech", "transcribe"]
+Stage = Literal["decode", "transcribe"]
 
 
 @dataclass(frozen=True, slots=True)

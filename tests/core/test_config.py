@@ -62,4 +62,5 @@ def test_an_unknown_option_is_refused():
 def test_offset_follows_onset():
     assert VadOptions(onset=0.5).offset_or_default == pytest.approx(0.35)
     assert VadOptions(onset=0.1).offset_or_default == pytest.approx(0.01)
+    assert VadOptions(onset=0.005).offset_or_default == 0.005
     assert VadOptions(onset=0.5, offset=0.2).offset_or_default == 0.2
