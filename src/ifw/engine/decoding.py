@@ -25,7 +25,6 @@ class WindowDecoding:
         request: The window.
         prefix: What the decoder is given before it samples.
         language: ISO code in the prefix.
-        language_probability: How sure the detection was; 1.0 where the language was given.
         tokenizer: Of the checkpoint.
         n_text_positions: Context of the decoder in tokens.
     """
@@ -36,7 +35,6 @@ class WindowDecoding:
         prefix: Prefix,
         *,
         language: str,
-        language_probability: float,
         tokenizer: WhisperTokenizer,
         n_text_positions: int,
     ) -> None:
@@ -45,7 +43,6 @@ class WindowDecoding:
         self.no_speech_prob = 0.0
         self._options = request.options
         self._language = language
-        self._language_probability = language_probability
         self._tokenizer = tokenizer
         self._max_tokens = min(request.options.max_tokens, n_text_positions - len(prefix.token_ids) + 1)
         self._attempts: list[Attempt] = []
@@ -109,7 +106,6 @@ class WindowDecoding:
             token_ids=attempt.token_ids,
             text="" if is_silent else attempt.text,
             language=self._language,
-            language_probability=self._language_probability,
             avg_logprob=attempt.avg_logprob,
             no_speech_prob=attempt.no_speech_prob,
             compression_ratio=attempt.compression_ratio,

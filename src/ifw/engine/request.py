@@ -122,7 +122,6 @@ class Hypothesis:
         token_ids: Sampled tokens with timestamps, without the prefix and without `<|endoftext|>`.
         text: The text of `token_ids`, without surrounding space; empty where the window is silent.
         language: ISO code that the prefix named.
-        language_probability: Where the engine detected the language from this window; otherwise 1.0.
         avg_logprob: Mean natural-log probability of the tokens and the end.
         no_speech_prob: Probability of `<|nospeech|>` right after `<|startoftranscript|>`.
         compression_ratio: Bytes of the text over its zlib-compressed bytes.
@@ -135,7 +134,6 @@ class Hypothesis:
     token_ids: tuple[int, ...]
     text: str
     language: str
-    language_probability: float
     avg_logprob: float
     no_speech_prob: float
     compression_ratio: float

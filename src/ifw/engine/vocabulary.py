@@ -99,9 +99,7 @@ class Vocabulary:
 
     def begin(self, request: DecodeRequest, detection: LanguageDetection | None) -> WindowDecoding:
         """Start on a window whose language is known, from the request or from a detection."""
-        language, probability = request.language or "en", 1.0
-        if detection is not None:
-            language, probability = detection.language, detection.probability
+        language = detection.language if detection is not None else request.language or "en"
         n_text_positions = self._dims.n_text_positions
         prefix = build_prefix(
             self._tokenizer,
@@ -115,7 +113,6 @@ class Vocabulary:
             request,
             prefix,
             language=language,
-            language_probability=probability,
             tokenizer=self._tokenizer,
             n_text_positions=n_text_positions,
         )
