@@ -1,8 +1,7 @@
-"""The loop with a fake runner: faults, retries, cancellation, closing. Nothing is computed."""
+"""The loop with a fake runner: retries, cancellation, closing. Nothing is computed."""
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import math
 import threading
@@ -10,75 +9,31 @@ import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
-import tiny_models
 import torch
 from fake_runner import FakeRunner, Script
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from turn_bench import (
+    CHECKPOINT,
+    GOOD,
+    LANGUAGES,
+    LOOP,
+    OTHER,
+    TIMEOUT_S,
+    UNLIKELY,
+    VOCABULARY,
+    Bench,
+    error,
+    result,
+    text_of,
+)
 
 from ifw.config import DecodeOptions
 from ifw.engine.loop import EngineLoop
 from ifw.engine.request import DecodeRequest, DetectRequest
 from ifw.engine.scheduler import Scheduler, SchedulerPolicy
 from ifw.engine.turns import Counters, Entry, Turns
-from ifw.engine.vocabulary import Vocabulary
-from ifw.errors import (
-    CancelledError,
-    ConfigError,
-    EngineClosedError,
-    EngineError,
-    EngineMemoryError,
-)
-
-TIMEOUT_S = 60
-CHECKPOINT = tiny_models.demo_checkpoint()
-VOCABULARY = Vocabulary(CHECKPOINT)
-EOT = CHECKPOINT.tokenizer.eot
-LANGUAGES = list(CHECKPOINT.languages)
-GOOD = [(token, -0.1) for token in (*CHECKPOINT.tokenizer.encode(" Good morning."), EOT)]
-OTHER = [(token, -0.2) for token in (*CHECKPOINT.tokenizer.encode(" The letter is here."), EOT)]
-UNLIKELY = [(token, -5.0) for token, _ in GOOD]
-LOOP = [(token, -0.1) for token in CHECKPOINT.tokenizer.encode(" Thank you." * 100)[:224]]
-
-
-def text_of(attempt) -> str:
-    return CHECKPOINT.tokenizer.decode([token for token, _ in attempt if token < EOT]).strip()
-
-
-class Bench:
-    """A loop on a fake runner."""
-
-    def __init__(self, scripts, *, n_slots=4, **policy):
-        scripts = {number: s if isinstance(s, Script) else Script([s]) for number, s in scripts.items()}
-        self.runner = FakeRunner(scripts, n_slots, len(LANGUAGES))
-        self.loop = EngineLoop(self.runner, VOCABULARY, SchedulerPolicy(**policy))
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.loop.close()
-
-    def submit(self, number, *, language="en", **kwargs) -> Future:
-        options = kwargs.pop("options", DecodeOptions())
-        return self.loop.submit(
-            DecodeRequest(samples=self.runner.samples(number), language=language, options=options, **kwargs)
-        )
-
-    @contextlib.contextmanager
-    def held(self):
-        """Nothing comes back from the runner inside: what is submitted meets in the inbox."""
-        self.runner.gate.clear()
-        yield
-        self.runner.gate.set()
-
-
-def result(future: Future):
-    return future.result(TIMEOUT_S)
-
-
-def error(future: Future) -> BaseException | None:
-    return future.exception(TIMEOUT_S)
+from ifw.errors import CancelledError, ConfigError, EngineClosedError, EngineError
 
 
 def test_a_window_becomes_its_text():
@@ -172,107 +127,6 @@ def test_each_window_gets_its_own_encoding_back():
             futures = [bench.loop.submit(DetectRequest(samples=bench.runner.samples(number))) for number in range(4)]
         assert [result(future).encoded.audio[0, 0].item() for future in futures] == [0, 1, 2, 3]
     assert max(len(numbers) for _, numbers in bench.runner.calls) > 1
-
-
-@pytest.mark.parametrize("phase", ["encode", "detect", "prefill"])
-def test_a_fault_on_one_window_takes_no_other_with_it(phase):
-    with Bench(dict.fromkeys(range(4), Script([GOOD], languages={0: 1.0})), encode_batch=4) as bench:
-
-        def fault(name, numbers):
-            if name == phase and 2 in numbers:
-                raise ValueError("no such window")
-
-        bench.runner.on_call = fault
-        with bench.held():
-            futures = [bench.submit(number, language=None) for number in range(4)]
-        failure = error(futures[2])
-        assert isinstance(failure, EngineError)
-        assert "no such window" in str(failure)
-        assert isinstance(failure.__cause__, ValueError)
-        assert [result(futures[number]).text for number in (0, 1, 3)] == ["Good morning."] * 3
-        assert result(bench.submit(1)).text == "Good morning."
-        stats = bench.loop.stats()
-    assert (stats.n_failed, stats.n_completed, stats.n_occupied) == (1, 4, 0)
-    assert bench.runner.is_idle
-    assert len(bench.runner.wiped) == 1
-
-
-def test_out_of_memory_halves_the_batch_and_tries_again():
-    with Bench(dict.fromkeys(range(8), GOOD), n_slots=8, encode_batch=4, max_encode_run=8) as bench:
-        largest = 2
-
-        def fault(name, numbers):
-            if name == "encode" and len(numbers) > largest:
-                raise torch.OutOfMemoryError("too big")
-
-        bench.runner.on_call = fault
-        with bench.held():
-            futures = [bench.submit(number) for number in range(8)]
-        assert [result(future).text for future in futures] == ["Good morning."] * 8
-    encodes = [len(numbers) for name, numbers in bench.runner.calls if name == "encode"]
-    first_failure = next(index for index, size in enumerate(encodes) if size > largest)
-    assert max(encodes[first_failure + 1 :]) <= largest, "the smaller batch is kept"
-    assert ("free_memory", []) in bench.runner.calls
-
-
-def test_out_of_memory_on_one_window_fails_that_request_alone():
-    with Bench(dict.fromkeys(range(3), GOOD), encode_batch=3) as bench:
-
-        def fault(name, numbers):
-            if name == "encode" and 1 in numbers:
-                raise torch.OutOfMemoryError("too big")
-
-        bench.runner.on_call = fault
-        with bench.held():
-            futures = [bench.submit(number) for number in (0, 1, 2)]
-        assert isinstance(error(futures[1]), EngineMemoryError)
-        assert result(futures[0]).text == result(futures[2]).text == "Good morning."
-
-
-def test_out_of_memory_in_a_step_fails_its_windows_and_the_engine_goes_on():
-    faults = iter([torch.OutOfMemoryError("too big")])
-    with Bench({1: GOOD, 2: GOOD}) as bench:
-
-        def fault(name, numbers):
-            if name == "step":
-                for exception in faults:
-                    raise exception
-
-        bench.runner.on_call = fault
-        assert isinstance(error(bench.submit(1)), EngineMemoryError)
-        assert result(bench.submit(2)).text == "Good morning."
-    assert bench.runner.is_idle
-
-
-def test_a_step_that_fails_ends_everything_and_says_why():
-    with Bench({1: GOOD, 2: GOOD, 3: GOOD}, n_slots=1) as bench:
-
-        def fault(name, numbers):
-            if name == "step":
-                raise RuntimeError("device lost")
-
-        bench.runner.on_call = fault
-        with bench.held():
-            futures = [bench.submit(number) for number in (1, 2, 3)]
-        for future in futures:
-            failure = error(future)
-            assert type(failure) is EngineError
-            assert "device lost" in str(failure)
-        with pytest.raises(EngineClosedError, match="device lost"):
-            bench.submit(1)
-        assert bench.loop.stats().n_failed == 3
-        assert bench.loop.stats().n_occupied == bench.loop.stats().n_waiting == 0
-
-
-def test_numbers_that_are_not_finite_fail_their_window_and_its_slot_is_wiped():
-    with Bench({1: [(5, -0.1), (6, math.nan)], 2: GOOD}) as bench:
-        bad, good = bench.submit(1), bench.submit(2)
-        assert "not finite" not in str(error(good))
-        failure = error(bad)
-        assert isinstance(failure, EngineError)
-        assert "nan" in str(failure)
-        assert result(good).text == "Good morning."
-    assert len(bench.runner.wiped) == 1
 
 
 def test_cancelled_requests_leave_wherever_they_are():
@@ -452,32 +306,3 @@ def test_every_future_is_resolved_once_and_every_slot_is_freed(events, n_slots, 
             expected = {0: GOOD, 1: GOOD, 2: UNLIKELY, 3: OTHER, 5: OTHER}[number]
             assert entry.future.result(0).text == text_of(expected)
             assert entry.future.result(0).is_suspect == (number == 2)
-
-
-def test_what_a_failed_batch_held_is_free_before_the_next_try():
-    """A traceback keeps the local variables of its frames alive: on a device, the tensors that took the memory."""
-
-    class Activations:
-        pass
-
-    held: list[weakref.ref[Activations]] = []
-    alive_at_retry: list[bool] = []
-
-    def fault(name, numbers):
-        if name == "encode":
-            alive_at_retry.extend(ref() is not None for ref in held)
-            activations = Activations()
-            held.append(weakref.ref(activations))
-            if 1 in numbers:
-                raise torch.OutOfMemoryError("too big")
-
-    with Bench(dict.fromkeys(range(4), GOOD), encode_batch=4) as bench:
-        bench.runner.on_call = fault
-        with bench.held():
-            futures = [bench.submit(number) for number in range(4)]
-        failure = error(futures[1])
-        assert isinstance(failure, EngineMemoryError)
-        assert [result(futures[number]).text for number in (0, 2, 3)] == ["Good morning."] * 3
-    assert alive_at_retry
-    assert not any(alive_at_retry)
-    assert not any(ref() for ref in held)
