@@ -21,7 +21,8 @@ def write_opus(source: Path, target: Path) -> None:
     """Encodes a mono 16-bit WAV file at 16 kHz as Opus in Ogg."""
     with wave.open(str(source)) as stream:
         samples = np.frombuffer(stream.readframes(stream.getnframes()), "<i2")
-    with av.open(str(target), "w") as container:
+    # Ogg streams have random serial numbers otherwise, so that no two runs would write the same bytes.
+    with av.open(str(target), "w", options={"fflags": "+bitexact"}) as container:
         encoder = container.add_stream("libopus", rate=SAMPLE_RATE, layout="mono", bit_rate=BIT_RATE)
         frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
         frame.sample_rate = SAMPLE_RATE

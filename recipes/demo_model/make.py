@@ -13,11 +13,13 @@ from .corpus import TEST_POOL, VALIDATION_POOL, synthesise, training_pools
 from .evalset import write_evaluation_set
 from .evaluation import evaluate, table
 from .export import export
+from .fixtures import write_fixtures
 from .sample import write_sample
 from .tokens import build_tokenizer
 from .training import TrainingOptions, train
 
 _DEMO_FOLDER = Path("src/ifw/demo")
+_FIXTURES_FOLDER = Path("tests/end_to_end/heldout")
 
 
 def _synthesise(options: argparse.Namespace) -> None:
@@ -56,6 +58,10 @@ def _evalset(options: argparse.Namespace) -> None:
     write_evaluation_set(speech, folder, pool=pool, seed=options.seed)
 
 
+def _fixtures(options: argparse.Namespace) -> None:
+    write_fixtures(options.evalset_dir or options.work_dir / f"evalset-{TEST_POOL.name}", _FIXTURES_FOLDER)
+
+
 def _evaluate(options: argparse.Namespace) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -78,6 +84,7 @@ _STAGES: dict[str, Callable[[argparse.Namespace], None]] = {
     "export": _export,
     "sample": _sample,
     "evalset": _evalset,
+    "fixtures": _fixtures,
     "evaluate": _evaluate,
 }
 
