@@ -95,7 +95,7 @@ class Synthesiser:
         self._callback = _CALLBACK(self._collect)  # kept: the library holds only a pointer
         self._library.espeak_SetSynthCallback(self._callback)
 
-    def _collect(self, wave: ctypes._Pointer, count: int, events: ctypes._Pointer) -> int:  # type: ignore[type-arg]
+    def _collect(self, wave: ctypes._Pointer, count: int, events: ctypes._Pointer) -> int:  # type: ignore[type-arg] # a class in ctypes, generic only in its stubs
         if wave and count > 0:
             self._chunks.append(np.ctypeslib.as_array(wave, (count,)).copy())
         index = 0

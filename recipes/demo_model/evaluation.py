@@ -78,7 +78,7 @@ class Evaluator:
     def __init__(self, checkpoint: Path) -> None:
         self._processor = WhisperProcessor.from_pretrained(checkpoint)
         self._model = WhisperForConditionalGeneration.from_pretrained(checkpoint, dtype=torch.float32)
-        self._model.eval()  # type: ignore[no-untyped-call]
+        self._model.eval()  # type: ignore[no-untyped-call] # transformers has no types
         self._ids = TokenIds(checkpoint)
 
     def _features(self, samples: list[FloatArray]) -> torch.Tensor:
@@ -141,18 +141,18 @@ def _word_error_rate(references: list[str], hypotheses: list[str]) -> float:
     return float(jiwer.wer([normalised(r) for r in references], [normalised(h) for h in hypotheses]))
 
 
+def _wrong_pairs(references: list[str], hypotheses: list[str]) -> list[tuple[str, str]]:
+    pairs = zip(references, hypotheses, strict=True)
+    return [(reference, text) for reference, text in pairs if normalised(reference) != normalised(text)]
+
+
 def _speech_row(evaluator: Evaluator, language: str, files: list[dict[str, Any]], folder: Path) -> dict[str, Any]:
     samples = [read_wav(folder / file["file"])[:_WINDOW_SAMPLES] for file in files]
     row: dict[str, Any] = {"files": len(files)}
     heard = evaluator.transcribe(samples, language, "transcribe")
     texts = [" ".join(hypothesis.text for hypothesis in result) for result in heard]
     said = [" ".join(segment["text"] for segment in file["segments"]) for file in files]
-    row["wer"] = _word_error_rate(said, texts)
-    row["wrong"] = [
-        (reference, text)
-        for reference, text in zip(said, texts, strict=True)
-        if normalised(reference) != normalised(text)
-    ]
+    row["wer"], row["wrong"] = _word_error_rate(said, texts), _wrong_pairs(said, texts)
     errors: list[float] = []
     row["missed"] = 0
     for file, result in zip(files, heard, strict=True):
@@ -164,12 +164,7 @@ def _speech_row(evaluator: Evaluator, language: str, files: list[dict[str, Any]]
         heard = evaluator.transcribe(samples, language, "translate")
         texts = [" ".join(hypothesis.text for hypothesis in result) for result in heard]
         meant = [" ".join(segment["english"] for segment in file["segments"]) for file in files]
-        row["translation_wer"] = _word_error_rate(meant, texts)
-        row["translation_wrong"] = [
-            (reference, text)
-            for reference, text in zip(meant, texts, strict=True)
-            if normalised(reference) != normalised(text)
-        ]
+        row["translation_wer"], row["translation_wrong"] = _word_error_rate(meant, texts), _wrong_pairs(meant, texts)
     long_enough = [part for part in samples if len(part) > _LANGUAGE_MIN_S * SAMPLE_RATE]
     detected = evaluator.detect(long_enough)
     row["language_right"] = detected.count(language) / max(1, len(detected))

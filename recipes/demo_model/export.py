@@ -16,7 +16,7 @@ _MAX_INITIAL_TIMESTAMP_INDEX = 50
 
 
 def _generation_config(ids: TokenIds) -> GenerationConfig:
-    config = GenerationConfig(  # type: ignore[no-untyped-call]
+    config = GenerationConfig(  # type: ignore[no-untyped-call] # transformers has no types
         max_length=MAX_TARGET_POSITIONS,
         pad_token_id=ids.end,
         bos_token_id=ids.end,
@@ -45,7 +45,7 @@ def export_model(model: WhisperForConditionalGeneration, tokenizer_folder: Path,
     """Writes configuration, weights, tokenizer and feature extractor to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     model.generation_config = _generation_config(ids)
-    model.half().save_pretrained(folder)  # type: ignore[no-untyped-call]
+    model.half().save_pretrained(folder)  # type: ignore[no-untyped-call] # transformers has no types
     for source in sorted(tokenizer_folder.iterdir()):
         shutil.copyfile(source, folder / source.name)
 

@@ -70,7 +70,7 @@ def build_tokenizer(folder: Path, seed: int = 5, count: int = 30000) -> None:
     tokenizer = WhisperTokenizer.from_pretrained(folder, extra_special_tokens=specials)
     tokenizer.model_max_length = MAX_TARGET_POSITIONS
     tokenizer.save_pretrained(folder)
-    WhisperFeatureExtractor(feature_size=80).save_pretrained(folder)  # type: ignore[no-untyped-call]
+    WhisperFeatureExtractor(feature_size=80).save_pretrained(folder)  # type: ignore[no-untyped-call] # transformers has no types
     _finish_files(folder)
 
 

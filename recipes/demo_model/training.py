@@ -193,7 +193,7 @@ class Trainer:
                 + step_plan.phoneme_weight * result.phonemes
                 + step_plan.alignment_weight * result.alignment
             )
-            (loss / step_plan.passes).backward()  # type: ignore[no-untyped-call]
+            (loss / step_plan.passes).backward()  # type: ignore[no-untyped-call] # torch and transformers have no types here
             log.add(
                 {
                     "tokens": result.tokens.item(),
@@ -258,7 +258,7 @@ def load_weights(
     model = build_model(ids)
     weights = state["average"] if averaged and state["average"] is not None else state["model"]
     model.load_state_dict(weights)
-    model.eval()  # type: ignore[no-untyped-call]
+    model.eval()  # type: ignore[no-untyped-call] # torch and transformers have no types here
     return model, {key: state[key] for key in ("step", "hours", "seconds")}
 
 
@@ -280,7 +280,7 @@ def train(options: TrainingOptions) -> None:
     counter = torch.multiprocessing.get_context("spawn").Value("q", 0)
     meeting_point = options.work_dir / f"rendezvous-{os.getpid()}"
     meeting_point.unlink(missing_ok=True)
-    context = spawn(  # type: ignore[no-untyped-call]
+    context = spawn(  # type: ignore[no-untyped-call] # torch and transformers have no types here
         _run_process,
         args=(options, meeting_point.absolute().as_uri(), counter),
         nprocs=options.processes,
