@@ -63,7 +63,9 @@ say "installing pip and torch (the largest download)"
 pip_install --upgrade pip
 pip_install torch
 say "installing ifw and its tools"
-pip_install --build-constraint constraints.txt --editable '.[bench]' --group dev
+pip_install --build-constraint constraints.txt --editable '.[bench,eval]' --group dev
+# The reference of the tests. By itself it would bring triton, 1 GB that nothing here uses.
+pip_install --build-constraint constraints.txt --no-deps openai-whisper
 if ! "$venv/bin/python" -c 'import torch' >/dev/null 2>&1; then
     sh tools/apt_install.sh "torch needs the C++ and OpenMP libraries of the system" libstdc++6 libgomp1
     "$venv/bin/python" -c 'import torch' || fail "torch does not load on this machine"

@@ -11,13 +11,15 @@ import torch
 from .corpus import Corpus, Utterance
 from .features import Degrader, mask_features
 from .tokens import MAX_TARGET_POSITIONS, TokenIds
-from .windows import CORE_SHARE, Composer, Placed, Window, WindowSpec
+from .windows import Composer, Placed, Window, WindowSpec
 
 FRAMES_PER_S = 50
 ENCODER_FRAMES = 1500
 PROMPT_LIMIT = 223
 CORRUPTION = 0.08
 _LONG_WINDOW_S = 20.0
+# One token among a hundred, and the only one that says what language a very short file is in.
+_LANGUAGE_WEIGHT = 3.0
 
 Span = tuple[float, float]
 
@@ -61,7 +63,7 @@ class _Sequence:
 
 @dataclass(frozen=True)
 class _Text:
-    """Tokens of one utterance with their time spans, and of its translation."""
+    """Tokens of one utterance with their time spans, and of its translation, empty if it has none."""
 
     tokens: list[int]
     spans: list[Span | None]
@@ -115,7 +117,7 @@ class BatchMaker:
         utterances = self._corpus.utterances
         spoken = tokenizer.encode_batch([" " + utterance.text for utterance in utterances], add_special_tokens=False)
         english = tokenizer.encode_batch(
-            [" " + utterance.sentence.english for utterance in utterances],
+            ["" if utterance.sentence.is_scrambled else " " + utterance.sentence.english for utterance in utterances],
             add_special_tokens=False,
         )
         return {
@@ -155,7 +157,8 @@ class BatchMaker:
 
     def _sequence(self, rng: np.random.Generator, spec: WindowSpec, window: Window, position: int) -> _Sequence:
         ids, sequence = self._ids, _Sequence()
-        translate = rng.random() < (0.08 if window.language == "en" else 0.45)
+        translatable = not any(placed.utterance.sentence.is_scrambled for placed in window.placed)
+        translate = translatable and rng.random() < (0.08 if window.language == "en" else 0.65)
         with_timestamps = rng.random() < 0.8
         task = ids.translate if translate else ids.transcribe
         if not window.placed:
@@ -166,7 +169,7 @@ class BatchMaker:
         if rng.random() < (0.15 if is_long else 0.4):
             self._add_prompt(rng, sequence, window.language, is_long)
         sequence.add(ids.start, 0)
-        sequence.add(ids.language[window.language])
+        sequence.add(ids.language[window.language], _LANGUAGE_WEIGHT)
         sequence.add(task, 0)
         if not with_timestamps:
             sequence.add(ids.no_timestamps, 0)
@@ -217,8 +220,7 @@ class BatchMaker:
         voices = self._corpus.by_voice[language]
         for _ in range(count):
             voice = voices[rng.integers(len(voices))]
-            indices = voice.core if rng.random() < CORE_SHARE else voice.extension
-            utterance = self._corpus.utterances[indices[rng.integers(len(indices))]]
+            utterance = self._corpus.utterances[voice.draw(rng)]
             prompt += self._texts[id(utterance)].tokens
         sequence.add(self._ids.previous, 0)
         for token in prompt[-PROMPT_LIMIT:]:

@@ -21,6 +21,7 @@ from .espeak import (
     Synthesiser,
 )
 from .grammar import CORE_TEMPLATES, LANGUAGES, Sentence, sentences
+from .scrambled import scrambled_sentences
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class PoolSpec:
         held_out_voices: Whether the voices are the held-out ones.
         core_share: Share of sentences of the core templates.
         emphasis: Whether look-alike number words are drawn more often.
+        scrambled_share: Share of utterances that are no sentences of the grammar.
     """
 
     name: str
@@ -44,6 +46,7 @@ class PoolSpec:
     held_out_voices: bool
     core_share: float = 0.5
     emphasis: bool = False
+    scrambled_share: float = 0.0
 
 
 TRAINING_SHARDS = 4
@@ -53,7 +56,7 @@ def training_pools(total: int) -> list[PoolSpec]:
     """The training pools, as shards that are synthesised in parallel."""
     per_language = total // len(LANGUAGES) // TRAINING_SHARDS
     return [
-        PoolSpec(f"train{shard}", per_language, 1000 + shard, False, False, 0.5, True)
+        PoolSpec(f"train{shard}", per_language, 1000 + shard, False, False, 0.5, True, 0.15)
         for shard in range(TRAINING_SHARDS)
     ]
 
@@ -111,7 +114,7 @@ def synthesise_pool(spec: PoolSpec, folder: Path) -> float:
     partial = folder / f"{spec.name}.pcm.partial"
     with partial.open("wb") as stream:
         for language in LANGUAGES:
-            for sentence in islice(_sentences_of(spec, rng), spec.per_language):
+            for sentence in islice(_sentences_of(spec, rng, language), spec.per_language):
                 voice, rate, pitch, pitch_range = _voice_settings(spec, language, rng)
                 speech = synthesiser.speak(sentence.text[language], voice, rate, pitch, pitch_range)
                 pcm = np.clip(speech.samples * 32767, -32768, 32767).astype("<i2")
@@ -129,13 +132,16 @@ def synthesise_pool(spec: PoolSpec, folder: Path) -> float:
     return offset / SAMPLE_RATE / 3600
 
 
-def _sentences_of(spec: PoolSpec, rng: random.Random) -> Iterator[Sentence]:
-    return sentences(
+def _sentences_of(spec: PoolSpec, rng: random.Random, language: str) -> Iterator[Sentence]:
+    regular = sentences(
         rng,
         held_out=spec.held_out_sentences,
         core_share=spec.core_share,
         emphasis=spec.emphasis,
     )
+    scrambled = scrambled_sentences(rng, language, regular)
+    while True:
+        yield next(scrambled if rng.random() < spec.scrambled_share else regular)
 
 
 def _voice_settings(spec: PoolSpec, language: str, rng: random.Random) -> tuple[str, int, int, int]:
@@ -157,12 +163,32 @@ def synthesise(folder: Path, specs: Sequence[PoolSpec], processes: int) -> None:
             print(f"{spec.name}: {job.get():.1f} h", flush=True)
 
 
+CORE_SHARE = 0.68
+
+
 @dataclass
 class Voice:
     """Indices of the utterances of one voice, by kind of template."""
 
     core: list[int] = field(default_factory=list)
     extension: list[int] = field(default_factory=list)
+    scrambled: list[int] = field(default_factory=list)
+
+    def draw(self, rng: np.random.Generator, scrambled_share: float = 0.0) -> int:
+        """Draws one utterance.
+
+        Args:
+            rng: Source of randomness.
+            scrambled_share: Probability of one that is no sentence of the grammar.
+
+        Returns:
+            Its index in the corpus.
+        """
+        if self.scrambled and rng.random() < scrambled_share:
+            indices = self.scrambled
+        else:
+            indices = self.core if rng.random() < CORE_SHARE else self.extension
+        return indices[rng.integers(len(indices))]
 
 
 class Corpus:
@@ -184,8 +210,12 @@ class Corpus:
             for index, utterance in enumerate(self.utterances):
                 if utterance.language == language:
                     voice = voices.setdefault(utterance.voice, Voice())
-                    is_core = utterance.sentence.template in CORE_TEMPLATES
-                    (voice.core if is_core else voice.extension).append(index)
+                    if utterance.sentence.is_scrambled:
+                        voice.scrambled.append(index)
+                    elif utterance.sentence.template in CORE_TEMPLATES:
+                        voice.core.append(index)
+                    else:
+                        voice.extension.append(index)
             self.by_voice[language] = [v for v in voices.values() if v.core and v.extension]
 
     def samples(self, utterance: Utterance) -> FloatArray:

@@ -18,6 +18,8 @@ from .vocabulary import SLOTS, Entry
 
 LANGUAGES = ("en", "de", "es")
 HELD_OUT_MODULUS = 12
+# Stands for the template of an utterance that comes from none.
+SCRAMBLED_TEMPLATE = -1
 # Number words that sound alike are drawn this many times as often as the others.
 CONFUSABLE_WEIGHT = 2
 _CONFUSABLE_NUMBERS = (
@@ -141,6 +143,18 @@ The meeting with {name} is on {day}. | Die Besprechung mit {name} ist am {day}. 
 It is {time}. | Es ist {time}. | {time.sentence}.
 The {room} is on the {ordinal} floor. | {room.nominative} ist im {ordinal} Stock. | {room} está en el {ordinal} piso.
 The {object} is on the {ordinal} floor. | {object} ist im {ordinal} Stock. | {object} está en el {ordinal} piso.
+In {city} it is raining. | In {city} regnet es. | En {city} llueve.
+In {city} it is snowing. | In {city} schneit es. | En {city} nieva.
+It is raining in {city} on {day}. | Es regnet am {day} in {city}. | Llueve en {city} el {day}.
+It is snowing in {city} on {day}. | Es schneit am {day} in {city}. | Nieva en {city} el {day}.
+It is snowing and it is {weather} in {city}. | Es schneit und es ist {weather} in {city}. | Nieva y hace {weather} en {city}.
+Where is the {animal} and where is the {openable}? | Wo ist {animal} und wo ist {openable}? | ¿Dónde está {animal} y dónde está {openable}?
+Where is my {family}? | Wo ist {family}? | ¿Dónde está mi {family}?
+Thank you, {name} and {name2}. | Vielen Dank, {name} und {name2}. | Muchas gracias, {name} y {name2}.
+Please open the {openable}, {name}. | Bitte öffnen Sie {openable.accusative}, {name}. | Por favor abra {openable}, {name}.
+Please close the {openable}, {name}. | Bitte schließen Sie {openable.accusative}, {name}. | Por favor cierre {openable}, {name}.
+Today is {day}, {name}. | Heute ist {day}, {name}. | Hoy es {day}, {name}.
+The {animal} and {name} are in the {room}. | {animal} und {name} sind {room}. | {animal} y {name} están en {room}.
 {name} works on the {ordinal} floor. | {name} arbeitet im {ordinal} Stock. | {name} trabaja en el {ordinal} piso.
 """  # noqa: E501
 
@@ -150,12 +164,17 @@ class Sentence:
     """One parallel sentence.
 
     Attributes:
-        text: The sentence by language code.
-        template: Index of the template that produced it.
+        text: The sentence by language code; one language alone where it is scrambled.
+        template: Index of the template that produced it, or ``SCRAMBLED_TEMPLATE``.
     """
 
     text: dict[str, str]
     template: int
+
+    @property
+    def is_scrambled(self) -> bool:
+        """Whether it is no sentence of the grammar, and has no translation."""
+        return self.template == SCRAMBLED_TEMPLATE
 
     @property
     def english(self) -> str:
@@ -194,7 +213,7 @@ class Template:
             filled = pattern.format(**words)
             if language == "es":
                 filled = filled.replace(" de el ", " del ").replace(" a el ", " al ")
-            text[language] = _capitalised(filled)
+            text[language] = capitalised(filled)
         return Sentence(text, index)
 
 
@@ -205,7 +224,8 @@ def _subject_gender(values: dict[str, Entry]) -> str:
     return "m"
 
 
-def _capitalised(text: str) -> str:
+def capitalised(text: str) -> str:
+    """The text with a capital at its first letter."""
     start = 1 if text[0] in "¿¡" else 0
     return text[:start] + text[start].upper() + text[start + 1 :]
 

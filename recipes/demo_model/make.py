@@ -96,11 +96,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint", type=Path, default=_DEMO_FOLDER, help="folder to export to and to measure")
     parser.add_argument("--processes", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--utterances", type=int, default=78000, help="size of the training pools")
+    parser.add_argument("--utterances", type=int, default=90000, help="size of the training pools")
     parser.add_argument(
         "--audio-hours",
         type=float,
-        default=510.0,
+        default=640.0,
         help="length of the training schedule; may be changed when training goes on",
     )
     parser.add_argument("--max-steps", type=int, help="stop training after this many steps")

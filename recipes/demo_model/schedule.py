@@ -18,9 +18,9 @@ LATE_START = 0.80
 HALF_MINUTE_START = 0.42
 TWELVE_SECONDS_START = 0.28
 
-SIX_SECONDS = WindowSpec(6.0, 0.5, 0.15, 0.1, cut_sentences=False)
-TWELVE_SECONDS = WindowSpec(12.0, 0.25, 0.2, 0.08, cut_sentences=True)
-HALF_MINUTE = WindowSpec(30.0, 0.05, 0.22, 0.05, cut_sentences=True)
+SIX_SECONDS = WindowSpec(6.0, 0.5, 0.15, 0.15, cut_sentences=False)
+TWELVE_SECONDS = WindowSpec(12.0, 0.25, 0.2, 0.12, cut_sentences=True)
+HALF_MINUTE = WindowSpec(30.0, 0.05, 0.22, 0.10, cut_sentences=True)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from .grammar import LANGUAGES
 
 NON_SPEECH_SHARE = 0.05
 ONE_VOICE_SHARE = 0.55
-CORE_SHARE = 0.68
+SCRAMBLED_WINDOWS = 0.4
+SCRAMBLED_SHARE = 0.3
 _LANGUAGE_SHARES = (0.34, 0.33, 0.33)
 
 
@@ -63,6 +64,7 @@ class Window:
         placed: The complete utterances in order.
         cut: The utterance that the end of the window cuts off, if any.
         content_end_s: End of the recording; zero padding follows.
+        scrambled_share: Probability that an utterance is no sentence of the grammar.
     """
 
     language: str
@@ -70,6 +72,7 @@ class Window:
     placed: list[Placed] = field(default_factory=list)
     cut: Placed | None = None
     content_end_s: float = 0.0
+    scrambled_share: float = 0.0
 
 
 class Composer:
@@ -84,6 +87,9 @@ class Composer:
             language = LANGUAGES[rng.choice(3, p=_LANGUAGE_SHARES)]
         samples = np.zeros(round(spec.length_s * SAMPLE_RATE), np.float32)
         window = Window(language, samples, content_end_s=spec.length_s)
+        # Some windows have none at all: only those can be translated.
+        if rng.random() < SCRAMBLED_WINDOWS:
+            window.scrambled_share = SCRAMBLED_SHARE
         if rng.random() < NON_SPEECH_SHARE:
             window.samples = non_speech(rng, len(samples))
             return window
@@ -100,9 +106,8 @@ class Composer:
         voices = self._corpus.by_voice[language]
         return voices[rng.integers(len(voices))]
 
-    def _utterance(self, rng: np.random.Generator, voice: Voice) -> Utterance:
-        indices = voice.core if rng.random() < CORE_SHARE else voice.extension
-        return self._corpus.utterances[indices[rng.integers(len(indices))]]
+    def _utterance(self, rng: np.random.Generator, voice: Voice, window: Window) -> Utterance:
+        return self._corpus.utterances[voice.draw(rng, window.scrambled_share)]
 
     def _add(self, rng: np.random.Generator, window: Window, placed: Placed) -> None:
         first = int(placed.begin_s * SAMPLE_RATE)
@@ -121,7 +126,7 @@ class Composer:
         while True:
             if not one_voice:
                 voice = self._voice(rng, window.language)
-            utterance = self._utterance(rng, voice)
+            utterance = self._utterance(rng, voice, window)
             placed = Placed(utterance, time_s)
             if time_s + utterance.duration_s > spec.length_s - 0.06:
                 if not window.placed:
@@ -152,7 +157,7 @@ class Composer:
         time_s = rng.uniform(0, 0.35)
         while True:
             voice = self._voice(rng, window.language)
-            utterance = self._utterance(rng, voice)
+            utterance = self._utterance(rng, voice, window)
             if time_s + utterance.duration_s > budget_s:
                 if window.placed:
                     break
@@ -168,7 +173,7 @@ class Composer:
         """One sentence at the very start of an otherwise empty window."""
         while True:
             voice = self._voice(rng, window.language)
-            utterance = self._utterance(rng, voice)
+            utterance = self._utterance(rng, voice, window)
             if utterance.duration_s < spec.length_s - 0.4:
                 break
         placed = Placed(utterance, rng.uniform(0, 0.3))

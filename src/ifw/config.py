@@ -13,6 +13,7 @@ Device = Literal["auto", "cpu", "cuda"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 DEFAULT_TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+MAX_HYPOTHESES = 16
 
 
 def _require(is_allowed: bool, name: str, got: Any, allowed: str) -> None:
@@ -116,9 +117,17 @@ class DecodeOptions:
     Attributes:
         language: ISO code, English name or BCP-47 tag; None detects it.
         mode: Write in the spoken language, or translate into English.
-        prompt: Text that precedes the audio: names, spelling, style. Given to every window.
+        initial_prompt: Text that precedes the audio: names, spelling, style. Given to the first window.
+        hotwords: Words to expect, given to every window in front of the rest of its prompt.
+        prefix: How the text of the first window begins.
+        condition_on_previous_text: Give each window the text before it. Its windows are then decoded in turn, not
+            together.
+        multilingual: Decide on the language of each window by itself.
         temperatures: Tried in order while a guard finds the text suspect; 0 is greedy.
+        beam_size: Hypotheses of a beam search, tried on a window whose greedy text is suspect; None goes without.
+        best_of: Samples drawn at each temperature above 0, of which the likeliest is kept.
         timestamps: Let the model predict timestamps; without them a window is one segment.
+        word_timestamps: Find the times of words, from the attention of the decoder.
         suppress_tokens: Token ids never produced; None is the checkpoint's own list.
         max_tokens: New tokens a window.
         max_initial_timestamp_s: The first timestamp is at most this far into the window.
@@ -130,9 +139,16 @@ class DecodeOptions:
 
     language: str | None = None
     mode: Mode = "transcribe"
-    prompt: str | None = None
+    initial_prompt: str | None = None
+    hotwords: str | None = None
+    prefix: str | None = None
+    condition_on_previous_text: bool = False
+    multilingual: bool = False
     temperatures: tuple[float, ...] = DEFAULT_TEMPERATURES
+    beam_size: int | None = None
+    best_of: int = 1
     timestamps: bool = True
+    word_timestamps: bool = False
     suppress_tokens: tuple[int, ...] | None = None
     max_tokens: int = MAX_SAMPLED_TOKENS
     max_initial_timestamp_s: float | None = 1.0
@@ -144,7 +160,7 @@ class DecodeOptions:
     def __post_init__(self) -> None:
         """Check every field."""
         _require_choice(self.mode, "mode", Mode)
-        for name in ("language", "prompt"):
+        for name in ("language", "initial_prompt", "hotwords", "prefix"):
             value = getattr(self, name)
             _require(value is None or isinstance(value, str), name, value, "text or None")
         _require(
@@ -160,6 +176,11 @@ class DecodeOptions:
             self.suppress_tokens,
             "a tuple of token ids, or None",
         )
+        for name in ("condition_on_previous_text", "multilingual", "timestamps", "word_timestamps"):
+            _require(isinstance(getattr(self, name), bool), name, getattr(self, name), "True or False")
+        if self.beam_size is not None:
+            _require_number(self.beam_size, "beam_size", 1, MAX_HYPOTHESES, kind=int)
+        _require_number(self.best_of, "best_of", 1, MAX_HYPOTHESES, kind=int)
         for temperature in self.temperatures:
             _require_number(temperature, "temperatures", 0, 2)
         _require_number(self.max_tokens, "max_tokens", 1, MAX_TEXT_TOKENS - 1, kind=int)

@@ -10,6 +10,7 @@ from typing import Literal
 
 Mode = Literal["transcribe", "translate"]
 Stage = Literal["decode", "transcribe"]
+SuspectReason = Literal["repetition", "low_probability"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,16 @@ class SpeechSpan:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One written word, with the punctuation that clings to it."""
+    """One written word, with the punctuation that clings to it.
+
+    Attributes:
+        text: As written, with the space before it where the language writes one: the texts of a segment's words, joined
+            without anything between them, are the text of the segment up to surrounding space.
+        start_s: Start in the audio.
+        end_s: End in the audio, after `start_s`.
+        probability: Mean probability of the tokens.
+        speaker: Label of the speaker, where diarization ran.
+    """
 
     text: str
     start_s: float
@@ -51,7 +61,8 @@ class Segment:
         avg_logprob: Mean natural-log probability of the window's tokens.
         compression_ratio: Bytes of the window's text over its zlib-compressed bytes.
         no_speech_prob: Probability of `<|nospeech|>` at the first step of the window.
-        is_suspect: The window failed its guards at every temperature; the text is the best that was found.
+        suspect: Why the window failed its guards at every attempt, in which case the text is the best that was found;
+            None where it passed.
         words: Word times, where they were asked for.
         speaker: Label of the speaker, where diarization ran.
     """
@@ -66,7 +77,7 @@ class Segment:
     avg_logprob: float
     compression_ratio: float
     no_speech_prob: float
-    is_suspect: bool = False
+    suspect: SuspectReason | None = None
     words: tuple[Word, ...] | None = None
     speaker: str | None = None
 
@@ -102,6 +113,8 @@ class Transcript:
         segments: In time order.
         language: ISO code of the (main) spoken language.
         language_probability: How sure the detection was; 1.0 where the caller gave the language.
+        language_probabilities: The likeliest languages of the detection, likeliest first; empty where the caller gave
+            the language.
         duration_s: Length of the decoded audio.
         mode: Transcribed in its own language, or translated into English.
         model: The name or path that the checkpoint was asked for by.
@@ -118,6 +131,7 @@ class Transcript:
     model: str = ""
     warnings: tuple[TranscriptWarning, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
+    language_probabilities: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,7 +252,7 @@ def test_every_option_arrives(ifw, record, transcribers):
     assert decode == DecodeOptions(
         language="de",
         mode="translate",
-        prompt="Hallo",
+        initial_prompt="Hallo",
         temperatures=(0.4, 0.7, 1.0),
         timestamps=False,
         compression_ratio_threshold=None,
@@ -294,7 +294,7 @@ def test_underscores_are_dashes(ifw, record, transcribers):
     flags = "--initial_prompt a_b --no_vad --compute_type default --vad_min_speech_ms 9 --batch_size 3"
     assert ifw("transcribe", record("a_b.mp3"), *flags.split()).exit_code == 0
     made = transcribers[0]
-    assert (made.options[0].decode.prompt, made.options[0].vad.enabled) == ("a_b", False)
+    assert (made.options[0].decode.initial_prompt, made.options[0].vad.enabled) == ("a_b", False)
     assert (made.options[0].vad.min_speech_ms, made.n_slots, made.dtype) == (9, 3, "auto")
 
 

@@ -14,7 +14,7 @@ SILENT = Hypothesis(
     no_speech_prob=1.0,
     compression_ratio=0.0,
     temperature=0.0,
-    is_suspect=False,
+    suspect=None,
     is_silent=True,
     n_attempts=1,
 )

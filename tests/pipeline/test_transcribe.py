@@ -230,7 +230,7 @@ def test_language_may_be_a_name_or_a_tag(transcriber, sample):
 
 
 def test_a_long_prompt_is_cut_with_a_warning(transcriber, sample):
-    options = TranscribeOptions(decode=DecodeOptions(language="en", prompt="Peter needs twelve boxes. " * 200))
+    options = TranscribeOptions(decode=DecodeOptions(language="en", initial_prompt="Peter needs twelve boxes. " * 200))
     transcript = transcriber.transcribe(sample, options)
     assert [warning.code for warning in transcript.warnings] == ["prompt_truncated"]
     assert transcript.segments

@@ -229,6 +229,6 @@ def test_options_of_another_class_are_refused_at_once(transcriber, sample, optio
 
 @pytest.mark.parametrize("prompt", ["Anna \ud800 Meier", "caf\udce9"])
 def test_a_prompt_that_is_no_text_is_refused_at_once(transcriber, sample, prompt):
-    options = TranscribeOptions(decode=DecodeOptions(language="en", prompt=prompt))
+    options = TranscribeOptions(decode=DecodeOptions(language="en", initial_prompt=prompt))
     with pytest.raises(PromptError, match=r"prompt: got U\+D.* at position"):
         transcriber.stream(sample, options)

@@ -37,7 +37,7 @@ _FLAG_OF: Final[Mapping[str, str]] = MappingProxyType(
         "model": "--model",
         "language": "--language",
         "mode": "--task",
-        "prompt": "--initial-prompt",
+        "initial_prompt": "--initial-prompt",
         "temperatures": "--temperature",
         "compression_ratio_threshold": "--compression-ratio-threshold",
         "logprob_threshold": "--logprob-threshold",

@@ -60,7 +60,7 @@ def transcribe(
             decode=DecodeOptions(
                 language=flags.language_code(language),
                 mode=task,
-                prompt=initial_prompt,
+                initial_prompt=initial_prompt,
                 timestamps=timestamps,
                 temperatures=flags.temperature_ladder(temperature, temperature_increment_on_fallback),
                 compression_ratio_threshold=compression_ratio_threshold,

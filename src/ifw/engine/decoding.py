@@ -97,10 +97,11 @@ class WindowDecoding:
         """
         attempt = self._attempts[-1]
         verdict = judge(attempt, self._options)
-        if verdict is Verdict.SUSPECT:
+        if verdict.suspect:
             if len(self._attempts) < len(self._options.temperatures):
                 return None
             attempt = best_attempt(self._attempts, self._options)
+            verdict = judge(attempt, self._options)
         is_silent = verdict is Verdict.SILENT
         return Hypothesis(
             token_ids=attempt.token_ids,
@@ -110,7 +111,7 @@ class WindowDecoding:
             no_speech_prob=attempt.no_speech_prob,
             compression_ratio=attempt.compression_ratio,
             temperature=attempt.temperature,
-            is_suspect=verdict is Verdict.SUSPECT,
+            suspect=verdict.suspect,
             is_silent=is_silent,
             n_attempts=len(self._attempts),
         )

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import enum
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
 
 from ifw.config import DecodeOptions
+from ifw.types import SuspectReason
 
 LOOP_TOKENS = 64
 _MAX_LOOP_PERIOD = 16
@@ -21,7 +24,18 @@ class Verdict(enum.Enum):
 
     ACCEPTED = "accepted"
     SILENT = "silent"
-    SUSPECT = "suspect"
+    REPETITIVE = "repetitive"
+    UNLIKELY = "unlikely"
+
+    @property
+    def suspect(self) -> SuspectReason | None:
+        """Why the attempt is not believed; None where it is."""
+        return _REASONS.get(self)
+
+
+_REASONS: Final[Mapping[Verdict, SuspectReason]] = MappingProxyType(
+    {Verdict.REPETITIVE: "repetition", Verdict.UNLIKELY: "low_probability"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +76,10 @@ def judge(attempt: Attempt, options: DecodeOptions) -> Verdict:
     is_unlikely = floor is None or not attempt.avg_logprob > floor
     if no_speech is not None and attempt.no_speech_prob > no_speech and is_unlikely:
         return Verdict.SILENT
-    if attempt.is_cut or _is_repetitive(attempt, options) or (floor is not None and attempt.avg_logprob < floor):
-        return Verdict.SUSPECT
+    if attempt.is_cut or _is_repetitive(attempt, options):
+        return Verdict.REPETITIVE
+    if floor is not None and attempt.avg_logprob < floor:
+        return Verdict.UNLIKELY
     return Verdict.ACCEPTED
 
 

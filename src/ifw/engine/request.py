@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ifw.config import DecodeOptions
 from ifw.constants import WINDOW_SAMPLES
 from ifw.errors import AudioError, ConfigError, ShapeError
+from ifw.types import SuspectReason
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +61,7 @@ class DecodeRequest:
     """Ask for the text of one window.
 
     `language` and `prompt_ids` are what the caller's words came to for this window: `options.language` and
-    `options.prompt` are not read.
+    `options.initial_prompt` are not read.
 
     Attributes:
         samples: [n] float32 mono at 16 kHz, at most 480,000; padded with silence to 30 s. May be None with `encoded`.
@@ -126,7 +127,7 @@ class Hypothesis:
         no_speech_prob: Probability of `<|nospeech|>` right after `<|startoftranscript|>`.
         compression_ratio: Bytes of the text over its zlib-compressed bytes.
         temperature: Of the attempt that was kept.
-        is_suspect: Every attempt failed a guard; this is the best of them.
+        suspect: The guard that this one failed, where every attempt failed one and this is the best of them.
         is_silent: The no-speech rule found no speech.
         n_attempts: Attempts made, one a temperature.
     """
@@ -138,7 +139,7 @@ class Hypothesis:
     no_speech_prob: float
     compression_ratio: float
     temperature: float
-    is_suspect: bool
+    suspect: SuspectReason | None
     is_silent: bool
     n_attempts: int
 

@@ -28,6 +28,9 @@ def to_dict(transcript: Transcript) -> dict[str, Any]:
         "text": transcript.text,
         "language": transcript.language,
         "language_probability": _number(transcript.language_probability, SCORE_DIGITS),
+        "language_probabilities": {
+            code: _number(probability, SCORE_DIGITS) for code, probability in transcript.language_probabilities.items()
+        },
         "duration_s": _number(transcript.duration_s, TIME_DIGITS),
         "mode": transcript.mode,
         "model": transcript.model,
@@ -51,7 +54,7 @@ def _segment(segment: Segment) -> dict[str, Any]:
         "avg_logprob": _number(segment.avg_logprob, SCORE_DIGITS),
         "compression_ratio": _number(segment.compression_ratio, SCORE_DIGITS),
         "no_speech_prob": _number(segment.no_speech_prob, SCORE_DIGITS),
-        "is_suspect": segment.is_suspect,
+        "suspect": segment.suspect,
     }
 
 

@@ -74,7 +74,7 @@ class Transcription(Iterator[Segment]):
         self._group = uuid.uuid4().hex
         self._packer = WindowPacker(options.vad, detector)
         self._language, self._language_probability = resolve_language(options.decode, checkpoint), 1.0
-        prompt = encode_prompt(options.decode.prompt, checkpoint.tokenizer)
+        prompt = encode_prompt(options.decode.initial_prompt, checkpoint.tokenizer)
         self._prompt_ids = prompt.token_ids
         self._warnings: list[TranscriptWarning] = list(prompt.warnings)
         self._options = options
@@ -235,7 +235,7 @@ class Transcription(Iterator[Segment]):
                 avg_logprob=hypothesis.avg_logprob,
                 compression_ratio=hypothesis.compression_ratio,
                 no_speech_prob=hypothesis.no_speech_prob,
-                is_suspect=hypothesis.is_suspect,
+                suspect=hypothesis.suspect,
             )
 
     def _report(self, stage: Stage, done_s: float) -> None:
