@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final, Literal, get_args
 
 from ifw.constants import MAX_SAMPLED_TOKENS, MAX_TEXT_TOKENS, WINDOW_S
@@ -11,9 +13,18 @@ from ifw.types import Mode
 
 Device = Literal["auto", "cpu", "cuda"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Preset = Literal["fast", "balanced", "accurate"]
 
 DEFAULT_TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 MAX_HYPOTHESES = 16
+DEFAULT_PRESET: Final[Preset] = "balanced"
+PRESETS: Final[Mapping[Preset, Mapping[str, Any]]] = MappingProxyType(
+    {
+        "fast": MappingProxyType({"temperatures": (0.0, 0.4)}),
+        "balanced": MappingProxyType({}),
+        "accurate": MappingProxyType({"beam_size": 5, "best_of": 5, "condition_on_previous_text": True}),
+    }
+)
 
 
 def _require(is_allowed: bool, name: str, got: Any, allowed: str) -> None:
@@ -195,6 +206,22 @@ class DecodeOptions:
             if getattr(self, name) is not None:
                 _require_number(getattr(self, name), name, lowest, highest)
 
+    @classmethod
+    def preset(cls, name: Preset = DEFAULT_PRESET, **overrides: Any) -> DecodeOptions:
+        """Options for one of three ways to trade time for trust; they differ in what happens to a suspect window.
+
+        Args:
+            name: `fast` tries it once more, `balanced` (the defaults) climbs the ladder of temperatures, `accurate`
+                also searches with beams, draws five samples, and gives each window the text before it.
+            **overrides: Fields of this class, which win over the preset.
+
+        Raises:
+            ConfigError: There is no such preset, or a value is not allowed.
+            TypeError: A field has another name.
+        """
+        _require_choice(name, "preset", Preset)
+        return cls(**{**PRESETS[name], **overrides})
+
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
@@ -236,6 +263,33 @@ class TranscribeOptions:
         for name, kind in _PARTS:
             value = getattr(self, name)
             _require(isinstance(value, kind), name, value, f"{kind.__name__}(...)")
+
+    @classmethod
+    def preset(
+        cls,
+        name: Preset = DEFAULT_PRESET,
+        *,
+        vad: VadOptions = VadOptions(),
+        audio: AudioOptions = AudioOptions(),
+        **overrides: Any,
+    ) -> TranscribeOptions:
+        """The same as `DecodeOptions.preset`, with the parts that no preset touches.
+
+        Args:
+            name: `fast`, `balanced` or `accurate`.
+            vad: How speech is found.
+            audio: How audio is decoded.
+            **overrides: Fields of `DecodeOptions`, which win over the preset.
+
+        Raises:
+            ConfigError: There is no such preset, or a value is not allowed.
+            TypeError: A field has another name.
+
+        Example:
+            >>> TranscribeOptions.preset("accurate", language="en").decode.beam_size
+            5
+        """
+        return cls(DecodeOptions.preset(name, **overrides), vad, audio)
 
 
 _PARTS: Final = (("decode", DecodeOptions), ("vad", VadOptions), ("audio", AudioOptions))

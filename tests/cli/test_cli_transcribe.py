@@ -12,10 +12,11 @@ from typer.main import get_command
 from ifw.cli.app import app
 from ifw.cli.destinations import ALL_FORMATS
 from ifw.cli.flags import OutputFormat, in_flags, temperature_ladder
-from ifw.config import DEFAULT_TEMPERATURES, DecodeOptions, EngineConfig, TranscribeOptions, VadOptions
+from ifw.config import DEFAULT_TEMPERATURES, DecodeOptions, EngineConfig, Preset, TranscribeOptions, VadOptions
 from ifw.formats import FORMATS, FormatName
 
 WITHOUT_FLAG = {"timestamps", "enabled", "suppress_tokens", "max_tokens", "max_initial_timestamp_s", "boost_quiet"}
+WITHOUT_FLAG |= {"prefix"}  # how one known file begins: for callers of the library
 CHECKED = {field.name for made in (DecodeOptions, VadOptions, EngineConfig) for field in dataclasses.fields(made)}
 CHECKED = CHECKED - WITHOUT_FLAG - {"encode_batch"}
 
@@ -240,6 +241,7 @@ def test_options_left_alone_are_the_library_s(ifw, record, transcribers):
 def test_every_option_arrives(ifw, record, transcribers):
     flags = (
         "--model demo --language de --task translate --initial-prompt Hallo --no-timestamps --seed 7"
+        " --hotwords Anna --multilingual --word-timestamps --condition-on-previous-text --beam-size 4 --best-of 6"
         " --temperature 0.4 --temperature-increment-on-fallback 0.3 --compression-ratio-threshold none"
         " --logprob-threshold -2 --no-speech-threshold None --vad-onset 0.4 --vad-offset 0.2"
         " --vad-min-speech-ms 1 --vad-min-silence-ms 2 --vad-pad-ms 3 --chunk-size 20 --no-vad"
@@ -253,6 +255,12 @@ def test_every_option_arrives(ifw, record, transcribers):
         language="de",
         mode="translate",
         initial_prompt="Hallo",
+        hotwords="Anna",
+        multilingual=True,
+        word_timestamps=True,
+        condition_on_previous_text=True,
+        beam_size=4,
+        best_of=6,
         temperatures=(0.4, 0.7, 1.0),
         timestamps=False,
         compression_ratio_threshold=None,
@@ -270,19 +278,43 @@ def test_every_option_arrives(ifw, record, transcribers):
         (0.0, 0.2, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)),
         (0.3, 0.1, (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)),
         (0.5, 0.4, (0.5, 0.9)),
-        (0.5, None, (0.5,)),
+        (0.5, 0.0, (0.5,)),
         (0.0, 0.0, (0.0,)),
         (1.5, 0.2, (1.5,)),
+        (0.4, None, (0.4, 0.6, 0.8, 1.0)),
+        (None, 0.5, (0.0, 0.5, 1.0)),
+        (None, None, None),
     ],
 )
 def test_temperature_ladder(first, increment, ladder):
     assert temperature_ladder(first, increment) == ladder
 
 
-def test_the_default_ladder_is_the_library_s():
-    parameters = {item.name: item for item in get_command(app).commands["transcribe"].params}
-    first, increment = (parameters[name].default for name in ("temperature", "temperature_increment_on_fallback"))
-    assert temperature_ladder(first, increment) == DEFAULT_TEMPERATURES
+def test_the_default_steps_are_the_library_s():
+    assert temperature_ladder(DEFAULT_TEMPERATURES[0], None) == DEFAULT_TEMPERATURES
+    assert temperature_ladder(None, DEFAULT_TEMPERATURES[1]) == DEFAULT_TEMPERATURES
+
+
+@pytest.mark.parametrize("increment", ["none", "0"])
+def test_no_increment_never_tries_again(ifw, record, transcribers, increment):
+    ifw("transcribe", record("a.mp3"), "--temperature_increment_on_fallback", increment, "--preset", "accurate")
+    assert transcribers[0].options[0].decode.temperatures == (0.0,)
+
+
+@pytest.mark.parametrize("preset", get_args(Preset))
+def test_a_preset_is_that_of_the_library(ifw, record, transcribers, preset):
+    ifw("transcribe", record("a.mp3"), "--preset", preset)
+    assert transcribers[0].options == [TranscribeOptions.preset(preset)]
+
+
+@pytest.mark.parametrize("preset", get_args(Preset))
+def test_flags_win_over_the_preset(ifw, record, transcribers, preset):
+    flags = "--beam_size 3 --best-of 2 --no-condition_on_previous_text --temperature 0.6 --preset"
+    ifw("transcribe", record("a.mp3"), *flags.split(), preset)
+    ifw("transcribe", record("a.mp3"), "--condition_on_previous_text", "--preset", preset)
+    first, second = (made.options[0].decode for made in transcribers)
+    assert first == DecodeOptions(beam_size=3, best_of=2, temperatures=(0.6, 0.8, 1.0))
+    assert second == DecodeOptions.preset(preset, condition_on_previous_text=True)
 
 
 def test_every_format_can_be_asked_for():
@@ -344,6 +376,9 @@ def test_every_name_stands_for_a_flag_and_a_parameter():
     "flags",
     [
         ["--task", "summarise"],
+        ["--preset", "slow"],
+        ["--beam-size", "0"],
+        ["--best-of", "17"],
         ["--temperature", "3"],
         ["--logprob-threshold", "low"],
         ["--temperature-increment-on-fallback", "-0.1"],

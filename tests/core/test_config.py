@@ -30,6 +30,9 @@ NAN = float("nan")
         (lambda: TranscribeOptions(audio=VadOptions()), "audio"),
         (lambda: DecodeOptions(max_initial_timestamp_s=31.0), "max_initial_timestamp_s"),
         (lambda: DecodeOptions(logprob_threshold=NAN), "logprob_threshold"),
+        (lambda: DecodeOptions.preset("slow"), "preset"),
+        (lambda: TranscribeOptions.preset("slow"), "preset"),
+        (lambda: DecodeOptions.preset("accurate", best_of=0), "best_of"),
         (lambda: EngineConfig(device="tpu"), "device"),
         (lambda: EngineConfig(dtype="int4"), "dtype"),
         (lambda: EngineConfig(n_slots=0), "n_slots"),
@@ -57,6 +60,22 @@ def test_options_are_frozen():
 def test_an_unknown_option_is_refused():
     with pytest.raises(TypeError, match="langauge"):
         DecodeOptions(langauge="de")
+
+
+def test_presets_differ_in_what_a_suspect_window_gets():
+    fast, balanced, accurate = (DecodeOptions.preset(name) for name in ("fast", "balanced", "accurate"))
+    assert balanced == DecodeOptions() == DecodeOptions.preset()
+    assert fast == DecodeOptions(temperatures=(0.0, 0.4))
+    assert accurate == DecodeOptions(beam_size=5, best_of=5, condition_on_previous_text=True)
+
+
+def test_what_is_given_wins_over_the_preset():
+    options = TranscribeOptions.preset("accurate", vad=VadOptions(onset=0.3), language="en", best_of=2)
+    assert options == TranscribeOptions(
+        DecodeOptions(language="en", beam_size=5, best_of=2, condition_on_previous_text=True), VadOptions(onset=0.3)
+    )
+    with pytest.raises(TypeError, match="langauge"):
+        TranscribeOptions.preset("fast", langauge="de")
 
 
 def test_offset_follows_onset():

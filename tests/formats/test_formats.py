@@ -222,7 +222,9 @@ def test_a_cue_without_length_is_lengthened_up_to_the_next_one():
 
 def test_json_has_every_key_and_no_infinity():
     made = transcript(
-        segment(0.0, 1.0, "Hi", avg_logprob=float("-inf"), words=(Word("Hi", 0.1, 0.5, 0.9, "A"),), suspect="repetition"),
+        segment(
+            0.0, 1.0, "Hi", avg_logprob=float("-inf"), words=(Word("Hi", 0.1, 0.5, 0.9, "A"),), suspect="repetition"
+        ),
         segment(1.0, 2.0, "you", compression_ratio=float("nan")),
         warnings=(TranscriptWarning("audio_truncated", "The file ends early."),),
         timings={"total": 1.23456},

@@ -6,12 +6,13 @@ import math
 from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
-from ifw.config import DecodeOptions
+from ifw.config import DEFAULT_TEMPERATURES, MAX_HYPOTHESES, DecodeOptions
 from ifw.config import Device as DeviceName
+from ifw.config import Preset as PresetName
 from ifw.errors import ConfigError
 from ifw.types import Mode
 
@@ -37,7 +38,14 @@ _FLAG_OF: Final[Mapping[str, str]] = MappingProxyType(
         "model": "--model",
         "language": "--language",
         "mode": "--task",
+        "preset": "--preset",
         "initial_prompt": "--initial-prompt",
+        "hotwords": "--hotwords",
+        "condition_on_previous_text": "--condition-on-previous-text",
+        "multilingual": "--multilingual",
+        "beam_size": "--beam-size",
+        "best_of": "--best-of",
+        "word_timestamps": "--word-timestamps",
         "temperatures": "--temperature",
         "compression_ratio_threshold": "--compression-ratio-threshold",
         "logprob_threshold": "--logprob-threshold",
@@ -86,12 +94,33 @@ def parse_optional(text: str | float) -> float | None:
         raise typer.BadParameter(f"{text!r} is neither a number nor 'none'") from None
 
 
-def temperature_ladder(first: float, increment: float | None) -> tuple[float, ...]:
+def parse_increment(text: str | float) -> float:
+    """Read a number; `none` is 0: never try again."""
+    return parse_optional(text) or 0.0
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """Those of the values that the user gave; None is left to the preset."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def temperature_ladder(first: float | None, increment: float | None) -> tuple[float, ...] | None:
     """The temperatures to try in turn: from `first` in steps of `increment` up to 1.0, as openai-whisper does.
+
+    Args:
+        first: None is 0, where an increment is given.
+        increment: 0 makes no other step; None is 0.2, where a first temperature is given.
+
+    Returns:
+        The ladder; None where neither was given.
 
     Raises:
         ConfigError: The increment is negative or so small that nobody can mean it, or `first` is out of range.
     """
+    if first is None and increment is None:
+        return None
+    first = DEFAULT_TEMPERATURES[0] if first is None else first
+    increment = DEFAULT_TEMPERATURES[1] - DEFAULT_TEMPERATURES[0] if increment is None else increment
     DecodeOptions(temperatures=(first,))  # its bounds hold before any step is counted
     if not increment:
         return (first,)
@@ -149,11 +178,54 @@ Language = Annotated[
     str | None,
     typer.Option("--language", help="Spoken language: code or English name. Left out or auto: detected."),
 ]
+Preset = Annotated[
+    PresetName,
+    typer.Option(
+        "--preset",
+        help="What happens to text that looks wrong: fast tries once more, balanced climbs all temperatures, accurate "
+        "also searches with beams and gives each window the text before it. Other options win over it.",
+    ),
+]
+Multilingual = Annotated[
+    bool, typer.Option("--multilingual", help="Several languages in one file: decide on each window by itself.")
+]
 Task = Annotated[Mode, typer.Option("--task", help="Write in the spoken language, or translate into English.")]
 InitialPrompt = Annotated[
     str | None,
     typer.Option("--initial-prompt", help="Names, spelling and style to expect; given to every window."),
 ]
+Hotwords = Annotated[
+    str | None,
+    typer.Option("--hotwords", help="Words to expect, such as names; given to every window."),
+]
+ConditionOnPreviousText = Annotated[
+    bool | None,
+    typer.Option(
+        "--condition-on-previous-text/--no-condition-on-previous-text",
+        help="Give each window the text before it; the windows of a file are then decoded in turn. Left out: only "
+        "with --preset accurate.",
+        show_default=False,
+    ),
+]
+BeamSize = Annotated[
+    int | None,
+    typer.Option(
+        "--beam-size",
+        min=1,
+        max=MAX_HYPOTHESES,
+        help="Beams searched where greedy text looks wrong; 1 searches none. Left out: 5 with --preset accurate.",
+    ),
+]
+BestOf = Annotated[
+    int | None,
+    typer.Option(
+        "--best-of",
+        min=1,
+        max=MAX_HYPOTHESES,
+        help="Samples drawn at each temperature above 0. Left out: 5 with --preset accurate, else 1.",
+    ),
+]
+WordTimestamps = Annotated[bool, typer.Option("--word-timestamps", help="Let the model find word times.")]
 Timestamps = Annotated[
     bool,
     typer.Option(
@@ -162,16 +234,17 @@ Timestamps = Annotated[
     ),
 ]
 Temperature = Annotated[
-    float,
-    typer.Option("--temperature", help="First temperature; 0 is greedy."),
+    float | None,
+    typer.Option("--temperature", help="First temperature; 0 is greedy. Left out: 0."),
 ]
 TemperatureIncrement = Annotated[
     float | None,
     typer.Option(
         "--temperature-increment-on-fallback",
         metavar="FLOAT|none",
-        parser=parse_optional,
-        help="Added, up to 1.0, each time the text looks wrong; none or 0 never tries again.",
+        parser=parse_increment,
+        help="Added, up to 1.0, each time the text looks wrong; none or 0 never tries again. Left out: 0.2, or 0.4 "
+        "once with --preset fast.",
     ),
 ]
 CompressionRatioThreshold = Annotated[

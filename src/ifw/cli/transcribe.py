@@ -12,7 +12,7 @@ from ifw.cli.inputs import expand_inputs
 from ifw.cli.interrupt import interruptible
 from ifw.cli.report import Report
 from ifw.cli.run import Plan, Run
-from ifw.config import DecodeOptions, EngineConfig, TranscribeOptions, VadOptions
+from ifw.config import DEFAULT_PRESET, DecodeOptions, EngineConfig, TranscribeOptions, VadOptions
 
 DECODE, VAD = DecodeOptions(), VadOptions()
 
@@ -26,12 +26,19 @@ def transcribe(
     verbose: flags.Verbose = False,
     quiet: flags.Quiet = False,
     print_timings: flags.PrintTimings = False,
+    preset: flags.Preset = DEFAULT_PRESET,
     language: flags.Language = None,
+    multilingual: flags.Multilingual = DECODE.multilingual,
     task: flags.Task = DECODE.mode,
     initial_prompt: flags.InitialPrompt = None,
+    hotwords: flags.Hotwords = None,
+    condition_on_previous_text: flags.ConditionOnPreviousText = None,
     timestamps: flags.Timestamps = DECODE.timestamps,
-    temperature: flags.Temperature = DECODE.temperatures[0],
-    temperature_increment_on_fallback: flags.TemperatureIncrement = DECODE.temperatures[1] - DECODE.temperatures[0],
+    word_timestamps: flags.WordTimestamps = DECODE.word_timestamps,
+    beam_size: flags.BeamSize = None,
+    best_of: flags.BestOf = None,
+    temperature: flags.Temperature = None,
+    temperature_increment_on_fallback: flags.TemperatureIncrement = None,
     compression_ratio_threshold: flags.CompressionRatioThreshold = DECODE.compression_ratio_threshold,
     logprob_threshold: flags.LogprobThreshold = DECODE.logprob_threshold,
     no_speech_threshold: flags.NoSpeechThreshold = DECODE.no_speech_threshold,
@@ -57,16 +64,25 @@ def transcribe(
     report = Report(quiet=quiet)
     with ending(report):
         options = TranscribeOptions(
-            decode=DecodeOptions(
+            decode=DecodeOptions.preset(
+                preset,
                 language=flags.language_code(language),
+                multilingual=multilingual,
                 mode=task,
                 initial_prompt=initial_prompt,
+                hotwords=hotwords,
                 timestamps=timestamps,
-                temperatures=flags.temperature_ladder(temperature, temperature_increment_on_fallback),
+                word_timestamps=word_timestamps,
                 compression_ratio_threshold=compression_ratio_threshold,
                 logprob_threshold=logprob_threshold,
                 no_speech_threshold=no_speech_threshold,
                 seed=seed,
+                **flags.given(
+                    condition_on_previous_text=condition_on_previous_text,
+                    beam_size=beam_size,
+                    best_of=best_of,
+                    temperatures=flags.temperature_ladder(temperature, temperature_increment_on_fallback),
+                ),
             ),
             vad=VadOptions(
                 enabled=vad,
