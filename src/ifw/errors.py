@@ -23,6 +23,8 @@
     │   ├── EngineClosedError        engine_closed
     │   └── EngineMemoryError        engine_memory
     ├── OutputError              output_failed
+    ├── EvaluationError          evaluation_invalid
+    ├── ExtraMissingError        extra_missing
     └── CancelledError           cancelled
 
 `code` is stable: programs may branch on it, and every front (command line, server) maps it to its own
@@ -168,6 +170,18 @@ class OutputError(IfwError):
     """A transcript could not be written to its file."""
 
     code = "output_failed"
+
+
+class EvaluationError(IfwError):
+    """A manifest or the results of an evaluation cannot be used."""
+
+    code = "evaluation_invalid"
+
+
+class ExtraMissingError(IfwError):
+    """What was asked for needs packages that are not installed."""
+
+    code = "extra_missing"
 
 
 class CancelledError(IfwError):

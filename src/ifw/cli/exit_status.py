@@ -42,6 +42,8 @@ EXIT_STATUS: Final[Mapping[str, int]] = MappingProxyType(
         "engine_closed": ENGINE,
         "engine_memory": ENGINE,
         "output_failed": FILE_FAILED,
+        "evaluation_invalid": USAGE,
+        "extra_missing": USAGE,
         "cancelled": INTERRUPTED,
         BUG_CODE: BUG,
     }
