@@ -81,10 +81,15 @@ class Transcriber:
         if model == "missing":
             raise errors.ModelNotFoundError("no checkpoint is called 'missing'")
         self.model, self.device, self.dtype, self.n_slots, self.n_threads = model, device, dtype, n_slots, n_threads
-        self.options, self.is_closed = [], False
+        self.options, self.is_closed, self.n_warm_ups = [], False, 0
         self.hanging = threading.Event()
         self._lock, self._ended = threading.Lock(), {}
         self.made.append(self)
+
+    def transcribe(self, source, options=None):
+        assert source[:4] == b"RIFF"
+        assert not self.options  # nothing was transcribed while cold
+        self.n_warm_ups += 1
 
     def stream(self, source, options=None, *, on_progress=None, cancel=None):
         self.options.append(options)

@@ -53,12 +53,12 @@ Event = Advanced | Spoken | Finished | Failed
 
 
 def run_batch(
-    transcriber: Transcriber, inputs: Sequence[Input], options: TranscribeOptions, n_parallel: int
+    transcriber: Transcriber, inputs: Sequence[Input], options: Sequence[TranscribeOptions], n_parallel: int
 ) -> Generator[Event, None, None]:
     """Transcribe all inputs and hand out events as they happen, those of one file in order.
 
-    Every input ends with exactly one `Finished` or `Failed`. Closing the iterator early, also by an exception in
-    the loop around it, cancels what runs and waits for it to stop.
+    `options` has one item an input. Every input ends with exactly one `Finished` or `Failed`. Closing the iterator
+    early, also by an exception in the loop around it, cancels what runs and waits for it to stop.
     """
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
     cancel = CancelToken()
@@ -68,7 +68,7 @@ def run_batch(
             with item.open(cancel) as source:
                 stream = transcriber.stream(
                     source,
-                    options,
+                    options[index],
                     on_progress=lambda progress: events.put(Advanced(index, progress)),
                     cancel=cancel,
                 )

@@ -136,14 +136,14 @@ def write_files(transcript: Transcript, stem: Path, formats: Sequence[FormatName
         path = stem.with_name(f"{stem.name}.{name}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _replace(path, write(transcript, name))
+            replace_file(path, write(transcript, name))
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
         paths.append(path)
     return paths
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_file(path: Path, text: str) -> None:
     """Whoever reads `path` sees the old file or the whole new one, never a part.
 
     A byte of a checkpoint's path that is no UTF-8 is written as the escape that JSON has for it.

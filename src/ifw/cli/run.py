@@ -100,7 +100,8 @@ class Run:
         ) as transcriber:
             self._report.start_bars(self._labels)
             n_parallel = min(plan.n_parallel, len(plan.inputs))
-            with closing(run_batch(transcriber, plan.inputs, plan.options, n_parallel)) as events:
+            options = [plan.options] * len(plan.inputs)
+            with closing(run_batch(transcriber, plan.inputs, options, n_parallel)) as events:
                 for event in events:
                     self._handle(event)
 

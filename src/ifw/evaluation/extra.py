@@ -8,6 +8,16 @@ from types import ModuleType
 from ifw.errors import ExtraMissingError
 
 
+def require_extra() -> None:
+    """See that the extra is there, before any work is done that would need it.
+
+    Raises:
+        ExtraMissingError: It is not installed.
+    """
+    for name in ("jiwer", "whisper_normalizer.english"):
+        eval_module(name)
+
+
 def eval_module(name: str) -> ModuleType:
     """Import a module of the extra.
 

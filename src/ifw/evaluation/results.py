@@ -14,7 +14,7 @@ from ifw.evaluation.time_errors import TimeErrors
 
 VERSION: Final = 1
 _VERSION_KEY: Final = "ifw_evaluation"
-_TIME_DIGITS: Final = 3
+_TIME_DIGITS: Final = 6
 
 
 def results_json(evaluation: Evaluation) -> str:

@@ -1,0 +1,120 @@
+"""One run of `ifw eval`: from the entries of a manifest to scores, through one warm transcriber."""
+
+from __future__ import annotations
+
+import io
+import random
+import time
+import wave
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ifw.cli.batch import Advanced, Failed, Finished, run_batch
+from ifw.cli.exit_status import error_code
+from ifw.cli.inputs import Input
+from ifw.cli.interrupt import Interrupted
+from ifw.cli.report import Report
+from ifw.config import DecodeOptions, EngineConfig, TranscribeOptions, VadOptions
+from ifw.constants import SAMPLE_RATE
+from ifw.evaluation import Evaluation, Failure, FileScore, ManifestEntry, score
+from ifw.evaluation.extra import require_extra
+
+if TYPE_CHECKING:
+    from ifw.transcriber import Transcriber
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationPlan:
+    """All that the user asked for.
+
+    Attributes:
+        entries: What to transcribe, and what it should give.
+        options: How to transcribe; the mode and the word times of each file come from its entry.
+        is_language_given: The language of `options` holds for every file, not that of its entry.
+        model: Name, hub id or folder of the checkpoint.
+        engine: How to use the device.
+        n_parallel: Files in flight at the same time.
+        settings: Written into the results.
+    """
+
+    entries: Sequence[ManifestEntry]
+    options: TranscribeOptions
+    is_language_given: bool
+    model: str
+    engine: EngineConfig
+    n_parallel: int
+    settings: dict[str, Any]
+
+
+def run_evaluation(plan: EvaluationPlan, report: Report) -> tuple[Evaluation, list[Exception]]:
+    """Transcribe and score every entry.
+
+    Returns:
+        The evaluation, and what went wrong with single files; it was reported already.
+
+    Raises:
+        IfwError: Nothing can be transcribed or scored.
+        Interrupted: A signal arrived.
+    """
+    require_extra()
+    entries, labels = plan.entries, [str(entry.path) for entry in plan.entries]
+    inputs = [Input(label, entry.path, Path(entry.path.name)) for label, entry in zip(labels, entries, strict=True)]
+    scores: dict[int, FileScore] = {}
+    errors: dict[int, Exception] = {}
+    report.loading(plan.model)
+    from ifw.transcriber import Transcriber
+
+    config = plan.engine
+    with Transcriber(
+        plan.model, config.device, config.dtype, n_slots=config.n_slots, n_threads=config.n_threads
+    ) as transcriber:
+        _warm_up(transcriber)
+        report.start_bars(labels)
+        started = time.perf_counter()
+        options = [_options_for(plan, entry) for entry in entries]
+        try:
+            with closing(run_batch(transcriber, inputs, options, min(plan.n_parallel, len(inputs)))) as events:
+                for event in events:
+                    if isinstance(event, Advanced):
+                        report.advance(event.index, event.progress)
+                    elif isinstance(event, Finished):
+                        report.end(event.index)
+                        report.finished(labels[event.index], event.transcript, ())
+                        scores[event.index] = score(entries[event.index], event.transcript)
+                    elif isinstance(event, Failed):
+                        report.end(event.index)
+                        report.error(labels[event.index], event.error)
+                        errors[event.index] = event.error
+        except Interrupted:
+            report.note(f"interrupted: {len(scores)} of {len(entries)} files are done")
+            raise
+        wall_s = time.perf_counter() - started
+    failures = (
+        Failure(entries[index].audio, entries[index].mode, error_code(error), str(error))
+        for index, error in sorted(errors.items())
+    )
+    files = tuple(scores[index] for index in sorted(scores))
+    return Evaluation(files, tuple(failures), wall_s, plan.settings), list(errors.values())
+
+
+def _options_for(plan: EvaluationPlan, entry: ManifestEntry) -> TranscribeOptions:
+    decode = replace(plan.options.decode, mode=entry.mode, word_timestamps=entry.words is not None)
+    if not plan.is_language_given:
+        decode = replace(decode, language=entry.language)
+    return replace(plan.options, decode=decode)
+
+
+def _warm_up(transcriber: Transcriber) -> None:
+    """Run every part once on a second of noise, so that no file pays for what is only loaded at first use."""
+    noise = io.BytesIO()
+    with wave.open(noise, "wb") as stream:
+        stream.setnchannels(1)
+        stream.setsampwidth(2)
+        stream.setframerate(SAMPLE_RATE)
+        stream.writeframes(random.Random(0).randbytes(2 * SAMPLE_RATE))
+    decode = DecodeOptions(temperatures=(0.0,), max_tokens=8)
+    for is_enabled in (True, False):  # the voice detector hears nobody; without it the noise reaches the decoder
+        transcriber.transcribe(noise.getvalue(), TranscribeOptions(decode=decode, vad=VadOptions(enabled=is_enabled)))
