@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import wave
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +16,7 @@ from .espeak import SAMPLE_RATE, FloatArray
 from .features import BINS, equaliser, reverberate
 from .grammar import LANGUAGES
 from .windows import coloured_noise
+from .word_times import Word, words_of
 
 SINGLE, DENSE_CLEAN, DENSE_NOISY = "single", "dense_clean", "dense_noisy"
 LONG, NO_SPEECH = "long", "no_speech"
@@ -31,6 +34,7 @@ class Segment:
     end_s: float
     text: str
     english: str
+    words: list[Word]
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ def place(corpus: Corpus, samples: FloatArray, utterance: Utterance, begin_s: fl
         round(begin_s + utterance.end_s, 3),
         utterance.text,
         utterance.sentence.english,
+        words_of(utterance, begin_s),
     )
 
 
@@ -157,7 +162,7 @@ def write_evaluation_set(
     singles: int = 60,
     windows: int = 12,
 ) -> None:
-    """Writes WAV files and ``manifest.json`` to a folder.
+    """Writes WAV files, ``manifest.json``, and what ``ifw eval`` reads: ``manifest.jsonl`` and ``translation.jsonl``.
 
     Args:
         speech: Folder of the synthesised pools.
@@ -193,5 +198,36 @@ def write_evaluation_set(
     keep("en_long", "en", LONG, samples, said)
     for name, sound in silence_and_noises(rng).items():
         keep(name, None, NO_SPEECH, sound, [])
-    manifest = json.dumps([asdict(file) for file in files], indent=1, ensure_ascii=False)
+    manifest = json.dumps([_without_words(asdict(file)) for file in files], indent=1, ensure_ascii=False)
     (folder / "manifest.json").write_text(manifest + "\n", encoding="utf-8")
+    _write_lines(folder / "manifest.jsonl", map(_spoken, files))
+    foreign = [file for file in files if file.language not in (None, "en")]
+    _write_lines(folder / "translation.jsonl", map(_translated, foreign))
+
+
+def _without_words(file: dict[str, Any]) -> dict[str, Any]:
+    for segment in file["segments"]:
+        del segment["words"]
+    return file
+
+
+def _spoken(file: EvaluationFile) -> dict[str, Any]:
+    """The line of ``ifw eval`` for what is said."""
+    return {
+        "audio": file.file,
+        "text": " ".join(segment.text for segment in file.segments),
+        "language": file.language,
+        "kind": file.kind,
+        "segments": [{"text": s.text, "start_s": s.start_s, "end_s": s.end_s} for s in file.segments],
+        "words": [asdict(word) for segment in file.segments for word in segment.words],
+    }
+
+
+def _translated(file: EvaluationFile) -> dict[str, Any]:
+    """The line of ``ifw eval`` for what is said, in English."""
+    text = " ".join(segment.english for segment in file.segments)
+    return {"audio": file.file, "text": text, "language": file.language, "mode": "translate", "kind": file.kind}
+
+
+def _write_lines(path: Path, lines: Iterable[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import asdict
 from pathlib import Path
 
 import av
 import numpy as np
 
 from .espeak import SAMPLE_RATE, FloatArray, Synthesiser
-from .evalset import Segment
 from .grammar import Sentence, sentences
 
 AUDIO_NAME = "sample.mp3"
@@ -80,13 +78,15 @@ def _speak(rng: np.random.Generator) -> tuple[FloatArray, list[dict[str, object]
         voice, rate, pitch = _VOICES[speaker]
         speech = synthesiser.speak(sentence.english, voice, rate, pitch, 50)
         begin_s = length / SAMPLE_RATE
-        segment = Segment(
-            round(begin_s + speech.start_s, 3),
-            round(begin_s + speech.end_s, 3),
-            sentence.english,
-            sentence.english,
+        spoken.append(
+            {
+                "speaker": speaker,
+                "start_s": round(begin_s + speech.start_s, 3),
+                "end_s": round(begin_s + speech.end_s, 3),
+                "text": sentence.english,
+                "english": sentence.english,
+            }
         )
-        spoken.append({"speaker": speaker, **asdict(segment)})
         chunks.append(speech.samples)
         length += len(speech.samples)
         previous = speaker
