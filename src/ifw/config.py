@@ -126,14 +126,15 @@ class DecodeOptions:
     """How one window becomes text. The thresholds are those of openai-whisper.
 
     Attributes:
-        language: ISO code, English name or BCP-47 tag; None detects it.
+        language: ISO code, English name or BCP-47 tag; None, `auto` or blank detects it.
         mode: Write in the spoken language, or translate into English.
         initial_prompt: Text that precedes the audio: names, spelling, style. Given to the first window.
         hotwords: Words to expect, given to every window in front of the rest of its prompt.
-        prefix: How the text of the first window begins.
-        condition_on_previous_text: Give each window the text before it. Its windows are then decoded in turn, not
-            together.
-        multilingual: Decide on the language of each window by itself.
+        prefix: How the text of the first window begins, which the model goes on from.
+        condition_on_previous_text: Give each window the text before it, unless that is suspect, was sampled above 0.5
+            or is in another language. The windows of a file are then decoded in turn, not together.
+        multilingual: Decide on the language of each window by itself. One that is less than 50% sure gets `language`,
+            or what the windows before it vote for.
         temperatures: Tried in order while a guard finds the text suspect; 0 is greedy.
         beam_size: Hypotheses of a beam search, tried on a window whose greedy text is suspect; None goes without.
         best_of: Samples drawn at each temperature above 0, of which the likeliest is kept.

@@ -69,6 +69,8 @@ def demo_engine():
         (LanguageError, {"language": "English"}),
         (PromptError, {"prompt_ids": (0, 768)}),
         (PromptError, {"prompt_ids": (-1,)}),
+        (PromptError, {"prefix_ids": (0, 768)}),
+        (PromptError, {"prefix_ids": (5,) * 113}),
         (ConfigError, {"options": DecodeOptions(suppress_tokens=(2376,))}),
         (ConfigError, {"options": DecodeOptions(suppress_tokens=(-1,))}),
         (ConfigError, {"options": DecodeOptions(suppress_tokens=tuple(range(1000)))}),
@@ -104,6 +106,34 @@ def test_samples_that_are_no_window_are_refused(kind, error, samples):
 def test_a_request_needs_a_window():
     with pytest.raises(ConfigError, match="samples, encoded"):
         DecodeRequest(language="en")
+
+
+@pytest.mark.parametrize("timestamps", [True, False])
+def test_a_prefix_that_the_model_would_have_written_changes_nothing(demo_engine, timestamps):
+    """Its tokens belong to the text, in front of what is sampled, and the grammar goes on from them."""
+    options = DecodeOptions(temperatures=(0.0,), max_tokens=8, max_initial_timestamp_s=0.0, timestamps=timestamps)
+
+    def decode(prefix_ids):
+        request = DecodeRequest(samples=SAMPLES, language="en", prefix_ids=prefix_ids, options=options)
+        return demo_engine.submit(request).result(TIMEOUT_S)
+
+    own = decode(()).token_ids
+    n_stamps = int(timestamps)
+    assert len(own) > 2 + n_stamps
+    for n_given in (1, 2):
+        given = decode(own[n_stamps : n_stamps + n_given])
+        assert given.token_ids[: len(own)] == own
+        assert given.text.startswith(demo_engine._vocabulary._tokenizer.decode(own).strip())
+
+
+def test_a_prefix_stays_at_every_attempt(engine):
+    options = DecodeOptions(temperatures=(0.0, 0.9), max_tokens=6, logprob_threshold=-1e-6, no_speech_threshold=None)
+    request = DecodeRequest(samples=SAMPLES, language="en", prefix_ids=(5, 6, 7), options=options)
+    hypothesis = engine.submit(request).result(TIMEOUT_S)
+    assert hypothesis.n_attempts == 2
+    begin = engine._vocabulary._tokenizer.timestamp_begin
+    assert hypothesis.token_ids[:4] == (begin, 5, 6, 7)
+    assert -50 < hypothesis.avg_logprob < 0
 
 
 def test_english_only_checkpoints_have_neither_languages_nor_modes(english_engine):

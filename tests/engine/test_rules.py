@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -118,6 +119,16 @@ def test_rules_are_the_references(rows, seed, scale):
         assert chosen[index] == slow.argmax()
         expected = slow.max() - math.log(np.exp(slow).sum())
         assert logprobs[index].item() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("given_ids", [(STAMP, 5), (STAMP, 5, 6), (STAMP, 5, 6, 7)])
+def test_given_tokens_leave_the_state_that_sampling_them_would(given_ids):
+    given = replace(start(), last_prefix_token=given_ids[-1], n_prefix=3 + len(given_ids), given_ids=given_ids)
+    assert torch.equal(states_after([[]], [given]).ints, states_after([list(given_ids)], [start()]).ints)
+    without_stamp = given_ids[1:]
+    given = replace(given, n_prefix=3 + len(without_stamp), given_ids=without_stamp, has_grammar=False)
+    expected = states_after([list(without_stamp)], [start(grammar=False)]).ints
+    assert torch.equal(states_after([[]], [given]).ints, expected)
 
 
 def test_state_follows_the_row():

@@ -18,7 +18,6 @@ from ifw.types import Mode
 
 MAX_LADDER_TEMPERATURE = 1.0
 MIN_INCREMENT = 0.01
-AUTO_LANGUAGE = "auto"
 ComputeTypeName = Literal["auto", "default", "float32", "float16", "bfloat16"]
 
 
@@ -69,19 +68,6 @@ def in_flags(message: str) -> str:
     """Put the flag for the name of the library's parameter with which a message begins."""
     name, colon, rest = message.partition(": ")
     return f"{_FLAG_OF.get(name, name)}{colon}{rest}"
-
-
-def language_code(language: str | None) -> str | None:
-    """The code of a language, or None where it has to be detected.
-
-    Raises:
-        LanguageError: Whisper knows no such language.
-    """
-    if language is None or language.strip().lower() == AUTO_LANGUAGE:
-        return None
-    from ifw.model.languages import normalise_language
-
-    return normalise_language(language)
 
 
 def parse_optional(text: str | float) -> float | None:
@@ -176,7 +162,9 @@ PrintTimings = Annotated[
 
 Language = Annotated[
     str | None,
-    typer.Option("--language", help="Spoken language: code or English name. Left out or auto: detected."),
+    typer.Option(
+        "--language", help="Spoken language: code, tag such as en-US, or English name. Left out or auto: detected."
+    ),
 ]
 Preset = Annotated[
     PresetName,
@@ -192,7 +180,7 @@ Multilingual = Annotated[
 Task = Annotated[Mode, typer.Option("--task", help="Write in the spoken language, or translate into English.")]
 InitialPrompt = Annotated[
     str | None,
-    typer.Option("--initial-prompt", help="Names, spelling and style to expect; given to every window."),
+    typer.Option("--initial-prompt", help="Names, spelling and style to expect; given to the first window of a file."),
 ]
 Hotwords = Annotated[
     str | None,

@@ -13,6 +13,7 @@ from ifw.cli.interrupt import interruptible
 from ifw.cli.report import Report
 from ifw.cli.run import Plan, Run
 from ifw.config import DEFAULT_PRESET, DecodeOptions, EngineConfig, TranscribeOptions, VadOptions
+from ifw.model.languages import language_code
 
 DECODE, VAD = DecodeOptions(), VadOptions()
 
@@ -66,7 +67,7 @@ def transcribe(
         options = TranscribeOptions(
             decode=DecodeOptions.preset(
                 preset,
-                language=flags.language_code(language),
+                language=language_code(language),
                 multilingual=multilingual,
                 mode=task,
                 initial_prompt=initial_prompt,

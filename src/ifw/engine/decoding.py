@@ -118,8 +118,8 @@ class WindowDecoding:
 
     def _end_attempt(self, *, is_cut: bool = False) -> None:
         attempt = Attempt(
-            token_ids=tuple(self._token_ids),
-            text=self._tokenizer.decode(self._text_ids()).strip(),
+            token_ids=(*self.prefix.given_ids, *self._token_ids),
+            text=self._tokenizer.decode([*self.prefix.given_ids, *self._token_ids]).strip(),
             avg_logprob=self._sum_logprob / (len(self._token_ids) + 1),
             no_speech_prob=self.no_speech_prob,
             temperature=self.temperature,

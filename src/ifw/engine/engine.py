@@ -80,7 +80,7 @@ class Engine:
         Raises:
             LanguageError: The checkpoint does not know the language.
             ModeError: The checkpoint cannot translate.
-            PromptError: A prompt token is no text token.
+            PromptError: A token of the prompt or the prefix is no text token, or the prefix is too long.
             ConfigError: A suppressed token is not in the vocabulary, or too little is left of it.
             ShapeError: The encoded window comes from another model.
             EngineClosedError: The engine was closed, or has failed.

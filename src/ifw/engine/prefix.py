@@ -20,10 +20,12 @@ class Prefix:
     Attributes:
         token_ids: All of it.
         sot_index: Where `<|startoftranscript|>` is: its logits hold the no-speech probability.
+        given_ids: The end of it that belongs to the text of the window already.
     """
 
     token_ids: tuple[int, ...]
     sot_index: int
+    given_ids: tuple[int, ...] = ()
 
 
 def build_prefix(
@@ -31,6 +33,7 @@ def build_prefix(
     language: str,
     mode: Mode,
     prompt_ids: Sequence[int] = (),
+    prefix_ids: Sequence[int] = (),
     *,
     timestamps: bool = True,
     max_prompt: int = MAX_PROMPT_TOKENS,
@@ -42,6 +45,7 @@ def build_prefix(
         language: ISO code that the checkpoint knows.
         mode: Transcribe or translate.
         prompt_ids: Text tokens before the window.
+        prefix_ids: Text tokens at the start of the window; with timestamps, 0.00 s precedes them.
         timestamps: False adds `<|notimestamps|>`.
         max_prompt: As many of the last prompt tokens are used.
 
@@ -60,4 +64,7 @@ def build_prefix(
         ]
     if not timestamps:
         token_ids.append(tokenizer.no_timestamps)
-    return Prefix(tuple(token_ids), sot_index)
+    given_ids: tuple[int, ...] = ()
+    if prefix_ids:
+        given_ids = (tokenizer.timestamp_begin, *prefix_ids) if timestamps else tuple(prefix_ids)
+    return Prefix((*token_ids, *given_ids), sot_index, given_ids)

@@ -60,14 +60,15 @@ class DetectRequest:
 class DecodeRequest:
     """Ask for the text of one window.
 
-    `language` and `prompt_ids` are what the caller's words came to for this window: `options.language` and
-    `options.initial_prompt` are not read.
+    `language`, `prompt_ids` and `prefix_ids` are what the caller's words came to for this window: `options.language`,
+    `options.multilingual`, `options.condition_on_previous_text` and the texts in `options` are not read.
 
     Attributes:
         samples: [n] float32 mono at 16 kHz, at most 480,000; padded with silence to 30 s. May be None with `encoded`.
         encoded: The window from an earlier `detect_language`, so that it is not encoded again.
         language: ISO code; None detects it from this window.
         prompt_ids: Text tokens that precede the window; the last 223 count.
+        prefix_ids: Text tokens that the text of the window begins with; the model goes on from there.
         options: Mode, temperatures, thresholds, limits.
         window_index: Position of the window in its transcription: with the seed it fixes the sampler's noise.
         group: The transcription that this window belongs to; groups of one priority take turns.
@@ -79,6 +80,7 @@ class DecodeRequest:
     encoded: EncodedWindow | None = None
     language: str | None = None
     prompt_ids: tuple[int, ...] = ()
+    prefix_ids: tuple[int, ...] = ()
     options: DecodeOptions = field(default_factory=DecodeOptions)
     window_index: int = 0
     group: Hashable = None
@@ -120,10 +122,11 @@ class Hypothesis:
     """The text of one window, and how far it can be trusted.
 
     Attributes:
-        token_ids: Sampled tokens with timestamps, without the prefix and without `<|endoftext|>`.
+        token_ids: Text and timestamps, without what precedes them and without `<|endoftext|>`; they begin with
+            `prefix_ids`, which is preceded by 0.00 s where there are timestamps.
         text: The text of `token_ids`, without surrounding space; empty where the window is silent.
         language: ISO code that the prefix named.
-        avg_logprob: Mean natural-log probability of the tokens and the end.
+        avg_logprob: Mean natural-log probability of the sampled tokens and the end.
         no_speech_prob: Probability of `<|nospeech|>` right after `<|startoftranscript|>`.
         compression_ratio: Bytes of the text over its zlib-compressed bytes.
         temperature: Of the attempt that was kept.

@@ -64,6 +64,7 @@ class RowStart:
         max_first_stamp: The first timestamp is at most this many positions into the window.
         temperature: 0 is greedy.
         key: From `noise_key`.
+        given_ids: The last tokens of the prefix that count as sampled; with the grammar, the first of them is 0.00 s.
     """
 
     last_prefix_token: int
@@ -72,6 +73,7 @@ class RowStart:
     max_first_stamp: int
     temperature: float
     key: tuple[int, int]
+    given_ids: tuple[int, ...] = ()
 
     def fields(self) -> list[int]:
         """One integer per `Field`."""
@@ -79,9 +81,9 @@ class RowStart:
             self.last_prefix_token,
             self.n_prefix - 1,
             1,
-            0,
-            _NONE,
-            _NONE,
+            len(self.given_ids),
+            self.given_ids[-2] if len(self.given_ids) > 1 else _NONE,
+            0 if self.given_ids and self.has_grammar else _NONE,
             int(self.has_grammar),
             self.max_first_stamp,
             *self.key,

@@ -57,7 +57,7 @@ class Vocabulary:
         Raises:
             LanguageError: It does not know the language.
             ModeError: It cannot translate.
-            PromptError: A prompt token is no text token.
+            PromptError: A token of the prompt or the prefix is no text token, or the prefix is too long.
             ConfigError: A suppressed token is not in the vocabulary, or too little is left of it.
             ShapeError: The encoded window comes from a model of another shape.
         """
@@ -68,9 +68,13 @@ class Vocabulary:
             raise LanguageError(f"language: got {request.language!r}, allowed: {', '.join(self._languages)}")
         if options.mode == "translate" and not self._can_translate:
             raise ModeError("mode: got 'translate', allowed by this checkpoint, which cannot translate: 'transcribe'")
-        for token in request.prompt_ids:
-            if not 0 <= token < tokenizer.eot:
-                raise PromptError(f"prompt_ids: got {token}, allowed: text tokens, 0 to {tokenizer.eot - 1}")
+        for name, token_ids in (("prompt_ids", request.prompt_ids), ("prefix_ids", request.prefix_ids)):
+            for token in token_ids:
+                if not 0 <= token < tokenizer.eot:
+                    raise PromptError(f"{name}: got {token}, allowed: text tokens, 0 to {tokenizer.eot - 1}")
+        max_prefix = self._dims.n_text_positions // 4
+        if len(request.prefix_ids) > max_prefix:
+            raise PromptError(f"prefix_ids: got {len(request.prefix_ids)} tokens, allowed: at most {max_prefix}")
         if options.suppress_tokens is not None:
             self._check_suppressed(options.suppress_tokens, has_timestamps=options.timestamps)
         expected = (self._dims.n_positions, self._dims.d_model)
@@ -106,6 +110,7 @@ class Vocabulary:
             language,
             request.options.mode,
             request.prompt_ids,
+            request.prefix_ids,
             timestamps=request.options.timestamps,
             max_prompt=n_text_positions // 2 - 1,
         )
@@ -119,11 +124,12 @@ class Vocabulary:
 
     def row_start(self, decoding: WindowDecoding) -> RowStart:
         """How the next attempt of a window starts to sample."""
-        request, prefix_ids = decoding.request, decoding.prefix.token_ids
+        request, prefix_ids, given_ids = decoding.request, decoding.prefix.token_ids, decoding.prefix.given_ids
         first_s = request.options.max_initial_timestamp_s
         return RowStart(
             last_prefix_token=prefix_ids[-1],
             n_prefix=len(prefix_ids),
+            given_ids=given_ids,
             has_grammar=request.options.timestamps,
             max_first_stamp=NO_LIMIT if first_s is None else round(first_s / POSITION_S),
             temperature=decoding.temperature,

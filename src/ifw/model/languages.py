@@ -61,13 +61,37 @@ _OTHER_CODES: Final = _parse("""
     cmn zh, fil tl, in id, iw he, ji yi, jv jw, mo ro, nb no, eng en, zho zh, chi zh, deu de, ger de, spa es, rus ru,
     kor ko, fra fr, fre fr, jpn ja, por pt, tur tr, pol pl, cat ca, nld nl, dut nl, ara ar, swe sv, ita it, ind id,
     hin hi, fin fi, vie vi, heb he, ukr uk, ell el, gre el, msa ms, may ms, ces cs, cze cs, ron ro, rum ro, dan da,
-    hun hu, tam ta, nor no, nob no, nno nn
+    hun hu, tam ta, nor no, nob no, nno nn, tha th, urd ur, hrv hr, bul bg, lit lt, lat la, mri mi, mao mi, mal ml,
+    cym cy, wel cy, slk sk, slo sk, tel te, fas fa, per fa, lav lv, ben bn, srp sr, aze az, slv sl, kan kn, est et,
+    mkd mk, mac mk, bre br, eus eu, baq eu, isl is, ice is, hye hy, arm hy, nep ne, mon mn, bos bs, kaz kk, sqi sq,
+    alb sq, swa sw, glg gl, mar mr, pan pa, sin si, khm km, sna sn, yor yo, som so, afr af, oci oc, kat ka, geo ka,
+    bel be, tgk tg, snd sd, guj gu, amh am, yid yi, lao lo, uzb uz, fao fo, hat ht, pus ps, tuk tk, mlt mt, san sa,
+    ltz lb, mya my, bur my, bod bo, tib bo, tgl tl, mlg mg, asm as, tat tt, lin ln, hau ha, bak ba, jav jw, sun su
 """)
+
+_DETECT: Final = frozenset({"", "auto", "none"})
 
 
 def language_name(code: str) -> str:
     """The English name of a code of `LANGUAGES`; a code that a fine-tuned checkpoint added stands for itself."""
     return LANGUAGES.get(code, code)
+
+
+def language_code(language: str | None) -> str | None:
+    """Find Whisper's code for what a caller gave as the language.
+
+    Args:
+        language: As for `normalise_language`; None, `auto`, `none` and blank text leave it open.
+
+    Returns:
+        A code of `LANGUAGES`, or None where the language has to be detected.
+
+    Raises:
+        LanguageError: Nothing matches; the message lists close names.
+    """
+    if language is None or language.strip().lower() in _DETECT:
+        return None
+    return normalise_language(language)
 
 
 def normalise_language(language: str) -> str:

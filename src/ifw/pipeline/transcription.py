@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
 import uuid
@@ -16,11 +15,13 @@ from typing import TYPE_CHECKING
 from ifw.audio import open_stream
 from ifw.cancellation import CancelToken
 from ifw.constants import SAMPLE_RATE
-from ifw.engine.request import DecodeRequest, DetectRequest, EncodedWindow, Hypothesis
+from ifw.engine.request import DecodeRequest, DetectRequest, Hypothesis, LanguageDetection
 from ifw.engine.segments import split_segments
 from ifw.errors import IfwError
-from ifw.pipeline.language import MAX_VOTES, LanguageVote, resolve_language
-from ifw.pipeline.prompt import encode_prompt
+from ifw.pipeline.context import TextContext
+from ifw.pipeline.language import resolve_language
+from ifw.pipeline.prompt import encode_prompts
+from ifw.pipeline.window_languages import WindowLanguages, WindowWithLanguage
 from ifw.speech.packer import WindowPacker
 from ifw.types import Progress, Segment, Stage, Transcript, TranscriptWarning
 
@@ -73,10 +74,12 @@ class Transcription(Iterator[Segment]):
         self._turn = threading.Lock()  # held while the generator runs
         self._group = uuid.uuid4().hex
         self._packer = WindowPacker(options.vad, detector)
-        self._language, self._language_probability = resolve_language(options.decode, checkpoint), 1.0
-        prompt = encode_prompt(options.decode.initial_prompt, checkpoint.tokenizer)
-        self._prompt_ids = prompt.token_ids
-        self._warnings: list[TranscriptWarning] = list(prompt.warnings)
+        decode, tokenizer = options.decode, checkpoint.tokenizer
+        language = resolve_language(decode, checkpoint)
+        self._languages = WindowLanguages(self._detect, language, each=decode.multilingual)
+        prompts = encode_prompts(decode, tokenizer, checkpoint.dims.n_text_positions)
+        self._context = TextContext(prompts, tokenizer, is_conditioned=decode.condition_on_previous_text)
+        self._warnings: list[TranscriptWarning] = list(prompts.warnings)
         self._options = options
         self._timings = timings | {"decode": 0.0, "speech": 0.0}
         self._segments: list[Segment] = []
@@ -181,38 +184,30 @@ class Transcription(Iterator[Segment]):
         """Keep the engine busy with a bounded number of windows; hand out segments in time order."""
         limit = max(MIN_IN_FLIGHT, 2 * self._engine.n_slots)
         flights: deque[_Flight] = deque()
-        for window, encoded in self._with_language(windows):
+        for item in self._languages.assign(windows):
             self._cancel.raise_if_cancelled()
-            flights.append(_Flight(window, self._engine.submit(self._request(window, encoded))))
+            while flights and self._context.is_conditioned:  # the text before this window must be known
+                yield from self._land(flights.popleft())
+            flights.append(_Flight(item.window, self._engine.submit(self._request(item))))
             while flights and (len(flights) >= limit or flights[0].hypothesis.done()):
                 yield from self._land(flights.popleft())
         while flights:
             yield from self._land(flights.popleft())
         self._report("transcribe", self._duration_s)
 
-    def _with_language(self, windows: Iterator[Window]) -> Iterator[tuple[Window, EncodedWindow | None]]:
-        """Let the first windows vote on the language, if nobody gave it; their encoding is kept."""
-        if self._language is None:
-            voters = list(itertools.islice(windows, MAX_VOTES))
-            futures = [
-                self._engine.detect_language(DetectRequest(group=self._group, samples=window.samples))
-                for window in voters
-            ]
-            detections = [future.result() for future in futures]
-            vote = LanguageVote.over(detections, [sum(span.duration_s for span in window.spans) for window in voters])
-            self._language, self._language_probability = vote.language, vote.probability
-            yield from zip(voters, (detection.encoded for detection in detections), strict=True)
-        for window in windows:
-            yield window, None
+    def _detect(self, window: Window) -> Future[LanguageDetection]:
+        return self._engine.detect_language(DetectRequest(group=self._group, samples=window.samples))
 
-    def _request(self, window: Window, encoded: EncodedWindow | None) -> DecodeRequest:
+    def _request(self, item: WindowWithLanguage) -> DecodeRequest:
+        index = item.window.index
         return DecodeRequest(
             group=self._group,
-            samples=window.samples,
-            encoded=encoded,
-            language=self._language,
-            window_index=window.index,
-            prompt_ids=self._prompt_ids,
+            samples=item.window.samples,
+            encoded=item.encoded,
+            language=item.language,
+            window_index=index,
+            prompt_ids=self._context.prompt_ids(index, item.language),
+            prefix_ids=self._context.prefix_ids(index),
             options=self._options.decode,
         )
 
@@ -220,8 +215,10 @@ class Transcription(Iterator[Segment]):
         """Turn a finished window into segments in audio time."""
         hypothesis, window = flight.hypothesis.result(), flight.window
         self._report("transcribe", window.end_s)
+        self._context.add(hypothesis)
         if hypothesis.is_silent:
             return
+        self._languages.heard(window, hypothesis.language)
         for timed in split_segments(hypothesis.token_ids, self._checkpoint.tokenizer, window.duration_s):
             start_s, end_s = window.to_speech(timed.start_s, timed.end_s)
             yield Segment(
@@ -242,11 +239,13 @@ class Transcription(Iterator[Segment]):
         self._on_progress(Progress(stage, done_s, self._total_s))
 
     def _finish(self) -> Transcript:
+        vote = self._languages.result()
         return Transcript(
             text=" ".join(segment.text for segment in self._segments),
             segments=tuple(self._segments),
-            language=self._language or "",
-            language_probability=self._language_probability,
+            language=vote.language,
+            language_probability=vote.probability,
+            language_probabilities=vote.probabilities,
             duration_s=self._duration_s,
             mode=self._options.decode.mode,
             model=self._checkpoint.name,

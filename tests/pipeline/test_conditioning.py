@@ -1,0 +1,188 @@
+"""What the windows of one file are given to read, and when: with an engine that records every request."""
+
+from concurrent.futures import Future
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ifw import CancelToken, DecodeOptions, TranscribeOptions, VadOptions
+from ifw.engine.request import Hypothesis, LanguageDetection
+from ifw.pipeline.transcription import MIN_IN_FLIGHT, Transcription
+
+N_WINDOWS = 20
+
+
+class Answer(Future):
+    """Is there only when somebody waits for it, so that what runs together shows."""
+
+    def __init__(self, engine, hypothesis):
+        super().__init__()
+        self.engine, self.hypothesis = engine, hypothesis
+
+    def result(self, timeout=None):
+        if not self.done():
+            self.engine.n_running -= 1
+            self.set_result(self.hypothesis)
+        return super().result(timeout)
+
+
+class RecordingEngine:
+    """Says `say[i]` in window i, or its number."""
+
+    n_slots = 4
+
+    def __init__(self, tokenizer, changes, languages):
+        self.tokenizer, self.changes, self.languages = tokenizer, changes, languages
+        self.requests, self.n_running, self.most_running = [], 0, 0
+
+    def submit(self, request):
+        self.requests.append(request)
+        self.n_running += 1
+        self.most_running = max(self.most_running, self.n_running)
+        begin = self.tokenizer.timestamp_begin
+        text_ids = self.tokenizer.encode(said(request.window_index))
+        hypothesis = Hypothesis(
+            token_ids=(begin, *request.prefix_ids, *text_ids, begin + 5),
+            text=said(request.window_index),
+            language=request.language,
+            avg_logprob=-0.1,
+            no_speech_prob=0.0,
+            compression_ratio=1.0,
+            temperature=0.0,
+            suspect=None,
+            is_silent=False,
+            n_attempts=1,
+        )
+        return Answer(self, replace(hypothesis, **self.changes.get(request.window_index, {})))
+
+    def detect_language(self, request):
+        language = self.languages.pop(0)
+        future = Future()
+        future.set_result(LanguageDetection(language, 1.0, {language: 1.0}, 0.0, encoded=None))
+        return future
+
+    def check_process(self):
+        pass
+
+    def cancel_group(self, group):
+        pass
+
+
+def said(index):
+    return f" The {index} boxes."
+
+
+@pytest.fixture(scope="module")
+def recording(make_wav):
+    return make_wav("noise", 0.1 * np.random.default_rng(1).standard_normal(N_WINDOWS * 16_000))
+
+
+@pytest.fixture
+def run(transcriber, recording):
+    """Transcribes 20 windows; returns the engine, and the transcript."""
+
+    def run(changes=(), languages=(), **options):
+        engine = RecordingEngine(transcriber.checkpoint.tokenizer, dict(changes), list(languages))
+        options = {"language": "en"} | options
+        transcription = Transcription(
+            recording,
+            TranscribeOptions(DecodeOptions(**options), VadOptions(enabled=False, max_window_s=1.0)),
+            engine=engine,
+            checkpoint=transcriber.checkpoint,
+            detector=None,
+            on_progress=None,
+            cancel=CancelToken(),
+            timings={},
+        )
+        assert list(transcription)
+        assert len(engine.requests) >= N_WINDOWS
+        return engine, transcription.transcript
+
+    return run
+
+
+def prompts(engine):
+    return [engine.tokenizer.decode(request.prompt_ids) for request in engine.requests]
+
+
+def before(index):
+    return "".join(said(earlier) for earlier in range(index))
+
+
+def test_windows_are_independent_and_decoded_together(run):
+    engine, _ = run()
+    assert set(prompts(engine)) == {""}
+    assert engine.most_running == max(MIN_IN_FLIGHT, 2 * engine.n_slots)
+
+
+def test_the_initial_prompt_is_for_the_first_window_and_hot_words_for_each(run):
+    engine, _ = run(initial_prompt="A talk.", hotwords="Anna, Ida")
+    assert prompts(engine)[0] == " Anna, Ida A talk."
+    assert set(prompts(engine)[1:]) == {" Anna, Ida"}
+
+
+def test_a_prefix_is_for_the_first_window(run):
+    engine, transcript = run(prefix="Well,")
+    assert [engine.tokenizer.decode(request.prefix_ids) for request in engine.requests[:3]] == [" Well,", "", ""]
+    assert transcript.text.startswith("Well, The 0 boxes. The 1 boxes.")
+
+
+def test_each_window_is_given_the_text_before_it(run):
+    engine, _ = run(condition_on_previous_text=True, initial_prompt="A talk.", hotwords="Anna")
+    for index in range(5):
+        assert prompts(engine)[index] == " Anna A talk." + before(index)
+    assert engine.most_running == 1
+
+
+def test_previous_text_has_no_timestamps_and_keeps_to_the_room(run):
+    """The hot words stay whole, the text next to the audio stays, the oldest goes."""
+    hotwords, initial_prompt = "Anna " * 30, "A talk. " * 8
+    engine, transcript = run(condition_on_previous_text=True, hotwords=hotwords, initial_prompt=initial_prompt)
+    encode = engine.tokenizer.encode
+    hotword_ids, text_ids = encode(" " + hotwords.strip()), encode(" " + initial_prompt.strip())
+    for index in range(len(engine.requests) - 1):
+        text_ids += encode(said(index))
+    assert len(hotword_ids) + len(text_ids) > 223
+    assert engine.requests[-1].prompt_ids == (*hotword_ids, *text_ids[len(hotword_ids) - 223 :])
+    assert transcript.warnings == ()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"temperature": 0.6}, {"suspect": "repetition"}, {"suspect": "low_probability"}],
+    ids=["temperature", "repetition", "low_probability"],
+)
+def test_text_is_forgotten_after_a_window_that_is_not_trusted(run, change):
+    engine, _ = run(changes={2: change}, condition_on_previous_text=True, hotwords="Anna")
+    assert prompts(engine)[2] == " Anna" + before(2)
+    assert prompts(engine)[3] == " Anna"
+    assert prompts(engine)[5] == " Anna" + said(3) + said(4)
+
+
+def test_a_temperature_of_a_half_is_trusted_and_silence_passes(run):
+    changes = {1: {"temperature": 0.5}, 2: {"is_silent": True, "temperature": 1.0}}
+    engine, _ = run(changes=changes, condition_on_previous_text=True)
+    assert prompts(engine)[4] == said(0) + said(1) + said(3)
+
+
+def test_text_is_forgotten_where_the_language_changes(run):
+    languages = ["en", "en", "de", "de", "en"] + ["en"] * N_WINDOWS
+    engine, transcript = run(
+        languages=languages, language=None, multilingual=True, condition_on_previous_text=True, initial_prompt="A talk."
+    )
+    assert prompts(engine)[:6] == [
+        " A talk.",
+        " A talk." + said(0),
+        "",
+        said(2),
+        "",
+        said(4),
+    ]
+    assert [segment.language for segment in transcript.segments[:5]] == ["en", "en", "de", "de", "en"]
+    assert transcript.language == "en"
+
+
+def test_the_language_that_is_given_has_no_runners_up(run):
+    _, transcript = run()
+    assert (transcript.language, transcript.language_probability, transcript.language_probabilities) == ("en", 1.0, {})
