@@ -16,6 +16,7 @@ from ifw.cli.interrupt import interruptible
 from ifw.cli.report import Report
 from ifw.config import DEFAULT_PRESET, EngineConfig, TranscribeOptions, VadOptions
 from ifw.errors import ConfigError, OutputError
+from ifw.model.languages import language_code
 
 if TYPE_CHECKING:
     from ifw.evaluation import Evaluation
@@ -88,10 +89,8 @@ def evaluate(
         else:
             plan = EvaluationPlan(
                 entries=read_manifest(manifest),
-                options=TranscribeOptions.preset(
-                    preset, vad=VadOptions(enabled=vad), language=flags.language_code(language)
-                ),
-                is_language_given=language is not None,
+                options=TranscribeOptions.preset(preset, vad=VadOptions(enabled=vad), language=language_code(language)),
+                is_language_given=language_code(language) is not None,
                 model=model,
                 engine=engine,
                 n_parallel=jobs,
