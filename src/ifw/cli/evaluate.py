@@ -90,7 +90,7 @@ def evaluate(
             plan = EvaluationPlan(
                 entries=read_manifest(manifest),
                 options=TranscribeOptions.preset(preset, vad=VadOptions(enabled=vad), language=language_code(language)),
-                is_language_given=language_code(language) is not None,
+                is_language_given=language is not None,
                 model=model,
                 engine=engine,
                 n_parallel=jobs,
