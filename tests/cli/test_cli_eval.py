@@ -95,6 +95,13 @@ def test_a_file_that_fails_is_reported_and_counted_and_the_others_go_on(ifw, man
     assert results["settings"]["model"] == "turbo"
 
 
+def test_files_keep_the_order_of_the_manifest(ifw, manifest, record):
+    """The first file ends last."""
+    manifest({"audio": "a.wav"}, {"audio": "b.wav"})
+    record("a.wav", say=[[0, 1, "This is a."]], after="b.wav")
+    assert [row["file"] for row in rows(ifw("eval", MANIFEST, "--jobs", 2))] == ["a.wav", "b.wav", "all"]
+
+
 def test_times_are_told_where_the_manifest_has_them(ifw, manifest):
     segments = [{"text": "This is a.", "start_s": 0.25, "end_s": 1.0}]
     manifest({"audio": "a.wav", "segments": segments})

@@ -113,6 +113,7 @@ def test_a_word_that_normalises_to_several_stays_one():
     true = timed(("don't", 0.0, 0.5), ("go", 0.5, 1.0))
     errors = word_time_errors(true, timed((" Don't", 0.25, 0.5), (" go", 0.5, 1.0)), Normaliser("en"))
     assert errors == TimeErrors(2, (0.25, 0.0), (0.0, 0.0))
+    assert word_time_errors(timed(("can't", 0, 1)), timed(("can", 0, 1)), Normaliser("en")) == TimeErrors(1)
 
 
 def test_segments_are_compared_where_they_are_cut_alike():

@@ -187,8 +187,9 @@ def test_equal_runs_do_not_differ_and_chance_repeats_itself():
     same = evaluation(file_score("a", 1), file_score("b", 2))
     assert compare(same, same).interval == (0.0, 0.0)
     assert not compare(same, same).is_significant
-    other = evaluation(file_score("a", 3), file_score("b", 2))
-    assert compare(same, other).interval == compare(same, other).interval
+    one, other = (evaluation(*(file_score(str(i), i * i % k, 10 + i) for i in range(40))) for k in (7, 11))
+    assert compare(one, other).interval == compare(one, other).interval
+    assert compare(one, other).interval != compare(one, other, seed=1).interval
 
 
 def test_silent_files_give_no_rate_and_one_file_no_interval():

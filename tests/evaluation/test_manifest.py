@@ -70,6 +70,7 @@ def test_an_absolute_path_stays_and_letters_survive_odd_line_ends(tmp_path):
         ({**GOOD, "segments": [{"text": "x", "start_s": 1}]}, r"segments\[0\]: got start_s 1, end_s None"),
         ({**GOOD, "segments": [{"text": "x", "start_s": True, "end_s": 2}]}, r"segments\[0\]: got start_s True"),
         ('{"audio": "b", "text": "", "words": [{"text": "x", "start_s": 0, "end_s": NaN}]}', r"words\[0\].* nan"),
+        ({**GOOD, "segments": [{"text": "x", "start_s": 1, "end_s": float("inf")}]}, r"segments\[0\]: .* end_s inf"),
         ({**GOOD, "segments": [{"start_s": 1, "end_s": 2}]}, r"segments\[0\]\.text: got None"),
     ],
 )
