@@ -48,6 +48,7 @@ def renewed(page: str) -> str:
     parts = {
         "modules": module_list(),
         "transcribe": option_table("transcribe"),
+        "convert": option_table("convert"),
         "eval": option_table("eval"),
         "models": option_table("models"),
         "exit": exit_table(),

@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from ifw.cancellation import CancelToken
-from ifw.config import AudioOptions, DecodeOptions, EngineConfig, TranscribeOptions, VadOptions
+from ifw.config import AudioOptions, DecodeOptions, EngineConfig, SubtitleOptions, TranscribeOptions, VadOptions
 from ifw.errors import IfwError
 from ifw.types import Progress, Segment, Transcript, TranscriptWarning, Word
 
@@ -24,6 +24,7 @@ __all__ = [
     "IfwError",
     "Progress",
     "Segment",
+    "SubtitleOptions",
     "TranscribeOptions",
     "Transcriber",
     "Transcript",

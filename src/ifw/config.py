@@ -14,6 +14,7 @@ from ifw.types import Mode
 Device = Literal["auto", "cpu", "cuda"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Preset = Literal["fast", "balanced", "accurate"]
+CueLayout = Literal["sentences", "openai"]
 
 DEFAULT_TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 MAX_HYPOTHESES = 16
@@ -222,6 +223,41 @@ class DecodeOptions:
         """
         _require_choice(name, "preset", Preset)
         return cls(**{**PRESETS[name], **overrides})
+
+
+@dataclass(frozen=True, slots=True)
+class SubtitleOptions:
+    """How segments become the cues of srt and vtt.
+
+    Attributes:
+        max_line_width: Columns of a line; wide characters, as the Chinese ones, are two (with `layout` `openai` one).
+            The label of a speaker is not counted. None never breaks a line.
+        max_line_count: Lines of a cue; None keeps a segment in one cue, whatever its length.
+        max_words_per_line: Words of a line; None sets no limit.
+        highlight_words: Underline each word while it is spoken, where there are word times.
+        min_cue_s: A shorter cue stays longer, as far as the next one leaves room; None leaves it. Does not apply to
+            highlighted words.
+        layout: `sentences` breaks between sentences, clauses and pauses, and never joins segments. `openai` fills line
+            after line as openai-whisper does, byte for byte, what the options mean included: with both a line width
+            and a line count its cues run on from segment to segment.
+    """
+
+    max_line_width: int | None = 42
+    max_line_count: int | None = 2
+    max_words_per_line: int | None = None
+    highlight_words: bool = False
+    min_cue_s: float | None = 0.8
+    layout: CueLayout = "sentences"
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        for name in ("max_line_width", "max_line_count", "max_words_per_line"):
+            if getattr(self, name) is not None:
+                _require_number(getattr(self, name), name, 1, 1000, kind=int)
+        _require(isinstance(self.highlight_words, bool), "highlight_words", self.highlight_words, "True or False")
+        if self.min_cue_s is not None:
+            _require_number(self.min_cue_s, "min_cue_s", 0, 60)
+        _require_choice(self.layout, "layout", CueLayout)
 
 
 @dataclass(frozen=True, slots=True)

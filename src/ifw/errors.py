@@ -22,6 +22,7 @@
     ├── EngineError              engine_failed
     │   ├── EngineClosedError        engine_closed
     │   └── EngineMemoryError        engine_memory
+    ├── TranscriptError          transcript_invalid
     ├── OutputError              output_failed
     ├── EvaluationError          evaluation_invalid
     ├── ExtraMissingError        extra_missing
@@ -164,6 +165,12 @@ class EngineMemoryError(EngineError):
     """The device ran out of memory even with the smallest batch."""
 
     code = "engine_memory"
+
+
+class TranscriptError(IfwError):
+    """A saved transcript could not be read."""
+
+    code = "transcript_invalid"
 
 
 class OutputError(IfwError):

@@ -54,7 +54,7 @@ def test_other_formats_wait_for_the_end():
     printer.segment(0, segment("Hi."))
     assert out == []
     printer.finish(0, Transcript("Hi.", (segment("Hi."),), "en", 1.0, 1.0))
-    assert out == ["1\n00:00:00,000 --> 00:00:01,000\nHi.\n"]
+    assert out == ["1\n00:00:00,000 --> 00:00:01,000\nHi.\n\n"]
 
 
 def test_stamp():

@@ -12,12 +12,24 @@ from typer.main import get_command
 from ifw.cli.app import app
 from ifw.cli.destinations import ALL_FORMATS
 from ifw.cli.flags import OutputFormat, in_flags, temperature_ladder
-from ifw.config import DEFAULT_TEMPERATURES, DecodeOptions, EngineConfig, Preset, TranscribeOptions, VadOptions
+from ifw.config import (
+    DEFAULT_TEMPERATURES,
+    DecodeOptions,
+    EngineConfig,
+    Preset,
+    SubtitleOptions,
+    TranscribeOptions,
+    VadOptions,
+)
 from ifw.formats import FORMATS, FormatName
 
 WITHOUT_FLAG = {"timestamps", "enabled", "suppress_tokens", "max_tokens", "max_initial_timestamp_s", "boost_quiet"}
 WITHOUT_FLAG |= {"prefix"}  # how one known file begins: for callers of the library
-CHECKED = {field.name for made in (DecodeOptions, VadOptions, EngineConfig) for field in dataclasses.fields(made)}
+CHECKED = {
+    field.name
+    for made in (DecodeOptions, VadOptions, SubtitleOptions, EngineConfig)
+    for field in dataclasses.fields(made)
+}
 CHECKED = CHECKED - WITHOUT_FLAG - {"encode_batch"}
 
 
@@ -39,7 +51,7 @@ def test_a_format_without_a_folder_writes_beside_the_user(ifw, record, tmp_path)
     result = ifw("transcribe", record("in/talk.mp3"), "-f", "srt", "--output_format", "json")
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr.splitlines() == ["wrote talk.srt", "wrote talk.json"]
-    assert (tmp_path / "talk.srt").read_text() == "1\n00:00:00,000 --> 00:00:01,500\nThis is talk.\n"
+    assert (tmp_path / "talk.srt").read_text() == "1\n00:00:00,000 --> 00:00:01,500\nThis is talk.\n\n"
     assert json.loads((tmp_path / "talk.json").read_text())["segments"][0]["end_s"] == 1.5
 
 
@@ -62,6 +74,20 @@ def test_one_format_to_standard_output(ifw, record):
         ("a.mp3", "This is a."),
         ("b.mp3", "This is b."),
     ]
+
+
+def test_subtitle_flags(ifw, record, tmp_path):
+    talk = record("talk.mp3", say=[[0.0, 0.5, "One two three four."]])
+    flags = ["--max_line_width", "10", "--max-line-count", "none", "--min-cue-s", "none"]
+    assert ifw("transcribe", talk, "-f", "vtt", "-o", "out", *flags).exit_code == 0
+    written = "WEBVTT\n\n00:00.000 --> 00:00.500\nOne two\nthree\nfour.\n\n"
+    assert (tmp_path / "out/talk.vtt").read_text() == written
+    assert ifw("transcribe", talk, "-f", "vtt", "-o", "-", *flags).stdout == written
+
+
+def test_highlighting_words_finds_their_times(ifw, record, transcribers):
+    ifw("transcribe", record("talk.mp3"), "-f", "srt", "--highlight-words")
+    assert transcribers[0].options[0].decode.word_timestamps
 
 
 @pytest.mark.parametrize("formats", [["-f", "all"], ["-f", "srt", "-f", "vtt"], ["-f", "srt"]])

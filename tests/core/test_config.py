@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from ifw import AudioOptions, DecodeOptions, EngineConfig, TranscribeOptions, VadOptions
+from ifw import AudioOptions, DecodeOptions, EngineConfig, SubtitleOptions, TranscribeOptions, VadOptions
 from ifw.errors import ConfigError
 
 NAN = float("nan")
@@ -33,6 +33,12 @@ NAN = float("nan")
         (lambda: DecodeOptions.preset("slow"), "preset"),
         (lambda: TranscribeOptions.preset("slow"), "preset"),
         (lambda: DecodeOptions.preset("accurate", best_of=0), "best_of"),
+        (lambda: SubtitleOptions(max_line_width=0), "max_line_width"),
+        (lambda: SubtitleOptions(max_line_count=1.5), "max_line_count"),
+        (lambda: SubtitleOptions(max_words_per_line=1001), "max_words_per_line"),
+        (lambda: SubtitleOptions(highlight_words="yes"), "highlight_words"),
+        (lambda: SubtitleOptions(min_cue_s=NAN), "min_cue_s"),
+        (lambda: SubtitleOptions(layout="netflix"), "layout"),
         (lambda: EngineConfig(device="tpu"), "device"),
         (lambda: EngineConfig(dtype="int4"), "dtype"),
         (lambda: EngineConfig(n_slots=0), "n_slots"),

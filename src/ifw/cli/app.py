@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ifw import __version__
+from ifw.cli.convert import convert
 from ifw.cli.evaluate import evaluate
 from ifw.cli.models import models
 from ifw.cli.transcribe import transcribe
@@ -22,6 +23,7 @@ app = typer.Typer(
     },
 )
 app.command()(transcribe)
+app.command()(convert)
 app.command("eval")(evaluate)
 app.command()(models)
 

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Final
 
 from ifw.cli.inputs import Input
+from ifw.config import SubtitleOptions
 from ifw.errors import ConfigError, OutputError
-from ifw.formats import FORMATS, FormatName, write
+from ifw.formats import EXTENSIONS, FORMATS, FormatName, write
 from ifw.types import Transcript
 
 STDOUT: Final = "-"
 ALL_FORMATS: Final = "all"
+EVERYTHING: Final[tuple[FormatName, ...]] = ("txt", "srt", "vtt", "tsv", "json")  # of openai-whisper, by name
 JOINABLE: Final = ("txt", "json")  # several transcripts of these can follow one another in one stream
 
 
@@ -48,10 +50,10 @@ def choose_destination(output_dir: str | None, names: Sequence[str], n_inputs: i
     """
     if output_dir == "":
         raise ConfigError("--output-dir: got '', allowed: a folder ('.' is the current one), or - for standard output")
-    everything = tuple(FORMATS)
-    asked = everything if ALL_FORMATS in names else tuple(name for name in FORMATS if name in names)
+    named = {*names, *EVERYTHING} if ALL_FORMATS in names else set(names)
+    asked = tuple(name for name in FORMATS if name in named)
     if output_dir is not None and output_dir != STDOUT:
-        return Destination(Path(output_dir), asked or everything, bool(asked))
+        return Destination(Path(output_dir), asked or EVERYTHING, bool(asked))
     if output_dir is None and asked:
         return Destination(Path(), asked, True)
     formats: tuple[FormatName, ...] = asked or ("txt",)
@@ -125,7 +127,14 @@ def prepare_folders(stems: Iterable[Path]) -> None:
             raise OutputError(f"cannot write into {folder}: {reason or error}") from error
 
 
-def write_files(transcript: Transcript, stem: Path, formats: Sequence[FormatName]) -> list[Path]:
+def output_path(stem: Path, format_name: FormatName) -> Path:
+    """The file of one format."""
+    return stem.with_name(f"{stem.name}.{EXTENSIONS[format_name]}")
+
+
+def write_files(
+    transcript: Transcript, stem: Path, formats: Sequence[FormatName], subtitles: SubtitleOptions | None = None
+) -> list[Path]:
     """Write one file for each format and make the folders on the way.
 
     Raises:
@@ -133,10 +142,10 @@ def write_files(transcript: Transcript, stem: Path, formats: Sequence[FormatName
     """
     paths = []
     for name in formats:
-        path = stem.with_name(f"{stem.name}.{name}")
+        path = output_path(stem, name)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(path, write(transcript, name))
+            replace_file(path, write(transcript, name, subtitles))
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
         paths.append(path)

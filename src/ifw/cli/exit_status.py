@@ -41,6 +41,7 @@ EXIT_STATUS: Final[Mapping[str, int]] = MappingProxyType(
         "engine_failed": ENGINE,
         "engine_closed": ENGINE,
         "engine_memory": ENGINE,
+        "transcript_invalid": FILE_FAILED,
         "output_failed": FILE_FAILED,
         "evaluation_invalid": USAGE,
         "extra_missing": USAGE,

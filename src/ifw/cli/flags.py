@@ -22,13 +22,14 @@ ComputeTypeName = Literal["auto", "default", "float32", "float16", "bfloat16"]
 
 
 class OutputFormat(str, Enum):
-    """What `--output-format` takes: `FORMATS`, or all. An enumeration, because typer takes no list of literals."""
+    """What `--output-format` takes: `FORMATS`, or `all`. An enumeration, because typer takes no list of literals."""
 
     TXT = "txt"
     SRT = "srt"
     VTT = "vtt"
     TSV = "tsv"
     JSON = "json"
+    OPENAI_JSON = "openai-json"
     ALL = "all"
 
 
@@ -56,6 +57,12 @@ _FLAG_OF: Final[Mapping[str, str]] = MappingProxyType(
         "min_silence_ms": "--vad-min-silence-ms",
         "pad_ms": "--vad-pad-ms",
         "max_window_s": "--chunk-size",
+        "max_line_width": "--max-line-width",
+        "max_line_count": "--max-line-count",
+        "max_words_per_line": "--max-words-per-line",
+        "highlight_words": "--highlight-words",
+        "min_cue_s": "--min-cue-s",
+        "layout": "--cue-layout",
         "device": "--device",
         "dtype": "--compute-type",
         "n_slots": "--batch-size",
@@ -147,7 +154,8 @@ OutputFormats = Annotated[
     typer.Option(
         "--output-format",
         "-f",
-        help="May be given several times. Left out: txt when printing, all when writing files.",
+        help="May be given several times. all is every one but openai-json. Left out: txt when printing, all when "
+        "writing files.",
     ),
 ]
 Verbose = Annotated[

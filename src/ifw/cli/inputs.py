@@ -108,13 +108,13 @@ def expand_inputs(arguments: Sequence[str]) -> tuple[list[Input], list[BadInput]
             inputs += _expand(argument, bad)
         except AudioNotFoundError as error:
             bad.append(BadInput(argument, error))
-    return list(_without_repeats(inputs)), bad
+    return list(without_repeats(inputs)), bad
 
 
 def _expand(argument: str, bad: list[BadInput]) -> list[Input]:
     """Find what one argument names; folders that cannot be read are added to `bad`."""
     if argument == STDIN:
-        return [_standard_input()]
+        return [standard_input()]
     if os.path.exists(argument):  # unlike Path.exists it is False, not an error, for a name that cannot be
         return _expand_path(Path(argument), bad)
     from ifw.audio.source import refuse_url
@@ -129,11 +129,16 @@ def _expand(argument: str, bad: list[BadInput]) -> list[Input]:
     raise AudioNotFoundError("no such file or folder, or it may not be read")
 
 
-def _standard_input() -> Input:
+def standard_input() -> Input:
+    """Standard input as an input.
+
+    Raises:
+        ConfigError: It is closed, or a terminal.
+    """
     if sys.stdin is None:  # Python's word for a closed one, as in `ifw transcribe - <&-`
-        raise ConfigError("FILE: got '-' while standard input is closed, allowed: audio from a pipe or a file")
+        raise ConfigError("FILE: got '-' while standard input is closed, allowed: a pipe or a file")
     if sys.stdin.isatty():
-        raise ConfigError("FILE: got '-' while standard input is a terminal, allowed: audio from a pipe or a file")
+        raise ConfigError("FILE: got '-' while standard input is a terminal, allowed: a pipe or a file")
     return Input("<stdin>", None, Path("stdin"))
 
 
@@ -179,7 +184,8 @@ def _is_fifo(path: Path) -> bool:
         return False
 
 
-def _without_repeats(inputs: Iterable[Input]) -> Iterator[Input]:
+def without_repeats(inputs: Iterable[Input]) -> Iterator[Input]:
+    """Each file once, whatever it was called."""
     seen: set[str | None] = set()
     for item in inputs:
         key = None if item.path is None else os.path.realpath(item.path)

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from ifw.cli.visible import visible
+from ifw.config import SubtitleOptions
 from ifw.formats import FormatName, to_dict, write
 from ifw.formats.text import text_line
 from ifw.formats.times import clock, to_ms
@@ -23,6 +24,7 @@ class Printer:
         labels: The names of the inputs; each must end with `finish` or `skip`.
         emit: Called with each piece of output, which carries its own line ends.
         format_name: What is printed.
+        subtitles: How the cues of srt and vtt are made.
         stamps: For people: `[start --> end]` before each line of text, the name of the file above several.
     """
 
@@ -32,10 +34,12 @@ class Printer:
         emit: Callable[[str], None],
         *,
         format_name: FormatName = "txt",
+        subtitles: SubtitleOptions | None = None,
         stamps: bool = False,
     ) -> None:
         self._emit = emit
         self._format: FormatName = format_name
+        self._subtitles = subtitles
         self._stamps = stamps
         self._labels = labels
         self._turn = 0
@@ -54,7 +58,7 @@ class Printer:
             named = {"file": self._labels[index], **to_dict(transcript)}
             self._put(index, json.dumps(named, ensure_ascii=False, allow_nan=False) + "\n")
         elif self._format != "txt":
-            self._put(index, write(transcript, self._format))
+            self._put(index, write(transcript, self._format, self._subtitles))
         else:
             self._put(index, "")
         self.skip(index)
@@ -81,9 +85,5 @@ class Printer:
 
 def stamp(segment: Segment) -> str:
     """Write the times of a segment as openai-whisper prints them: `[00:01.000 --> 00:04.500]`."""
-    return f"[{_clock(segment.start_s)} --> {_clock(segment.end_s)}]"
-
-
-def _clock(time_s: float) -> str:
-    """Without hours where there are none."""
-    return clock(to_ms(time_s), ".").removeprefix("00:")
+    start, end = (clock(to_ms(time_s), ".", always_hours=False) for time_s in (segment.start_s, segment.end_s))
+    return f"[{start} --> {end}]"

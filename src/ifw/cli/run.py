@@ -16,7 +16,7 @@ from ifw.cli.inputs import Input
 from ifw.cli.interrupt import Interrupted
 from ifw.cli.printer import Printer
 from ifw.cli.report import Report
-from ifw.config import EngineConfig, TranscribeOptions
+from ifw.config import EngineConfig, SubtitleOptions, TranscribeOptions
 from ifw.errors import ConfigError, LanguageError, ModeError, OutputError, PromptError
 from ifw.types import Transcript
 
@@ -31,6 +31,7 @@ class Plan:
         inputs: What to transcribe, in the order of the output.
         destination: Which formats go where.
         options: How to transcribe.
+        subtitles: How the cues of srt and vtt are made.
         model: Name, hub id or folder of the checkpoint.
         engine: How to use the device.
         n_parallel: Files in flight at the same time.
@@ -41,6 +42,7 @@ class Plan:
     inputs: Sequence[Input]
     destination: Destination
     options: TranscribeOptions
+    subtitles: SubtitleOptions
     model: str
     engine: EngineConfig
     n_parallel: int
@@ -123,7 +125,8 @@ class Run:
         paths: list[Path] = []
         if self._stems is not None:
             try:
-                paths = write_files(transcript, self._stems[index], self._plan.destination.formats)
+                plan = self._plan
+                paths = write_files(transcript, self._stems[index], plan.destination.formats, plan.subtitles)
             except OutputError as error:
                 self._fail(Failed(index, error))
                 return
@@ -149,6 +152,10 @@ class Run:
         if destination.folder is None:
             is_for_people = plan.verbose or (not destination.is_asked and sys.stdout.isatty())
             return Printer(
-                self._labels, self._report.print_output, format_name=destination.formats[0], stamps=is_for_people
+                self._labels,
+                self._report.print_output,
+                format_name=destination.formats[0],
+                subtitles=plan.subtitles,
+                stamps=is_for_people,
             )
         return Printer(self._labels, self._report.print_output, stamps=True) if plan.verbose else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ifw.cli import flags
+from ifw.cli import flags, subtitle_flags
 from ifw.cli.destinations import choose_destination
 from ifw.cli.ending import ending
 from ifw.cli.exit_status import exit_status
@@ -12,10 +12,10 @@ from ifw.cli.inputs import expand_inputs
 from ifw.cli.interrupt import interruptible
 from ifw.cli.report import Report
 from ifw.cli.run import Plan, Run
-from ifw.config import DEFAULT_PRESET, DecodeOptions, EngineConfig, TranscribeOptions, VadOptions
+from ifw.config import DEFAULT_PRESET, DecodeOptions, EngineConfig, SubtitleOptions, TranscribeOptions, VadOptions
 from ifw.model.languages import language_code
 
-DECODE, VAD = DecodeOptions(), VadOptions()
+DECODE, VAD, SUBTITLES = DecodeOptions(), VadOptions(), SubtitleOptions()
 
 
 def transcribe(
@@ -24,6 +24,12 @@ def transcribe(
     model: flags.Model = "turbo",
     output_dir: flags.OutputDir = None,
     output_format: flags.OutputFormats = None,
+    max_line_width: subtitle_flags.MaxLineWidth = SUBTITLES.max_line_width,
+    max_line_count: subtitle_flags.MaxLineCount = SUBTITLES.max_line_count,
+    max_words_per_line: subtitle_flags.MaxWordsPerLine = SUBTITLES.max_words_per_line,
+    highlight_words: subtitle_flags.HighlightWords = SUBTITLES.highlight_words,
+    min_cue_s: subtitle_flags.MinCue = SUBTITLES.min_cue_s,
+    cue_layout: subtitle_flags.CueLayout = SUBTITLES.layout,
     verbose: flags.Verbose = False,
     quiet: flags.Quiet = False,
     print_timings: flags.PrintTimings = False,
@@ -73,7 +79,7 @@ def transcribe(
                 initial_prompt=initial_prompt,
                 hotwords=hotwords,
                 timestamps=timestamps,
-                word_timestamps=word_timestamps,
+                word_timestamps=word_timestamps or highlight_words,
                 compression_ratio_threshold=compression_ratio_threshold,
                 logprob_threshold=logprob_threshold,
                 no_speech_threshold=no_speech_threshold,
@@ -95,6 +101,14 @@ def transcribe(
                 max_window_s=chunk_size,
             ),
         )
+        subtitles = SubtitleOptions(
+            max_line_width=max_line_width,
+            max_line_count=max_line_count,
+            max_words_per_line=max_words_per_line,
+            highlight_words=highlight_words,
+            min_cue_s=min_cue_s,
+            layout=cue_layout,
+        )
         engine = EngineConfig(
             device=device,
             dtype="auto" if compute_type == "default" else compute_type,
@@ -103,7 +117,7 @@ def transcribe(
         )
         inputs, bad_inputs = expand_inputs(files)
         destination = choose_destination(output_dir, [item.value for item in output_format or ()], len(inputs))
-        plan = Plan(inputs, destination, options, model, engine, jobs, verbose, print_timings)
+        plan = Plan(inputs, destination, options, subtitles, model, engine, jobs, verbose, print_timings)
         for bad in bad_inputs:
             report.error(bad.label, bad.error)
         with interruptible(), report:

@@ -1,22 +1,18 @@
-"""Segments as subtitle cues: whole milliseconds, lines that no subtitle format misreads.
-
-One segment is one cue. Cutting cues by line length and by words goes here, before the formats see them.
-"""
+"""Segments as subtitle cues: whole milliseconds, one after the other, none without length."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 
+from ifw.config import SubtitleOptions
+from ifw.formats.lines import one_line
+from ifw.formats.openai_cues import openai_cues
+from ifw.formats.pieces import Piece
+from ifw.formats.sentences import sentence_cues
 from ifw.formats.times import to_ms
 from ifw.types import Segment
-
-MIN_CUE_MS = 100
-"""Shorter cues are lengthened to this, as far as the next cue leaves room."""
-
-_ARROW = re.compile(r"-{2,}>")
-_BREAKS = re.compile(r"[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,53 +21,66 @@ class Cue:
 
     Attributes:
         start_ms: Milliseconds from the start of the audio.
-        end_ms: Always after `start_ms`.
+        end_ms: Always after `start_ms`, never after the start of the next cue.
         text: One or more lines, none of them blank.
         speaker: Label of the speaker, where known.
+        highlight: Where in the text the word that is being spoken begins and ends; None without one.
     """
 
     start_ms: int
     end_ms: int
     text: str
     speaker: str | None = None
+    highlight: tuple[int, int] | None = None
 
 
-def to_cues(segments: Sequence[Segment]) -> list[Cue]:
+def to_cues(segments: Sequence[Segment], options: SubtitleOptions | None = None) -> list[Cue]:
     """Turn segments into cues; segments without text give none.
 
     Args:
         segments: In time order.
+        options: How cues are cut and how long they stay; None stands for the defaults.
 
     Returns:
-        Cues in the same order, each at least 1 ms long.
+        Cues in time order that do not overlap, each at least 1 ms long.
     """
-    cues = [
-        Cue(to_ms(segment.start_s), to_ms(segment.end_s), text, _label(segment.speaker))
-        for segment in segments
-        if (text := clean_lines(segment.text))
-    ]
-    next_starts = [*(cue.start_ms for cue in cues[1:]), None]
-    return [_lengthen(cue, next_start) for cue, next_start in zip(cues, next_starts, strict=False)]
+    options = options or SubtitleOptions()
+    lay_out = openai_cues if options.layout == "openai" else sentence_cues
+    cues: list[Cue] = []
+    for pieces in lay_out(segments, options):
+        is_highlighted = options.highlight_words and all(piece.is_timed for piece in pieces)
+        cues += _highlighted(pieces) if is_highlighted else [_plain(pieces)]
+    return _in_turn([cue for cue in cues if cue.text.strip()], 0 if options.highlight_words else options.min_cue_s)
 
 
-def clean_lines(text: str) -> str:
-    """Drop blank lines, which would end a cue, and arrows, which would start one."""
-    lines = (line.strip() for line in text.splitlines())
-    return _ARROW.sub("->", "\n".join(line for line in lines if line))
+def _plain(pieces: Sequence[Piece]) -> Cue:
+    speaker = pieces[0].speaker
+    label = None if speaker is None else one_line(speaker)
+    text = "".join(piece.text for piece in pieces)
+    return Cue(to_ms(pieces[0].start_s), to_ms(pieces[-1].end_s), text, label)
 
 
-def one_line(text: str) -> str:
-    """Write tabs and whatever some program takes for a line end as a space; other kinds of space stay."""
-    return _BREAKS.sub(" ", text.strip())
+def _highlighted(pieces: Sequence[Piece]) -> Iterator[Cue]:
+    """The same text for every word and for every pause between words, with a mark on the word."""
+    plain = _plain(pieces)
+    last_ms = plain.start_ms
+    starts = accumulate((len(piece.text) for piece in pieces), initial=0)
+    for piece, start in zip(pieces, starts, strict=False):
+        start_ms, end_ms = to_ms(piece.start_s), to_ms(piece.end_s)
+        if last_ms < start_ms:
+            yield replace(plain, start_ms=last_ms, end_ms=start_ms)
+        n_spaces = len(piece.text) - len(piece.text.lstrip())
+        highlight = (start + n_spaces, start + len(piece.text))
+        yield replace(plain, start_ms=start_ms, end_ms=end_ms, highlight=highlight)
+        last_ms = end_ms
 
 
-def _label(speaker: str | None) -> str | None:
-    return None if speaker is None else _ARROW.sub("->", one_line(speaker))
-
-
-def _lengthen(cue: Cue, next_start_ms: int | None) -> Cue:
-    wanted = cue.start_ms + MIN_CUE_MS
-    if cue.end_ms >= wanted:
-        return cue
-    room = wanted if next_start_ms is None else min(wanted, next_start_ms)
-    return replace(cue, end_ms=max(cue.end_ms, room, cue.start_ms + 1))
+def _in_turn(cues: Sequence[Cue], min_cue_s: float | None) -> list[Cue]:
+    """Let every cue start after the one before it, stay for its time, and end before the next one starts."""
+    if not cues:
+        return []
+    min_ms = max(to_ms(min_cue_s or 0.0), 1)
+    starts = list(accumulate((cue.start_ms for cue in cues), lambda last, start: max(start, last + 1)))
+    ends = [max(cue.end_ms, start + min_ms) for cue, start in zip(cues, starts, strict=True)]
+    ends = [*(min(end, after) for end, (_, after) in zip(ends, pairwise(starts), strict=False)), ends[-1]]
+    return [replace(cue, start_ms=start, end_ms=end) for cue, start, end in zip(cues, starts, ends, strict=True)]
