@@ -64,15 +64,25 @@ def _highlighted(pieces: Sequence[Piece]) -> Iterator[Cue]:
     """The same text for every word and for every pause between words, with a mark on the word."""
     plain = _plain(pieces)
     last_ms = plain.start_ms
-    starts = accumulate((len(piece.text) for piece in pieces), initial=0)
-    for piece, start in zip(pieces, starts, strict=False):
-        start_ms, end_ms = to_ms(piece.start_s), to_ms(piece.end_s)
+    end = 0
+    for word in _words(pieces):
+        text = "".join(piece.text for piece in word)
+        start, end = end + len(text) - len(text.lstrip()), end + len(text)
+        start_ms, end_ms = to_ms(word[0].start_s), to_ms(word[-1].end_s)
         if last_ms < start_ms:
             yield replace(plain, start_ms=last_ms, end_ms=start_ms)
-        n_spaces = len(piece.text) - len(piece.text.lstrip())
-        highlight = (start + n_spaces, start + len(piece.text))
-        yield replace(plain, start_ms=start_ms, end_ms=end_ms, highlight=highlight)
+        yield replace(plain, start_ms=start_ms, end_ms=end_ms, highlight=(start, end))
         last_ms = end_ms
+
+
+def _words(pieces: Sequence[Piece]) -> list[list[Piece]]:
+    """The pieces of each word, as far as they are in this cue."""
+    words: list[list[Piece]] = []
+    for piece in pieces:
+        if piece.is_word or not words:
+            words.append([])
+        words[-1].append(piece)
+    return words
 
 
 def _in_turn(cues: Sequence[Cue], min_cue_s: float | None) -> list[Cue]:
