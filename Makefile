@@ -39,15 +39,17 @@ fmt: install ## format, mend what ruff can mend, renew the generated parts of do
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 	@$(PY) tools/write_docs.py
 
-bench: install ## measure cold start, memory and accuracy (tens of minutes)
+bench: install ## measure cold start, memory, accuracy and word times (tens of minutes)
 	@command -v espeak-ng >/dev/null 2>&1 || sh tools/apt_install.sh "the evaluation set is spoken by espeak-ng" espeak-ng
 	@echo "[bench] cold start"
 	$(PY) benchmarks/cold_start.py
 	@echo "[bench] memory"
 	$(PY) benchmarks/memory.py
 	@echo "[bench] accuracy"
-	@test -f build/evalset/manifest.json || $(PY) -m recipes.demo_model evalset --evalset-dir build/evalset
+	@test -f build/evalset/manifest.jsonl || $(PY) -m recipes.demo_model evalset --evalset-dir build/evalset
 	$(PY) benchmarks/accuracy.py build/evalset
+	@echo "[bench] word times"
+	$(PY) benchmarks/word_times.py build/evalset
 
 clean: ## remove what was built and cached; .venv stays
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from ifw.engine.request import EncodedWindow
+from ifw.engine.request import EncodedWindow, TokenAttention
 from ifw.engine.rules import RowStart
-from ifw.engine.runner import Detected, Prefilled, PrefillInput, Sampled, WindowInput
+from ifw.engine.runner import AlignInput, Detected, Prefilled, PrefillInput, Sampled, WindowInput
 
 Attempt = list[tuple[int, float]]  # token and log-probability, one a step
 
@@ -23,6 +23,7 @@ class Script:
     attempts: list[Attempt]
     no_speech_prob: float = 0.0
     languages: dict[int, float] = field(default_factory=dict)  # index of the language -> probability
+    evidence: float = 0.0  # all over the attention
 
 
 class FakeRunner:
@@ -40,6 +41,7 @@ class FakeRunner:
         self.calls: list[tuple[str, list[int]]] = []
         self.starts: dict[int, list[RowStart]] = {}
         self.prefills: dict[int, PrefillInput] = {}
+        self.aligned: dict[int, AlignInput] = {}
         self.wiped: list[int] = []
         self.threads: set[int] = set()
         self._n_languages = n_languages
@@ -95,6 +97,22 @@ class FakeRunner:
         assert list(slots) == sorted(self._position)
         self._call("step", [self._in_slot[slot] for slot in slots])
         return [self._next(slot) for slot in slots]
+
+    def stop(self, slot: int) -> None:
+        del self._position[slot]
+        del self._attempt[slot]
+
+    def align(self, inputs: Sequence[AlignInput]) -> list[TokenAttention]:
+        assert [row.slot for row in inputs] == sorted({row.slot for row in inputs})
+        assert not any(row.slot in self._position for row in inputs), "aligned while it decodes"
+        self._call("align", [self._in_slot[row.slot] for row in inputs])
+        self.aligned |= {self._in_slot[row.slot]: row for row in inputs}
+        attentions = []
+        for row in inputs:
+            n_text = len(row.token_ids) - row.n_prefix - 1
+            matrix = np.full((n_text + 1, row.n_positions), self.scripts[self._in_slot[row.slot]].evidence, np.float32)
+            attentions.append(TokenAttention(matrix, np.full(n_text, 0.5, np.float32)))
+        return attentions
 
     def release(self, slot: int, *, wipe: bool = False) -> None:
         self._in_slot.pop(slot, None)

@@ -22,6 +22,8 @@ POLICIES = st.builds(
     max_encode_run=st.integers(1, 6),
     steps_between_runs=st.integers(1, 4),
     max_bypasses=st.integers(0, 4),
+    align_batch=st.integers(1, 4),
+    max_align_wait=st.integers(0, 4),
 )
 
 
@@ -32,14 +34,16 @@ class FakeRunner:
     scheduler: Scheduler
     n_slots: int
     detects: dict[str, bool] = field(default_factory=dict)
+    aligns: dict[str, bool] = field(default_factory=dict)
     steps_left: dict[str, int] = field(default_factory=dict)
     done: dict[str, set[Phase]] = field(default_factory=dict)
     slot_of: dict[str, int] = field(default_factory=dict)
     ended: Counter[str] = field(default_factory=Counter)
     encoded_in_order: list[str] = field(default_factory=list)
 
-    def add(self, request_id: str, *, group: str = "g", priority: int = 0, n_steps: int = 1, detect: bool = False):
+    def add(self, request_id: str, *, group="g", priority=0, n_steps=1, detect=False, align=False):
         self.detects[request_id] = detect
+        self.aligns[request_id] = align
         self.steps_left[request_id] = n_steps
         self.scheduler.add(request_id, group, priority)
 
@@ -82,14 +86,24 @@ class FakeRunner:
             elif phase is Phase.PREFILL:
                 assert (Phase.DETECT in history) == self.detects[request_id]
                 self.scheduler.advance(request_id, Phase.DECODE)
-            else:
+            elif phase is Phase.DECODE:
                 assert Phase.PREFILL in history
+                assert Phase.ALIGN not in history
                 self.steps_left[request_id] -= 1
-                if self.steps_left[request_id] == 0:
-                    assert self.scheduler.remove(request_id) == (slot, request_id)
-                    del self.slot_of[request_id]
-                    self.ended[request_id] += 1
+                if self.steps_left[request_id] == 0 and self.aligns[request_id]:
+                    self.scheduler.advance(request_id, Phase.ALIGN)
+                elif self.steps_left[request_id] == 0:
+                    self._end(slot, request_id)
+            else:
+                assert self.aligns[request_id]
+                assert self.steps_left[request_id] == 0
+                self._end(slot, request_id)
         history.add(phase)
+
+    def _end(self, slot: int, request_id: str) -> None:
+        assert self.scheduler.remove(request_id) == (slot, request_id)
+        del self.slot_of[request_id]
+        self.ended[request_id] += 1
 
     def drain(self, limit: int = 10_000) -> int:
         turns = 0
@@ -104,8 +118,8 @@ def runner(n_slots: int, **policy: int) -> FakeRunner:
 
 
 ADD = st.tuples(
-    st.just("add"), st.integers(0, 3), st.integers(-1, 1), st.integers(1, 12), st.booleans()
-)  # group, priority, steps, detect
+    st.just("add"), st.integers(0, 3), st.integers(-1, 1), st.integers(1, 12), st.booleans(), st.booleans()
+)  # group, priority, steps, detect, align
 CANCEL = st.tuples(st.just("cancel"), st.integers(0, 60))
 TURN = st.tuples(st.just("turn"))
 
@@ -116,9 +130,9 @@ def test_every_request_ends_exactly_once_and_no_slot_is_shared_or_lost(n_slots, 
     fake = FakeRunner(Scheduler(n_slots, policy), n_slots)
     for event in events:
         if event[0] == "add":
-            _, group, priority, n_steps, detect = event
+            _, group, priority, n_steps, detect, align = event
             name = f"r{len(fake.detects)}"
-            fake.add(name, group=f"g{group}", priority=priority, n_steps=n_steps, detect=detect)
+            fake.add(name, group=f"g{group}", priority=priority, n_steps=n_steps, detect=detect, align=align)
         elif event[0] == "cancel":
             fake.cancel(f"r{event[1]}")
         else:
@@ -245,12 +259,54 @@ def test_a_smaller_encode_batch_is_kept():
     assert len(fake.turn().seats) == 2
 
 
-@pytest.mark.parametrize("name", ["encode_batch", "max_encode_run", "steps_between_runs"])
+def phases_after_cold_start(fake, n_turns):
+    return [(plan.phase.value, len(plan.seats)) for plan in (fake.turn() for _ in range(n_turns)) if plan]
+
+
+def test_windows_gather_to_be_aligned_while_others_decode():
+    fake = runner(4, encode_batch=4, align_batch=2, max_align_wait=100)
+    for index, n_steps in enumerate([1, 3, 5, 9]):
+        fake.add(f"r{index}", n_steps=n_steps, align=True)
+    assert phases_after_cold_start(fake, 5)[2:] == [("decode", 4), ("decode", 3), ("decode", 3)]
+    assert phases_after_cold_start(fake, 1) == [("align", 2)], "two wait"
+    phases = phases_after_cold_start(fake, 8)
+    assert phases == [("decode", 2), ("decode", 2), *[("decode", 1)] * 4, ("align", 2)]
+    assert fake.ended == Counter([f"r{index}" for index in range(4)])
+
+
+def test_a_window_is_aligned_at_once_where_nothing_else_goes_on():
+    fake = runner(4, encode_batch=4, align_batch=4)
+    fake.add("only", align=True)
+    assert [phase for phase, _ in phases_after_cold_start(fake, 9)] == ["encode", "prefill", "decode", "align"]
+
+
+@pytest.mark.parametrize("max_align_wait", [0, 3])
+def test_a_window_waits_for_company_for_a_bounded_number_of_steps(max_align_wait):
+    fake = runner(4, encode_batch=4, align_batch=4, max_align_wait=max_align_wait)
+    fake.add("long", n_steps=100)
+    fake.add("short", n_steps=1, align=True)
+    phases = [phase for phase, _ in phases_after_cold_start(fake, 4 + max_align_wait)]
+    assert phases == ["encode", "prefill", "decode", *["decode"] * max_align_wait, "align"]
+    fake.add("next", n_steps=1, align=True)
+    later = [phase for phase, _ in phases_after_cold_start(fake, 30)]
+    between = later[later.index("prefill") : later.index("align")]
+    assert between.count("decode") == 1 + max_align_wait, "the wait begins anew"
+
+
+def test_no_more_are_aligned_in_one_turn_than_the_policy_says():
+    fake = runner(6, encode_batch=6, max_encode_run=6, align_batch=4)
+    for index in range(6):
+        fake.add(f"r{index}", align=True)
+    assert phases_after_cold_start(fake, 9)[3:] == [("align", 4), ("align", 2)]
+
+
+@pytest.mark.parametrize("name", ["encode_batch", "align_batch", "max_encode_run", "steps_between_runs"])
 def test_a_policy_without_progress_is_refused(name):
     with pytest.raises(ConfigError, match=name):
         SchedulerPolicy(**{name: 0})
-    with pytest.raises(ConfigError, match="max_bypasses"):
-        SchedulerPolicy(max_bypasses=-1)
+    for least_zero in ("max_bypasses", "max_align_wait"):
+        with pytest.raises(ConfigError, match=least_zero):
+            SchedulerPolicy(**{least_zero: -1})
 
 
 def test_scheduler_and_requests_need_no_torch():

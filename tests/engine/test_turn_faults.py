@@ -15,6 +15,7 @@ from turn_bench import (
     result,
 )
 
+from ifw.config import DecodeOptions
 from ifw.errors import EngineClosedError, EngineError, EngineMemoryError
 
 
@@ -39,6 +40,27 @@ def test_a_fault_on_one_window_takes_no_other_with_it(phase):
     assert (stats.n_failed, stats.n_completed, stats.n_occupied) == (1, 4, 0)
     assert bench.runner.is_idle
     assert len(bench.runner.wiped) == 1
+
+
+def test_a_fault_while_aligning_takes_no_other_window_with_it():
+    with Bench({**dict.fromkeys(range(3), GOOD), 3: Script([GOOD], evidence=math.nan)}, align_batch=4) as bench:
+
+        def fault(name, numbers):
+            if name == "align" and 2 in numbers:
+                raise torch.OutOfMemoryError("too big")
+
+        bench.runner.on_call = fault
+        with bench.held():
+            futures = [bench.submit(number, options=DecodeOptions(word_timestamps=True)) for number in range(4)]
+        assert isinstance(error(futures[2]), EngineMemoryError)
+        assert "not finite" in str(error(futures[3]))
+        assert all(result(futures[number]).attention is not None for number in (0, 1))
+        assert result(bench.submit(2)).attention is None, "the engine goes on"
+        stats = bench.loop.stats()
+    assert (stats.n_failed, stats.n_completed, stats.n_occupied) == (2, 3, 0)
+    assert ("free_memory", []) in bench.runner.calls
+    assert bench.runner.is_idle
+    assert len(bench.runner.wiped) == 2
 
 
 def test_out_of_memory_halves_the_batch_and_tries_again():

@@ -221,7 +221,9 @@ BestOf = Annotated[
         help="Samples drawn at each temperature above 0. Left out: 5 with --preset accurate, else 1.",
     ),
 ]
-WordTimestamps = Annotated[bool, typer.Option("--word-timestamps", help="Let the model find word times.")]
+WordTimestamps = Annotated[
+    bool, typer.Option("--word-timestamps", help="Find when each word is spoken; JSON holds it.")
+]
 Timestamps = Annotated[
     bool,
     typer.Option(

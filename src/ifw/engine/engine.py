@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Engine", "EngineStats"]
 
 _CUDA_ENCODE_BATCH = 8
+_CUDA_ALIGN_BATCH = 8
 _MIN_ENCODE_RUN = 4
 
 
@@ -52,9 +53,13 @@ class Engine:
         is_cuda = model.device.type == "cuda"
         n_slots = config.n_slots or choose_n_slots(model.dims, model.device, model.dtype)
         encode_batch = config.encode_batch or (_CUDA_ENCODE_BATCH if is_cuda else 1)
-        policy = SchedulerPolicy(encode_batch=encode_batch, max_encode_run=max(_MIN_ENCODE_RUN, encode_batch))
+        policy = SchedulerPolicy(
+            encode_batch=encode_batch,
+            max_encode_run=max(_MIN_ENCODE_RUN, encode_batch),
+            align_batch=_CUDA_ALIGN_BATCH if is_cuda else 1,
+        )
         self._vocabulary = Vocabulary(checkpoint)
-        runner = ModelRunner(model, self._vocabulary.runner_tokens, n_slots)
+        runner = ModelRunner(model, self._vocabulary.runner_tokens, n_slots, checkpoint.generation.alignment_heads)
         self._loop = EngineLoop(runner, self._vocabulary, policy, config.n_threads)
         self.n_slots = n_slots
         weakref.finalize(self, self._loop.close)

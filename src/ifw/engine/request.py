@@ -117,6 +117,20 @@ class LanguageDetection:
     encoded: EncodedWindow
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenAttention:
+    """Where the decoder listened while it was given the text of a window, for word times.
+
+    Attributes:
+        matrix: [n + 1, positions] float32, larger where the decoder is more likely to have heard the token: a row for
+            each of the n text tokens and one for the end, a column for each 0.02 s of the window's content.
+        probabilities: [n] of the text tokens, in the order of the text.
+    """
+
+    matrix: npt.NDArray[np.float32]
+    probabilities: npt.NDArray[np.float32]
+
+
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
     """The text of one window, and how far it can be trusted.
@@ -133,6 +147,7 @@ class Hypothesis:
         suspect: The guard that this one failed, where every attempt failed one and this is the best of them.
         is_silent: The no-speech rule found no speech.
         n_attempts: Attempts made, one a temperature.
+        attention: Of the text tokens, where `word_timestamps` asked for it and there is text.
     """
 
     token_ids: tuple[int, ...]
@@ -145,6 +160,7 @@ class Hypothesis:
     suspect: SuspectReason | None
     is_silent: bool
     n_attempts: int
+    attention: TokenAttention | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +173,7 @@ class EngineStats:
         n_waiting: Requests without a slot.
         n_encoded: Windows that went through the encoder.
         n_prefills: Prefixes computed.
+        n_aligned: Windows whose attention was computed for word times.
         n_steps: Decode steps.
         n_tokens: Tokens sampled.
         n_retries: Attempts after the first.
@@ -166,6 +183,7 @@ class EngineStats:
         encode_s: Seconds spent encoding (mel, encoder, cross-attention keys and values).
         prefill_s: Seconds spent on prefixes and language detection.
         decode_s: Seconds spent on decode steps.
+        align_s: Seconds spent on attention for word times.
     """
 
     n_slots: int
@@ -173,6 +191,7 @@ class EngineStats:
     n_waiting: int = 0
     n_encoded: int = 0
     n_prefills: int = 0
+    n_aligned: int = 0
     n_steps: int = 0
     n_tokens: int = 0
     n_retries: int = 0
@@ -182,6 +201,7 @@ class EngineStats:
     encode_s: float = 0.0
     prefill_s: float = 0.0
     decode_s: float = 0.0
+    align_s: float = 0.0
 
 
 def _check_samples(samples: npt.NDArray[np.float32]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
@@ -12,9 +12,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ifw.engine.attention import AlignmentAttention
 from ifw.engine.cache import DecoderCache
 from ifw.engine.prefix import Prefix
-from ifw.engine.request import EncodedWindow
+from ifw.engine.request import EncodedWindow, TokenAttention
 from ifw.engine.rules import Field, RowStart, RowStates, RuleTokens, TokenRules
 from ifw.model.mel import log_mel
 from ifw.model.whisper import Whisper
@@ -50,6 +51,23 @@ class PrefillInput:
     prefix: Prefix
     start: RowStart
     suppress: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AlignInput:
+    """Text whose attention is wanted.
+
+    Attributes:
+        slot: One that is encoded and not live.
+        token_ids: Prefix, text, and `<|endoftext|>`.
+        n_prefix: Tokens before the text, at least 1.
+        n_positions: Encoder positions with content, from the start of the window.
+    """
+
+    slot: int
+    token_ids: tuple[int, ...]
+    n_prefix: int
+    n_positions: int
 
 
 class Sampled(NamedTuple):
@@ -107,7 +125,10 @@ class ModelRunner:
     0, and mean nothing.
     """
 
-    def __init__(self, model: Whisper, tokens: RunnerTokens, n_slots: int) -> None:
+    def __init__(
+        self, model: Whisper, tokens: RunnerTokens, n_slots: int, alignment_heads: Sequence[tuple[int, int]] = ()
+    ) -> None:
+        self._alignment_heads = alignment_heads
         self._model = model
         self._tokens = tokens
         self._device = model.device
@@ -192,6 +213,25 @@ class ModelRunner:
             row.offset += 1
         return [chosen[slot - begin] for slot in slots]
 
+    def stop(self, slot: int) -> None:
+        """Let a live row sample no more; its window stays in its slot."""
+        del self._rows[slot]
+        self._states.stop(slot)
+
+    def align(self, inputs: Sequence[AlignInput]) -> list[TokenAttention]:
+        """Give the decoder whole texts, and see where it listens.
+
+        Args:
+            inputs: In slot order; their rows of the self-attention cache are overwritten.
+
+        Returns:
+            The attention of each. It may not be finite, where the model's numbers are not.
+        """
+        aligned: list[TokenAttention] = []
+        for first, last in _runs([row.slot for row in inputs]):
+            aligned += self._align_run(inputs[first : last + 1])
+        return aligned
+
     def release(self, slot: int, *, wipe: bool = False) -> None:
         """Make a row idle.
 
@@ -199,8 +239,8 @@ class ModelRunner:
             slot: Its row, live or not.
             wipe: Its values may not be finite.
         """
-        if self._rows.pop(slot, None) is not None:
-            self._states.stop(slot)
+        if slot in self._rows:
+            self.stop(slot)
         if wipe:
             self._cache.wipe(slot)
 
@@ -214,18 +254,7 @@ class ModelRunner:
         begin, end = inputs[0].slot, inputs[-1].slot + 1
         cache = self._cache.view(begin, end)
         lengths = [len(row.prefix.token_ids) for row in inputs]
-        width = max(lengths)
-        eot = self._tokens.rules.eot
-        padded = [
-            [*row.prefix.token_ids, *[eot] * (width - length)] for row, length in zip(inputs, lengths, strict=True)
-        ]
-        hidden = self._model.decode(
-            torch.tensor(padded, device=self._device),
-            torch.zeros(len(inputs), dtype=torch.int64, device=self._device),
-            cache.self_kv,
-            cache.cross_kv,
-            n_keys=width,
-        )
+        hidden = self._decode_whole(cache, [row.prefix.token_ids for row in inputs])
         rows = torch.arange(len(inputs), device=self._device)
         wanted = torch.tensor([[length - 1 for length in lengths], [row.prefix.sot_index for row in inputs]])
         last, sot = self._model.logits(hidden[rows, wanted.to(self._device)])  # each [B, V]
@@ -234,6 +263,39 @@ class ModelRunner:
         silence = self._no_speech(sot).tolist()
         sampled = self._choose(last, begin, end)
         return [Prefilled(*pair) for pair in zip(sampled, silence, strict=True)]
+
+    def _align_run(self, inputs: Sequence[AlignInput]) -> list[TokenAttention]:
+        """Align slots that lie side by side."""
+        cache = self._cache.view(inputs[0].slot, inputs[-1].slot + 1)
+        lengths = [(len(row.token_ids), row.n_positions) for row in inputs]
+        attention = AlignmentAttention(self._alignment_heads, cache.cross_kv, lengths)
+        hidden = self._decode_whole(cache, [row.token_ids for row in inputs], attention)
+        aligned: list[TokenAttention] = []
+        for row, states, matrix in zip(inputs, hidden, attention.matrices(), strict=True):
+            first, end = row.n_prefix - 1, len(row.token_ids) - 1  # what comes next is the text and its end
+            text_ids = torch.tensor(row.token_ids[row.n_prefix : end], device=self._device)
+            logits = self._model.logits(states[first : end - 1])[:, : self._tokens.rules.eot]
+            probabilities = logits.softmax(-1).gather(1, text_ids[:, None])[:, 0]
+            aligned.append(TokenAttention(matrix[first:end].cpu().numpy(), probabilities.cpu().numpy()))
+        return aligned
+
+    def _decode_whole(
+        self,
+        cache: DecoderCache,
+        rows: Sequence[Sequence[int]],
+        on_query: Callable[[int, Tensor], None] | None = None,
+    ) -> Tensor:
+        """Run rows of tokens from position 0, right-padded; [B, T, D] hidden states."""
+        width = max(map(len, rows))
+        padded = [[*row, *[self._tokens.rules.eot] * (width - len(row))] for row in rows]
+        return self._model.decode(
+            torch.tensor(padded, device=self._device),
+            torch.zeros(len(rows), dtype=torch.int64, device=self._device),
+            cache.self_kv,
+            cache.cross_kv,
+            n_keys=width,
+            on_query=on_query,
+        )
 
     def _start(self, row: PrefillInput) -> None:
         """Make a row live."""

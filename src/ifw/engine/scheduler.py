@@ -1,4 +1,4 @@
-"""What the engine does next: encode, detect, prefill or decode; `waiting` says for whom.
+"""What the engine does next: encode, detect, prefill, decode or align; `waiting` says for whom.
 
 Pure bookkeeping, without torch, tokens or threads.
 """
@@ -22,6 +22,7 @@ class Phase(enum.Enum):
     DETECT = "detect"
     PREFILL = "prefill"
     DECODE = "decode"
+    ALIGN = "align"
 
 
 class Seat(NamedTuple):
@@ -49,27 +50,33 @@ class SchedulerPolicy:
             running request waits for others.
         steps_between_runs: Decode steps between two such runs, at least.
         max_bypasses: Requests served in a row while a lower priority waits.
+        align_batch: Windows aligned in one turn; as many are gathered while others decode.
+        max_align_wait: Decode steps that a decoded window waits for others to be aligned with, at most.
     """
 
     encode_batch: int = 1
     max_encode_run: int = 4
     steps_between_runs: int = 4
     max_bypasses: int = DEFAULT_MAX_BYPASSES
+    align_batch: int = 1
+    max_align_wait: int = 8
 
     def __post_init__(self) -> None:
         """Check every field."""
-        for name in ("encode_batch", "max_encode_run", "steps_between_runs"):
+        for name in ("encode_batch", "max_encode_run", "steps_between_runs", "align_batch"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: got {getattr(self, name)!r}, allowed: an integer of at least 1")
-        if self.max_bypasses < 0:
-            raise ConfigError(f"max_bypasses: got {self.max_bypasses!r}, allowed: an integer of at least 0")
+        for name in ("max_bypasses", "max_align_wait"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name}: got {getattr(self, name)!r}, allowed: an integer of at least 0")
 
 
 class Scheduler:
     """Decides each turn; the engine carries it out and reports back with `advance` and `finish`.
 
-    A request goes from waiting into a slot (phase encode), through detect (where its language is unknown), prefill
-    and decode, and out. A suspect hypothesis is decoded again in its slot, so it never has to be encoded twice.
+    A request goes from waiting into a slot (phase encode), through detect (where its language is unknown), prefill,
+    decode and align (where word times are wanted), and out. A suspect hypothesis is decoded again in its slot, so it
+    never has to be encoded twice.
     """
 
     def __init__(self, n_slots: int, policy: SchedulerPolicy) -> None:
@@ -82,6 +89,7 @@ class Scheduler:
         self._encode_batch = policy.encode_batch
         self._n_encoded_since_step = 0
         self._n_steps_since_encode = 0
+        self._n_steps_before_align = 0  # since the oldest window that is to be aligned came to that
 
     @property
     def n_waiting(self) -> int:
@@ -130,6 +138,8 @@ class Scheduler:
         """What to do now; None where nothing is to be done."""
         if self._phases[Phase.ENCODE]:  # admitted, but its turn did not come to an end
             return self._plan(Phase.ENCODE)
+        if self._is_time_to_align():
+            return self._plan(Phase.ALIGN, self._policy.align_batch)
         n_windows = self._n_may_encode()
         if n_windows:
             return self._admit(n_windows)
@@ -138,11 +148,21 @@ class Scheduler:
                 if phase is Phase.DECODE:
                     self._n_encoded_since_step = 0
                     self._n_steps_since_encode += 1
+                    self._n_steps_before_align += bool(self._phases[Phase.ALIGN])
                 return self._plan(phase)
         return None
 
-    def _plan(self, phase: Phase) -> Plan:
-        return Plan(phase, tuple(sorted(self._phases[phase])))
+    def _plan(self, phase: Phase, n_seats: int | None = None) -> Plan:
+        return Plan(phase, tuple(sorted(self._phases[phase])[:n_seats]))
+
+    def _is_time_to_align(self) -> bool:
+        """Whether enough windows wait for it, or one has waited long enough, or nothing else goes on in the slots."""
+        n_windows = len(self._phases[Phase.ALIGN])
+        if not n_windows:
+            self._n_steps_before_align = 0
+            return False
+        is_due = n_windows >= self._policy.align_batch or self._n_steps_before_align >= self._policy.max_align_wait
+        return is_due or n_windows == len(self._seats)
 
     def _n_may_encode(self) -> int:
         """How many windows may be encoded now."""

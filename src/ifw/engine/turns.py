@@ -6,14 +6,23 @@ import time
 import traceback
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
+
+import numpy as np
 
 from ifw.engine.decoding import WindowDecoding
 from ifw.engine.device import is_out_of_memory
-from ifw.engine.request import DecodeRequest, EncodedWindow, LanguageDetection, Request
+from ifw.engine.request import (
+    DecodeRequest,
+    EncodedWindow,
+    Hypothesis,
+    LanguageDetection,
+    Request,
+    TokenAttention,
+)
 from ifw.engine.rules import RowStart
-from ifw.engine.runner import Detected, Prefilled, PrefillInput, Sampled, WindowInput
+from ifw.engine.runner import AlignInput, Detected, Prefilled, PrefillInput, Sampled, WindowInput
 from ifw.engine.scheduler import Phase, Plan, Scheduler, Seat
 from ifw.engine.vocabulary import Vocabulary
 from ifw.errors import CancelledError, ConfigError, EngineError, EngineMemoryError
@@ -49,6 +58,14 @@ class Runner(Protocol):
         """Sample one token in every live row."""
         ...
 
+    def stop(self, slot: int) -> None:
+        """Let a live row sample no more; its window stays."""
+        ...
+
+    def align(self, inputs: Sequence[AlignInput]) -> list[TokenAttention]:
+        """Compute the attention of whole rows."""
+        ...
+
     def release(self, slot: int, *, wipe: bool = False) -> None:
         """Make a row idle."""
         ...
@@ -64,6 +81,7 @@ class Counters:
 
     n_encoded: int = 0
     n_prefills: int = 0
+    n_aligned: int = 0
     n_steps: int = 0
     n_tokens: int = 0
     n_retries: int = 0
@@ -73,6 +91,7 @@ class Counters:
     encode_s: float = 0.0
     prefill_s: float = 0.0
     decode_s: float = 0.0
+    align_s: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -83,6 +102,8 @@ class Entry:
     future: Future[Any]
     encoded: EncodedWindow | None = None
     decoding: WindowDecoding | None = None
+    align_input: AlignInput | None = None
+    hypothesis: Hypothesis | None = None  # the result, but for its attention
 
 
 class Turns:
@@ -137,6 +158,9 @@ class Turns:
         elif plan.phase is Phase.DECODE:
             self._step(plan.seats)
             counters.decode_s += time.perf_counter() - started
+        elif plan.phase is Phase.ALIGN:
+            self._each_on_its_own(plan.seats, self._align)
+            counters.align_s += time.perf_counter() - started
         else:
             self._each_on_its_own(plan.seats, self._detect if plan.phase is Phase.DETECT else self._prefill)
             counters.prefill_s += time.perf_counter() - started
@@ -232,10 +256,28 @@ class Turns:
                 self._counters.n_retries += 1
                 self._runner.restart(seat.slot, self._vocabulary.row_start(decoding))
                 return
+            align_input = self._vocabulary.align_input(seat.slot, decoding.request, hypothesis)
         except Exception as error:  # whatever one window provokes must not end the others
             self._fail(seat, _as_engine_error(error))
             return
-        self._complete(seat, hypothesis)
+        if align_input is None:
+            self._complete(seat, hypothesis)
+            return
+        entry = self._entries[seat.request_id]
+        entry.align_input, entry.hypothesis = align_input, hypothesis
+        self._runner.stop(seat.slot)
+        self._scheduler.advance(seat.request_id, Phase.ALIGN)
+
+    def _align(self, seats: Seats) -> None:
+        entries = [self._entries[seat.request_id] for seat in seats]
+        attentions = self._runner.align([entry.align_input for entry in entries if entry.align_input is not None])
+        self._counters.n_aligned += len(seats)
+        for seat, entry, attention in zip(seats, entries, attentions, strict=True):
+            assert entry.hypothesis is not None
+            if np.isfinite(attention.matrix).all():
+                self._complete(seat, replace(entry.hypothesis, attention=attention))
+            else:
+                self._fail(seat, EngineError("the model gave attention that is not finite; the dtype does not suit it"))
 
     def _decoding(self, seat: Seat) -> WindowDecoding:
         decoding = self._entries[seat.request_id].decoding

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ifw.constants import POSITION_S
+from ifw.constants import FRAMES_PER_POSITION, HOP_LENGTH, POSITION_S, WINDOW_S, WINDOW_SAMPLES
 from ifw.engine.decoding import WindowDecoding
 from ifw.engine.noise import noise_key
 from ifw.engine.prefix import build_prefix
 from ifw.engine.request import DecodeRequest, LanguageDetection
 from ifw.engine.rules import NO_LIMIT, RowStart, RuleTokens
-from ifw.engine.runner import PrefillInput, RunnerTokens
+from ifw.engine.runner import AlignInput, PrefillInput, RunnerTokens
+from ifw.engine.segments import split_segments
 from ifw.errors import ConfigError, EngineError, LanguageError, ModeError, PromptError, ShapeError
 
 if TYPE_CHECKING:
-    from ifw.engine.request import EncodedWindow, Request
+    from ifw.engine.request import EncodedWindow, Hypothesis, Request
     from ifw.engine.runner import Detected
     from ifw.model.checkpoint import Checkpoint
 
@@ -141,6 +142,29 @@ class Vocabulary:
         own = decoding.request.options.suppress_tokens
         suppress = self._suppress if own is None else self._with_control(own)
         return PrefillInput(slot, decoding.prefix, self.row_start(decoding), suppress)
+
+    def align_input(self, slot: int, request: DecodeRequest, hypothesis: Hypothesis) -> AlignInput | None:
+        """The row of tokens whose attention gives the word times of a hypothesis.
+
+        Returns:
+            The tokens as openai-whisper's `find_alignment` orders them, without prompt and timestamps, cut to the
+            decoder's context; None where no words were asked for or there are none.
+        """
+        if not request.options.word_timestamps or hypothesis.is_silent:
+            return None
+        n_samples = WINDOW_SAMPLES if request.samples is None else len(request.samples)
+        segments = split_segments(hypothesis.token_ids, self._tokenizer, WINDOW_S)
+        text_ids = [token for segment in segments for token in segment.token_ids]
+        if not text_ids:
+            return None
+        prefix = build_prefix(self._tokenizer, hypothesis.language, request.options.mode, timestamps=False)
+        n_room = self._dims.n_text_positions - len(prefix.token_ids) - 1
+        return AlignInput(
+            slot,
+            token_ids=(*prefix.token_ids, *text_ids[:n_room], self._tokenizer.eot),
+            n_prefix=len(prefix.token_ids),
+            n_positions=min(max(n_samples // (HOP_LENGTH * FRAMES_PER_POSITION), 1), self._dims.n_positions),
+        )
 
     def _check_suppressed(self, suppress: tuple[int, ...], *, has_timestamps: bool) -> None:
         """There must be a token to choose in every state of the grammar: the end may be suppressed, or not come yet."""

@@ -8,6 +8,7 @@ Source: Radford et al. 2022; openai/whisper `model.py`; transformers `modeling_w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -143,7 +144,14 @@ class Whisper:
 
     @torch.inference_mode()
     def decode(
-        self, token_ids: Tensor, offsets: Tensor, self_cache: Tensor, cross_cache: Tensor, n_keys: int
+        self,
+        token_ids: Tensor,
+        offsets: Tensor,
+        self_cache: Tensor,
+        cross_cache: Tensor,
+        n_keys: int,
+        *,
+        on_query: Callable[[int, Tensor], None] | None = None,
     ) -> Tensor:
         """Run the decoder over T new tokens of every row, and add their keys and values to the cache.
 
@@ -157,6 +165,8 @@ class Whisper:
                 May be a view on slots of a larger cache.
             cross_cache: [L, 2, B, H, S, Dh] from `cross_kv`; may be a view likewise.
             n_keys: At least max(offsets) + T, at most N_text: how much of `self_cache` is read.
+            on_query: Called with each layer's index and its scaled cross-attention queries [B, T, H, Dh]: with the keys
+                in `cross_cache` they give the attention weights, which the fused kernels do not return.
 
         Returns:
             [B, T, D] hidden states after the final norm, in `dtype`.
@@ -167,9 +177,13 @@ class Whisper:
         keys = torch.arange(n_keys, device=offsets.device)
         limit = KeyLimit(positions, (keys <= positions[:, :, None]).unsqueeze(1))
         x = self.token_embedding[token_ids] + self.decoder_positions[positions]
-        for layer, self_kv, cross_kv in zip(self.decoder_layers, self_cache, cross_cache, strict=True):
+        for index, (layer, self_kv, cross_kv) in enumerate(
+            zip(self.decoder_layers, self_cache, cross_cache, strict=True)
+        ):
             x = self._attend_self(layer, x, self_kv, (rows, positions), limit)
             query = self._cross_query(layer, x)
+            if on_query is not None:
+                on_query(index, query)
             x = layer.cross_out(self.ops.decode_attention(query, cross_kv[0], cross_kv[1], None), residual=x)
             x = layer.mlp_out(layer.mlp_in(layer.mlp_norm(x), gelu=True), residual=x)
         return self.decoder_norm(x)
@@ -199,5 +213,5 @@ class Whisper:
         return layer.self_out(mixed, residual=x)
 
     def _cross_query(self, layer: DecoderLayer, x: Tensor) -> Tensor:
-        """Scaled cross-attention queries [B, T, H, Dh]; with the cached keys they also give the attention weights."""
+        """Scaled cross-attention queries [B, T, H, Dh]."""
         return layer.cross_query(layer.cross_norm(x)).view(*x.shape[:2], self.dims.n_heads, self.dims.head_dim)

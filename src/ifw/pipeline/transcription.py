@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,14 +16,16 @@ from ifw.audio import open_stream
 from ifw.cancellation import CancelToken
 from ifw.constants import SAMPLE_RATE
 from ifw.engine.request import DecodeRequest, DetectRequest, Hypothesis, LanguageDetection
-from ifw.engine.segments import split_segments
+from ifw.engine.segments import WindowSegment, split_segments
+from ifw.engine.words import time_words
 from ifw.errors import IfwError
 from ifw.pipeline.context import TextContext
 from ifw.pipeline.language import resolve_language
 from ifw.pipeline.prompt import encode_prompts
 from ifw.pipeline.window_languages import WindowLanguages, WindowWithLanguage
+from ifw.pipeline.words import place_words
 from ifw.speech.packer import WindowPacker
-from ifw.types import Progress, Segment, Stage, Transcript, TranscriptWarning
+from ifw.types import Progress, Segment, Stage, Transcript, TranscriptWarning, Word
 
 if TYPE_CHECKING:
     from ifw.audio import AudioSource, AudioStream
@@ -219,8 +221,11 @@ class Transcription(Iterator[Segment]):
         if hypothesis.is_silent:
             return
         self._languages.heard(window, hypothesis.language)
-        for timed in split_segments(hypothesis.token_ids, self._checkpoint.tokenizer, window.duration_s):
+        pieces = split_segments(hypothesis.token_ids, self._checkpoint.tokenizer, window.duration_s)
+        for timed, words in zip(pieces, self._words(pieces, hypothesis, window), strict=True):
             start_s, end_s = window.to_speech(timed.start_s, timed.end_s)
+            if words:
+                start_s, end_s = words[0].start_s, words[-1].end_s
             yield Segment(
                 id=len(self._segments),
                 start_s=start_s,
@@ -233,7 +238,17 @@ class Transcription(Iterator[Segment]):
                 compression_ratio=hypothesis.compression_ratio,
                 no_speech_prob=hypothesis.no_speech_prob,
                 suspect=hypothesis.suspect,
+                words=words,
             )
+
+    def _words(
+        self, pieces: Sequence[WindowSegment], hypothesis: Hypothesis, window: Window
+    ) -> list[tuple[Word, ...]] | list[None]:
+        """The words of each piece of a window, where they were asked for."""
+        if hypothesis.attention is None:
+            return [None] * len(pieces)
+        timed = time_words(pieces, hypothesis.attention, self._checkpoint.tokenizer, hypothesis.language)
+        return place_words(timed, window)
 
     def _report(self, stage: Stage, done_s: float) -> None:
         self._on_progress(Progress(stage, done_s, self._total_s))

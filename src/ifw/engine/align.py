@@ -1,0 +1,45 @@
+"""Dynamic time warping: from the attention of the tokens to the position where each of them starts."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+
+def token_starts(attention: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """Find the monotone path through the attention that collects most of it.
+
+    The path goes from the first token at the first position to the last token at the last position; each step goes to
+    the next token, the next position, or both. A whole row of costs is computed at once: the way into a row at position
+    k and along it to j costs `arrival[k] + total[j]`, so the best k for every j is a running minimum.
+
+    Args:
+        attention: [n_tokens, n_positions], both at least 1, finite; large where the token is likely heard.
+
+    Returns:
+        [n_tokens] the position at which the path reaches each token; the first is 0, and none is before the one ahead.
+
+    Source:
+        openai/whisper `timing.py`, `dtw_cpu`: the same path. Where two are equally good both stay with a token.
+    """
+    n_tokens, n_positions = attention.shape
+    places = np.arange(n_positions)
+    entries = np.empty((n_tokens, n_positions), np.int32)  # where the best path to here came into the row
+    is_diagonal = np.empty((n_tokens, n_positions), bool)  # it came from the position before, not from the same one
+    above = np.full(n_positions + 1, np.inf)  # cost of the row before, behind a border
+    above[0] = 0.0
+    for token, row in enumerate(attention):
+        cost = -row.astype(np.float64)
+        total = np.cumsum(cost)
+        is_diagonal[token] = above[:-1] < above[1:]
+        arrival = np.minimum(above[:-1], above[1:]) - (total - cost)
+        best = np.minimum.accumulate(arrival)
+        is_entry = np.append(True, arrival[1:] < best[:-1])
+        entries[token] = np.maximum.accumulate(np.where(is_entry, places, 0))
+        above[0], above[1:] = np.inf, best + total
+    starts = np.empty(n_tokens, np.int64)
+    place = n_positions - 1
+    for token in range(n_tokens - 1, -1, -1):
+        starts[token] = place = entries[token, place]
+        place -= is_diagonal[token, place]
+    return starts
