@@ -35,7 +35,7 @@ class Word:
             without anything between them, are the text of the segment up to surrounding space.
         start_s: Start in the audio.
         end_s: End in the audio, after `start_s`.
-        probability: Mean probability of the tokens.
+        probability: Mean probability of its tokens, without the punctuation that was merged into it.
         speaker: Label of the speaker, where diarization ran.
     """
 
@@ -52,8 +52,8 @@ class Segment:
 
     Attributes:
         id: Position in the transcript, from 0.
-        start_s: Start in the audio.
-        end_s: End in the audio, never before `start_s`.
+        start_s: Start in the audio; that of the first word, where there are words.
+        end_s: End in the audio, never before `start_s`; that of the last word, where there are words.
         text: The text, without leading or trailing space.
         token_ids: Text tokens, without timestamps.
         language: ISO code of the window that it came from.

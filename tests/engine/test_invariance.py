@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ifw.config import DecodeOptions, EngineConfig
+from ifw.engine.align import token_starts
 from ifw.engine.engine import Engine
 from ifw.engine.request import DecodeRequest, DetectRequest, EncodedWindow, Hypothesis, new_request_id
 from ifw.errors import CancelledError, EngineError
@@ -44,7 +45,7 @@ def requests() -> tuple[DecodeRequest, ...]:
                 language="de" if index % 2 else "en",
                 prompt_ids=tuple(range(20, 20 + 9 * (index % 4))),
                 window_index=index,
-                options=options,
+                options=replace(options, word_timestamps=index % 2 == 0),
             )
         )
     # a ladder: suspect at every temperature, so that the row starts again in its slot
@@ -72,6 +73,11 @@ def assert_same(got: Hypothesis, expected: Hypothesis) -> None:
     assert got.token_ids == expected.token_ids
     assert got.avg_logprob == pytest.approx(expected.avg_logprob, abs=1e-4)
     assert got.no_speech_prob == pytest.approx(expected.no_speech_prob, rel=1e-3)
+    assert (got.attention is None) == (expected.attention is None)
+    if got.attention is not None:
+        np.testing.assert_allclose(got.attention.matrix, expected.attention.matrix, atol=2e-3)
+        np.testing.assert_allclose(got.attention.probabilities, expected.attention.probabilities, atol=1e-5)
+        assert token_starts(got.attention.matrix).tolist() == token_starts(expected.attention.matrix).tolist()
     assert (got.language, got.temperature, got.n_attempts) == (
         expected.language,
         expected.temperature,
