@@ -1,9 +1,10 @@
-"""Peak memory while a long file is transcribed, above the memory of the loaded model.
+"""Peak memory while a long file is transcribed, and how soon its first segment comes.
 
-    python benchmarks/memory.py --hours 3
+    python benchmarks/memory.py --hours 10
 
-The file is the bundled sample, repeated. Memory is the resident set of the process and its decoder processes,
-sampled every 20 ms from outside.
+The files are the bundled sample, repeated: one of ten minutes, then the long one. Memory is the resident set of the
+process and its decoder processes, sampled every 20 ms from outside; what the loaded and warm model takes is counted
+apart.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from importlib.resources import files
 from pathlib import Path
 
@@ -26,10 +26,13 @@ from ifw import Transcriber
 with Transcriber("demo") as transcriber:
     transcriber.transcribe(sys.argv[1])
     print("loaded", flush=True)
-    sys.stdin.readline()
-    transcript = transcriber.transcribe(sys.argv[2])
-    print(transcript.duration_s, len(transcript.segments), transcript.timings["total"], flush=True)
+    for path in sys.argv[2:]:
+        sys.stdin.readline()
+        transcript = transcriber.transcribe(path)
+        timings = transcript.timings
+        print(transcript.duration_s, len(transcript.segments), timings["total"], timings["first_text"], flush=True)
 """
+SHORT_S = 600.0
 
 
 def write_repeated(sample: Path, target: Path, duration_s: float) -> None:
@@ -89,30 +92,40 @@ def main() -> None:
     arguments = parser.parse_args()
     sample = Path(str(files("ifw") / "demo" / "sample.mp3"))
     with tempfile.TemporaryDirectory() as folder:
-        long_file = Path(folder) / f"long.{arguments.container}"
+        short_file, long_file = (Path(folder) / f"{name}.{arguments.container}" for name in ("short", "long"))
+        write_repeated(sample, short_file, SHORT_S)
         write_repeated(sample, long_file, arguments.hours * 3600)
         child = subprocess.Popen(
-            [sys.executable, "-c", TRANSCRIBE, str(sample), str(long_file)],
+            [sys.executable, "-c", TRANSCRIBE, str(sample), str(short_file), str(long_file)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        assert child.stdin is not None
         assert child.stdout is not None
         assert child.stdout.readline().strip() == "loaded"
-        sampler = PeakSampler(child.pid)
-        loaded_bytes = sampler.now()
-        sampler.start()
-        started = time.perf_counter()
-        child.stdin.write("go\n")
-        child.stdin.flush()
-        duration_s, n_segments, total_s = child.stdout.readline().split()
-        sampler.stop()
+        loaded_bytes = PeakSampler(child.pid).now()
+        print(f"loaded and warm {loaded_bytes / 1e6:.0f} MB")
+        first_texts = [measure(child, loaded_bytes) for _ in (short_file, long_file)]
         child.wait()
-    print(f"audio {float(duration_s) / 3600:.2f} h, {n_segments} segments, {float(total_s):.1f} s")
-    print(f"wall {time.perf_counter() - started:.1f} s")
-    print(f"loaded and warm {loaded_bytes / 1e6:.0f} MB, peak {sampler.peak_bytes / 1e6:.0f} MB")
-    print(f"peak above the loaded model {(sampler.peak_bytes - loaded_bytes) / 1e6:.0f} MB")
+    print(f"first segment of the long file {first_texts[1] / first_texts[0]:.2f} times as late as of the short one")
+
+
+def measure(child: subprocess.Popen[str], loaded_bytes: int) -> float:
+    """Let the process transcribe its next file, print what it took; gives the seconds to the first segment."""
+    assert child.stdin is not None
+    assert child.stdout is not None
+    sampler = PeakSampler(child.pid)
+    sampler.start()
+    child.stdin.write("go\n")
+    child.stdin.flush()
+    duration_s, n_segments, total_s, first_s = map(float, child.stdout.readline().split())
+    sampler.stop()
+    print(
+        f"{duration_s / 3600:.2f} h: {n_segments:.0f} segments in {total_s:.1f} s, the first after {first_s:.2f} s; "
+        f"peak {sampler.peak_bytes / 1e6:.0f} MB, {(sampler.peak_bytes - loaded_bytes) / 1e6:.0f} MB above the model",
+        flush=True,
+    )
+    return first_s
 
 
 if __name__ == "__main__":

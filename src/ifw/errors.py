@@ -26,6 +26,7 @@
     ├── OutputError              output_failed
     ├── EvaluationError          evaluation_invalid
     ├── ExtraMissingError        extra_missing
+    ├── ResumeError              resume_mismatch
     └── CancelledError           cancelled
 
 `code` is stable: programs may branch on it, and every front (command line, server) maps it to its own
@@ -189,6 +190,12 @@ class ExtraMissingError(IfwError):
     """What was asked for needs packages that are not installed."""
 
     code = "extra_missing"
+
+
+class ResumeError(IfwError):
+    """What an unfinished run left behind belongs to other audio, another model, or other options."""
+
+    code = "resume_mismatch"
 
 
 class CancelledError(IfwError):

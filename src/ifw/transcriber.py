@@ -22,6 +22,7 @@ from ifw.types import Progress, Transcript
 if TYPE_CHECKING:
     from ifw.audio import AudioSource
     from ifw.engine.engine import EngineStats
+    from ifw.pipeline.journal import Journal
 
 
 class Transcriber:
@@ -110,10 +111,14 @@ class Transcriber:
         *,
         on_progress: Callable[[Progress], None] | None = None,
         cancel: CancelToken | None = None,
+        journal: Journal | None = None,
     ) -> Transcription:
         """Transcribe one file and hand out each segment as soon as it is final.
 
-        Takes the same arguments and raises the same errors as `transcribe`, most of them from the iteration.
+        Takes the same arguments and raises the same errors as `transcribe`, most of them from the iteration, and one
+        more: with a `journal`, such as a `JournalFile`, what is final survives the end of this process, and a later
+        call with the same journal goes on where this one stopped. It is an error (`ResumeError`) if that call asks
+        for anything else than this one.
 
         Returns:
             An iterator of segments in time order, which holds the whole `transcript` after its end.
@@ -129,6 +134,7 @@ class Transcriber:
             on_progress=on_progress,
             cancel=cancel or CancelToken(),
             timings={"load": self.load_s},
+            journal=journal,
         )
 
     def stats(self) -> EngineStats:

@@ -4,6 +4,7 @@ A recording is JSON with any of: `say` ([[start_s, end_s, text], ...]), `warn` (
 first), `hang` (until cancelled), `stuck` (whoever cancels), `bug`, `fail` (a code) with `message`.
 """
 
+import dataclasses
 import inspect
 import json
 import sys
@@ -19,8 +20,9 @@ BY_CODE = {item.code: item for _, item in inspect.getmembers(errors, inspect.isc
 
 
 class Transcription:
-    def __init__(self, owner, source, options, on_progress, cancel):
+    def __init__(self, owner, source, options, *, on_progress, cancel, journal):
         self.owner, self.options, self.on_progress, self.cancel = owner, options, on_progress, cancel
+        self.journal = journal
         if isinstance(source, Path) and not source.is_file():
             raise errors.AudioNotFoundError(f"{source}: no regular file")
         data = source.read_bytes() if isinstance(source, Path) else source.read()
@@ -35,6 +37,10 @@ class Transcription:
             self.on_progress(Progress("transcribe", end_s, 10.0))
             language = self.options.decode.language or "en"
             segment = Segment(len(self.segments), start_s, end_s, text, (1,), language, 0.0, -0.1, 1.0, 0.0)
+            if self.journal is not None:
+                if not self.segments:
+                    self.journal.begin({"recording": recording})
+                self.journal.append({"said": text})
             self.segments.append(segment)
             yield segment
         if "after" in recording and not self.owner.ended(recording["after"]).wait(10):
@@ -57,6 +63,11 @@ class Transcription:
         if not cancelled.wait(30):
             raise RuntimeError("nobody cancelled")
         self.cancel.raise_if_cancelled()
+
+    @property
+    def partial(self):
+        final_s = max((segment.end_s for segment in self.segments), default=None)
+        return None if final_s is None else dataclasses.replace(self.transcript, duration_s=final_s)
 
     @property
     def transcript(self):
@@ -91,11 +102,11 @@ class Transcriber:
         assert not self.options  # nothing was transcribed while cold
         self.n_warm_ups += 1
 
-    def stream(self, source, options=None, *, on_progress=None, cancel=None):
+    def stream(self, source, options=None, *, on_progress=None, cancel=None, journal=None):
         self.options.append(options)
         if options.decode.language == "yue":
             raise errors.LanguageError("language: got 'yue', allowed: what this checkpoint knows")
-        return Transcription(self, source, options, on_progress, cancel)
+        return Transcription(self, source, options, on_progress=on_progress, cancel=cancel, journal=journal)
 
     def ended(self, name):
         with self._lock:

@@ -91,8 +91,13 @@ def test_a_signal_ends_it_in_order_and_keeps_what_is_written(record, tmp_path, n
         _, errors = process.communicate(timeout=30)
     assert process.returncode == status
     assert "Traceback" not in errors
-    assert "interrupted: 1 of 2 files are done" in errors
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["done.txt"]
+    assert errors.splitlines()[-2:] == [
+        f"interrupted: {paths[1]} is written up to 0:01; --resume continues",
+        "interrupted: 1 of 2 files are done",
+    ]
+    written = {path.name: path.read_text() for path in (tmp_path / "out").iterdir() if path.suffix == ".txt"}
+    assert written == {"done.txt": "This is done.\n", "hangs.txt": "Waiting.\n"}
+    assert [path.name for path in (tmp_path / "out").glob("*.ifw-journal")] == ["hangs.ifw-journal"]
 
 
 def test_an_ignored_signal_stays_ignored(record, tmp_path):

@@ -71,6 +71,9 @@ class AudioStream:
     Workers decode ahead by at most a few minutes of audio and then wait, so memory stays flat however long the file
     is. Leaving the context, the end of the audio, an error, and `close` all end them at once.
 
+    Attributes:
+        fingerprint: What tells the file from others.
+
     Example:
         >>> with open_stream("talk.mp3") as stream:  # doctest: +SKIP
         ...     for block in stream:
@@ -79,6 +82,7 @@ class AudioStream:
 
     def __init__(self, source: ByteSource, options: AudioOptions, slicing: Slicing) -> None:
         self._name = source.name
+        self.fingerprint = source.fingerprint()
         self._options = options
         self._reading = threading.Lock()  # held while this thread waits for a worker
         self._is_closed = False

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Generator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ifw.cancellation import CancelToken
 from ifw.cli.inputs import Input
+from ifw.cli.interrupt import Interrupted
 from ifw.config import TranscribeOptions
+from ifw.errors import CancelledError
 from ifw.types import Progress, Segment, Transcript
 
 if TYPE_CHECKING:
+    from ifw.pipeline.journal import Journal
+    from ifw.pipeline.transcription import Transcription
     from ifw.transcriber import Transcriber
 
 
@@ -49,45 +54,106 @@ class Failed:
     error: Exception
 
 
-Event = Advanced | Spoken | Finished | Failed
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A file was cancelled.
 
-
-def run_batch(
-    transcriber: Transcriber, inputs: Sequence[Input], options: Sequence[TranscribeOptions], n_parallel: int
-) -> Generator[Event, None, None]:
-    """Transcribe all inputs and hand out events as they happen, those of one file in order.
-
-    `options` has one item an input. Every input ends with exactly one `Finished` or `Failed`. Closing the iterator
-    early, also by an exception in the loop around it, cancels what runs and waits for it to stop.
+    Attributes:
+        index: Of the input.
+        partial: What was final; None where nothing was.
     """
-    events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-    cancel = CancelToken()
 
-    def work(index: int, item: Input) -> None:
+    index: int
+    partial: Transcript | None
+
+
+@dataclass(frozen=True, slots=True)
+class Signalled:
+    """A signal asked this process to stop."""
+
+    number: int
+
+
+Event = Advanced | Spoken | Finished | Failed | Stopped
+
+
+class Batch(Iterator[Event]):
+    """Transcribes all inputs and hands out events as they happen, those of one file in order.
+
+    Every input ends with exactly one `Finished`, `Failed` or `Stopped`. Leaving the context early cancels what runs
+    and waits for it to stop; the events that nobody has seen by then are in `unseen`.
+    """
+
+    def __init__(
+        self,
+        transcriber: Transcriber,
+        inputs: Sequence[Input],
+        options: Sequence[TranscribeOptions],
+        n_parallel: int,
+        journals: Sequence[Journal | None] | None = None,
+    ) -> None:
+        """Start.
+
+        Args:
+            transcriber: Shared by all.
+            inputs: What to transcribe.
+            options: How, one an input.
+            n_parallel: Inputs at the same time.
+            journals: What keeps the final windows, one an input; None keeps none.
+        """
+        self._transcriber = transcriber
+        self._events: queue.SimpleQueue[Event | Signalled] = queue.SimpleQueue()
+        self._cancel = CancelToken()
+        self._n_running = len(inputs)
+        self._pool = ThreadPoolExecutor(n_parallel, thread_name_prefix="ifw-file")
+        for index, given in enumerate(zip(inputs, options, journals or [None] * len(inputs), strict=True)):
+            self._pool.submit(self._work, index, *given)
+
+    def __next__(self) -> Event:
+        if not self._n_running:
+            raise StopIteration
+        event = self._events.get()
+        if isinstance(event, Signalled):
+            raise Interrupted(event.number)
+        self._n_running -= isinstance(event, Finished | Failed | Stopped)
+        return event
+
+    def interrupt(self, signal_number: int) -> None:
+        """Let the iteration raise `Interrupted`; may be called by a signal's handler."""
+        self._events.put(Signalled(signal_number))
+
+    def unseen(self) -> Iterator[Event]:
+        """What happened after the iteration was left; to be asked for after the context was."""
+        while not self._events.empty():
+            event = self._events.get()
+            if not isinstance(event, Signalled):
+                yield event
+
+    def __enter__(self) -> Batch:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._n_running:
+            self._cancel.cancel()
+        self._pool.shutdown(cancel_futures=True)
+
+    def _work(self, index: int, item: Input, options: TranscribeOptions, journal: Journal | None) -> None:
+        stream: Transcription | None = None
         try:
-            with item.open(cancel) as source:
-                stream = transcriber.stream(
+            with item.open(self._cancel) as source:
+                stream = self._transcriber.stream(
                     source,
-                    options[index],
-                    on_progress=lambda progress: events.put(Advanced(index, progress)),
-                    cancel=cancel,
+                    options,
+                    on_progress=lambda progress: self._events.put(Advanced(index, progress)),
+                    cancel=self._cancel,
+                    journal=journal,
                 )
                 for segment in stream:
-                    events.put(Spoken(index, segment))
-            events.put(Finished(index, stream.transcript))
+                    self._events.put(Spoken(index, segment))
+            self._events.put(Finished(index, stream.transcript))
+        except CancelledError:
+            self._events.put(Stopped(index, None if stream is None else stream.partial))
         except Exception as error:
-            events.put(Failed(index, error))
-
-    n_running = len(inputs)
-    with ThreadPoolExecutor(n_parallel, thread_name_prefix="ifw-file") as pool:
-        try:
-            for index, item in enumerate(inputs):
-                pool.submit(work, index, item)
-            while n_running:
-                event = events.get()
-                n_running -= isinstance(event, Finished | Failed)
-                yield event
-        finally:
-            if n_running:
-                cancel.cancel()
-                pool.shutdown(wait=False, cancel_futures=True)
+            self._events.put(Failed(index, error))

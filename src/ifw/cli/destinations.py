@@ -132,6 +132,11 @@ def output_path(stem: Path, format_name: FormatName) -> Path:
     return stem.with_name(f"{stem.name}.{EXTENSIONS[format_name]}")
 
 
+def journal_of(stem: Path) -> Path:
+    """Where the unfinished transcript of an input is kept, for `--resume`."""
+    return stem.with_name(f"{stem.name}.ifw-journal")
+
+
 def write_files(
     transcript: Transcript, stem: Path, formats: Sequence[FormatName], subtitles: SubtitleOptions | None = None
 ) -> list[Path]:
@@ -140,15 +145,13 @@ def write_files(
     Raises:
         OutputError: A file or folder cannot be written.
     """
-    paths = []
-    for name in formats:
-        path = output_path(stem, name)
+    paths = [output_path(stem, name) for name in formats]
+    for path, name in zip(paths, formats, strict=True):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             replace_file(path, write(transcript, name, subtitles))
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-        paths.append(path)
     return paths
 
 

@@ -7,12 +7,11 @@ import random
 import time
 import wave
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ifw.cli.batch import Advanced, Failed, Finished, run_batch
+from ifw.cli.batch import Advanced, Batch, Failed, Finished
 from ifw.cli.exit_status import error_code
 from ifw.cli.inputs import Input
 from ifw.cli.interrupt import Interrupted
@@ -76,8 +75,8 @@ def run_evaluation(plan: EvaluationPlan, report: Report) -> tuple[Evaluation, li
         started = time.perf_counter()
         options = [_options_for(plan, entry) for entry in entries]
         try:
-            with closing(run_batch(transcriber, inputs, options, min(plan.n_parallel, len(inputs)))) as events:
-                for event in events:
+            with Batch(transcriber, inputs, options, min(plan.n_parallel, len(inputs))) as batch:
+                for event in batch:
                     if isinstance(event, Advanced):
                         report.advance(event.index, event.progress)
                     elif isinstance(event, Finished):

@@ -45,6 +45,7 @@ EXIT_STATUS: Final[Mapping[str, int]] = MappingProxyType(
         "output_failed": FILE_FAILED,
         "evaluation_invalid": USAGE,
         "extra_missing": USAGE,
+        "resume_mismatch": FILE_FAILED,
         "cancelled": INTERRUPTED,
         BUG_CODE: BUG,
     }

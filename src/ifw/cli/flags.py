@@ -158,6 +158,13 @@ OutputFormats = Annotated[
         "writing files.",
     ),
 ]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on with files that an earlier run was interrupted in, and leave out those that it finished.",
+    ),
+]
 Verbose = Annotated[
     bool,
     typer.Option("--verbose", "-v", help="Print the text with its times, also when files are written."),

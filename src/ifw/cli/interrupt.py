@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
@@ -28,14 +28,45 @@ class Interrupted(KeyboardInterrupt):
         self.status = SIGNAL_BASE + signal_number
 
 
+class Interruption:
+    """What the first signal does: it raises, or tells whoever asked to be told."""
+
+    def __init__(self) -> None:
+        self._tell: Callable[[int], None] | None = None
+
+    @contextmanager
+    def told_to(self, tell: Callable[[int], None]) -> Iterator[None]:
+        """Meanwhile nothing is raised, and nothing torn apart.
+
+        Args:
+            tell: Called with the number of the signal, between any two instructions of the main thread.
+        """
+        self._tell = tell
+        try:
+            yield
+        finally:
+            self._tell = None
+
+    def arrive(self, signal_number: int) -> None:
+        """Take the first signal.
+
+        Raises:
+            Interrupted: Nobody asked to be told.
+        """
+        if self._tell is None:
+            raise Interrupted(signal_number)
+        self._tell(signal_number)
+
+
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """Raise `Interrupted` in the main thread on the first Ctrl-C or SIGTERM; exit without ado on the next.
+def interruptible() -> Iterator[Interruption]:
+    """Take the first Ctrl-C or SIGTERM as the `Interruption` says; exit without ado on the next.
 
     A signal that this process was started to ignore, as `nohup` does, stays ignored.
     """
+    interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield interruption
         return
     is_first = True
 
@@ -46,14 +77,14 @@ def interruptible() -> Iterator[None]:
         is_first = False
         with suppress(OSError):
             os.write(STDERR, NOTICE)  # not print: a signal may arrive in the middle of one
-        raise Interrupted(signal_number)
+        interruption.arrive(signal_number)
 
     before = {number: signal.getsignal(number) for number in SIGNALS}
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:
             signal.signal(number, on_signal)
     try:
-        yield
+        yield interruption
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

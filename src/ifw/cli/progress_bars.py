@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic
 
+from ifw.cli.pace import Pace
 from ifw.cli.visible import visible
 from ifw.types import Progress
 
@@ -12,19 +14,26 @@ MAX_NAME = 40  # characters before a bar
 
 
 class Bars:
-    """One progress bar for each file in flight, and one for all files where there are several."""
+    """One progress bar for each file in flight, with its `Pace`, and one for all files where there are several."""
 
     def __init__(self, labels: Sequence[str]) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn
         from rich.progress import Progress as Display
+        from rich.text import Text
+
+        class PaceColumn(ProgressColumn):
+            """How far each stage has come, and how long the slowest will take."""
+
+            def render(self, task: Task) -> Text:
+                pace: Pace | None = task.fields.get("pace")
+                return Text(f"{task.completed:.0f} of {task.total:.0f}" if pace is None else pace.written(monotonic()))
 
         self._console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
         self._display = Display(
             TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeRemainingColumn(),
+            BarColumn(bar_width=20),
+            PaceColumn(),
             console=self._console,
             transient=True,
             redirect_stdout=False,
@@ -32,13 +41,16 @@ class Bars:
         )
         self._names = [_shortened(Path(label).name) for label in labels]
         self._tasks: dict[int, TaskID] = {}
+        self._paces: dict[int, Pace] = {}
         self._all = self._display.add_task("all files", total=len(labels)) if len(labels) > 1 else None
         self._display.start()
 
     def advance(self, index: int, progress: Progress) -> None:
         """Move the bar of a file, which appears when its first progress comes."""
         if index not in self._tasks:
-            self._tasks[index] = self._display.add_task(self._names[index], total=None)
+            self._paces[index] = Pace()
+            self._tasks[index] = self._display.add_task(self._names[index], total=None, pace=self._paces[index])
+        self._paces[index].advance(progress, monotonic())
         done_s = progress.done_s if progress.stage == "transcribe" else None
         self._display.update(self._tasks[index], completed=done_s, total=progress.total_s)
 
@@ -46,6 +58,7 @@ class Bars:
         """Take away the bar of a file."""
         if index in self._tasks:
             self._display.remove_task(self._tasks.pop(index))
+            del self._paces[index]
         if self._all is not None:
             self._display.advance(self._all)
 

@@ -6,11 +6,13 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 
 from ifw.cli.exit_status import BUG_CODE, error_code
 from ifw.cli.flags import in_flags
 from ifw.cli.progress_bars import Bars
+from ifw.cli.progress_log import ProgressLog
 from ifw.cli.standard_streams import write_note, write_output
 from ifw.cli.visible import visible
 from ifw.types import Progress, Transcript
@@ -20,12 +22,13 @@ class Report:
     """Writes transcripts to standard output, all else to standard error.
 
     `quiet` leaves out progress, warnings and notes. Progress bars appear only while standard error is a
-    terminal, one for each file in flight.
+    terminal, one for each file in flight; into a file or a pipe goes a line a minute for each.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
         self._bars: Bars | None = None
+        self._log: ProgressLog | None = None
 
     def loading(self, model: str) -> None:
         """Tell a person at a terminal why nothing happens yet."""
@@ -33,19 +36,27 @@ class Report:
             self._line(f"loading {model}")
 
     def start_bars(self, labels: Sequence[str]) -> None:
-        """Show progress from now on, where there is a terminal to show it on."""
-        if not self._quiet and sys.stderr.isatty():
+        """Show progress from now on: bars on a terminal, elsewhere a line now and then."""
+        if self._quiet:
+            return
+        if sys.stderr.isatty():
             self._bars = Bars(labels)
+        else:
+            self._log = ProgressLog(labels, self._line)
 
     def advance(self, index: int, progress: Progress) -> None:
         """Move the bar of an input."""
         if self._bars is not None:
             self._bars.advance(index, progress)
+        elif self._log is not None:
+            self._log.advance(index, progress, monotonic())
 
     def end(self, index: int) -> None:
         """Take away the bar of an input."""
         if self._bars is not None:
             self._bars.end(index)
+        elif self._log is not None:
+            self._log.end(index)
 
     def print_output(self, text: str) -> None:
         """Write to standard output without tearing the bars, which share the terminal with it."""

@@ -5,19 +5,20 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from ifw.cli.batch import Advanced, Event, Failed, Finished, Spoken, run_batch
+from ifw.cli.batch import Advanced, Batch, Event, Failed, Finished, Spoken, Stopped
 from ifw.cli.clock import process_age_s
-from ifw.cli.destinations import Destination, output_stems, prepare_folders, write_files
+from ifw.cli.destinations import Destination, journal_of, output_path, output_stems, prepare_folders, write_files
 from ifw.cli.inputs import Input
-from ifw.cli.interrupt import Interrupted
+from ifw.cli.interrupt import Interrupted, Interruption
+from ifw.cli.pace import clock_of
 from ifw.cli.printer import Printer
 from ifw.cli.report import Report
 from ifw.config import EngineConfig, SubtitleOptions, TranscribeOptions
-from ifw.errors import ConfigError, LanguageError, ModeError, OutputError, PromptError
+from ifw.errors import ConfigError, LanguageError, ModeError, OutputError, PromptError, ResumeError
+from ifw.pipeline.journal_file import JournalFile
 from ifw.types import Transcript
 
 WRONG_FOR_ALL = (ConfigError, LanguageError, ModeError, PromptError)
@@ -35,6 +36,7 @@ class Plan:
         model: Name, hub id or folder of the checkpoint.
         engine: How to use the device.
         n_parallel: Files in flight at the same time.
+        is_resuming: Go on where an earlier run stopped, and leave out what it finished.
         verbose: Print the text with its times, also when files are written.
         print_timings: Print wall seconds by stage.
     """
@@ -46,26 +48,39 @@ class Plan:
     model: str
     engine: EngineConfig
     n_parallel: int
+    is_resuming: bool
     verbose: bool
     print_timings: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One input on its way.
+
+    Attributes:
+        item: What to transcribe.
+        stem: Where its files go, without the extensions; None prints it.
+        journal: Keeps what is final until the files are written; None for what is printed.
+    """
+
+    item: Input
+    stem: Path | None
+    journal: JournalFile | None
 
 
 class Run:
     """Carries out one plan."""
 
-    def __init__(self, plan: Plan, report: Report) -> None:
+    def __init__(self, plan: Plan, report: Report, interruption: Interruption) -> None:
         self._plan = plan
         self._report = report
-        self._labels = [item.label for item in plan.inputs]
+        self._interruption = interruption
+        self._works = self._all_works()
         self._errors: list[Exception] = []
         self._n_finished = 0
         self._import_s = 0.0
         self._first_text_s: float | None = None
-        self._printer = self._make_printer()
-        folder = plan.destination.folder
-        self._stems: list[Path] | None = None
-        if folder is not None:
-            self._stems = [folder / stem for stem in output_stems(plan.inputs)]
+        self._printer: Printer | None = None
 
     def go(self) -> list[Exception]:
         """Transcribe everything.
@@ -77,18 +92,47 @@ class Run:
             IfwError: Nothing can be transcribed: the checkpoint or an option is wrong.
             Interrupted: A signal arrived. What was written stays.
         """
-        if not self._plan.inputs:
+        prepare_folders(work.stem for work in self._works if work.stem is not None)
+        if self._plan.is_resuming:
+            self._skip_finished()
+        if not self._works:
             return []
-        if self._stems is not None:
-            prepare_folders(self._stems)
+        self._note_what_is_replaced()
+        self._printer = self._make_printer()
         try:
             self._transcribe()
         except Interrupted:
-            self._report.note(f"interrupted: {self._n_finished} of {len(self._labels)} files are done")
+            self._report.note(f"interrupted: {self._n_finished} of {len(self._plan.inputs)} files are done")
             raise
         if self._plan.print_timings:
             self._report.process_timings(self._first_text_s, process_age_s())
         return self._errors
+
+    def _all_works(self) -> list[Work]:
+        inputs, folder = self._plan.inputs, self._plan.destination.folder
+        if folder is None:
+            return [Work(item, None, None) for item in inputs]
+        stems = [folder / stem for stem in output_stems(inputs)]
+        return [
+            Work(item, stem, JournalFile(journal_of(stem), is_resuming=self._plan.is_resuming))
+            for item, stem in zip(inputs, stems, strict=True)
+        ]
+
+    def _skip_finished(self) -> None:
+        """Leave out the files that have all their transcripts; a journal means that they are not whole."""
+        for work in self._works.copy():
+            assert work.stem is not None
+            assert work.journal is not None
+            paths = [output_path(work.stem, name) for name in self._plan.destination.formats]
+            if not work.journal.path.exists() and all(path.exists() for path in paths):
+                self._report.note(f"already done: {work.item.label}")
+                self._works.remove(work)
+                self._n_finished += 1
+
+    def _note_what_is_replaced(self) -> None:
+        for work in self._works:
+            if not self._plan.is_resuming and work.journal is not None and work.journal.path.exists():
+                self._report.note(f"starting over: {work.item.label} is half done; --resume would continue it")
 
     def _transcribe(self) -> None:
         plan, config = self._plan, self._plan.engine
@@ -100,12 +144,18 @@ class Run:
         with Transcriber(
             plan.model, config.device, config.dtype, n_slots=config.n_slots, n_threads=config.n_threads
         ) as transcriber:
-            self._report.start_bars(self._labels)
-            n_parallel = min(plan.n_parallel, len(plan.inputs))
-            options = [plan.options] * len(plan.inputs)
-            with closing(run_batch(transcriber, plan.inputs, options, n_parallel)) as events:
-                for event in events:
+            self._report.start_bars([work.item.label for work in self._works])
+            inputs, journals = [work.item for work in self._works], [work.journal for work in self._works]
+            options = [plan.options] * len(inputs)
+            batch = Batch(transcriber, inputs, options, min(plan.n_parallel, len(inputs)), journals)
+            try:
+                with batch, self._interruption.told_to(batch.interrupt):
+                    for event in batch:
+                        self._handle(event)
+            except Interrupted:
+                for event in batch.unseen():
                     self._handle(event)
+                raise
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Advanced):
@@ -117,45 +167,72 @@ class Run:
                 self._printer.segment(event.index, event.segment)
         elif isinstance(event, Finished):
             self._finish(event.index, event.transcript)
+        elif isinstance(event, Stopped):
+            self._keep(event.index, event.partial)
         else:
             self._fail(event)
 
     def _finish(self, index: int, transcript: Transcript) -> None:
         self._report.end(index)
-        paths: list[Path] = []
-        if self._stems is not None:
-            try:
-                plan = self._plan
-                paths = write_files(transcript, self._stems[index], plan.destination.formats, plan.subtitles)
-            except OutputError as error:
-                self._fail(Failed(index, error))
-                return
+        work = self._works[index]
+        paths = self._write(index, transcript)
+        if paths is None:
+            return
+        if work.journal is not None:
+            work.journal.remove()
         self._n_finished += 1
         if self._printer is not None:
             self._printer.finish(index, transcript)
-        self._report.finished(self._labels[index], transcript, paths)
+        self._report.finished(work.item.label, transcript, paths)
         if self._plan.print_timings:
-            self._report.timings(self._labels[index], transcript, self._import_s)
+            self._report.timings(work.item.label, transcript, self._import_s)
+
+    def _keep(self, index: int, partial: Transcript | None) -> None:
+        """Write what is final of a file that was interrupted."""
+        work = self._works[index]
+        if work.journal is None or partial is None:
+            return
+        work.journal.close()
+        if self._write(index, partial) is not None:
+            until = clock_of(partial.duration_s)
+            self._report.note(f"interrupted: {work.item.label} is written up to {until}; --resume continues")
+
+    def _write(self, index: int, transcript: Transcript) -> list[Path] | None:
+        """Write the files of a transcript, if files were asked for; None where that failed."""
+        stem = self._works[index].stem
+        if stem is None:
+            return []
+        try:
+            return write_files(transcript, stem, self._plan.destination.formats, self._plan.subtitles)
+        except OutputError as error:
+            self._fail(Failed(index, error))
+            return None
 
     def _fail(self, failed: Failed) -> None:
         """Report a file that failed; an option that is wrong for one file is wrong for all and ends the run."""
         if isinstance(failed.error, WRONG_FOR_ALL):
             raise failed.error
         self._report.end(failed.index)
-        self._report.error(self._labels[failed.index], failed.error)
+        work = self._works[failed.index]
+        self._report.error(work.item.label, failed.error)
         self._errors.append(failed.error)
+        if work.journal is not None:
+            work.journal.close()
+            if work.journal.path.exists() and not isinstance(failed.error, ResumeError):
+                self._report.note(f"what is final of {work.item.label} is kept; --resume continues")
         if self._printer is not None:
             self._printer.skip(failed.index)
 
     def _make_printer(self) -> Printer | None:
         plan, destination = self._plan, self._plan.destination
+        labels = [work.item.label for work in self._works]
         if destination.folder is None:
             is_for_people = plan.verbose or (not destination.is_asked and sys.stdout.isatty())
             return Printer(
-                self._labels,
+                labels,
                 self._report.print_output,
                 format_name=destination.formats[0],
                 subtitles=plan.subtitles,
                 stamps=is_for_people,
             )
-        return Printer(self._labels, self._report.print_output, stamps=True) if plan.verbose else None
+        return Printer(labels, self._report.print_output, stamps=True) if plan.verbose else None

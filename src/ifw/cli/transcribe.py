@@ -13,6 +13,7 @@ from ifw.cli.interrupt import interruptible
 from ifw.cli.report import Report
 from ifw.cli.run import Plan, Run
 from ifw.config import DEFAULT_PRESET, DecodeOptions, EngineConfig, SubtitleOptions, TranscribeOptions, VadOptions
+from ifw.errors import ConfigError
 from ifw.model.languages import language_code
 
 DECODE, VAD, SUBTITLES = DecodeOptions(), VadOptions(), SubtitleOptions()
@@ -30,6 +31,7 @@ def transcribe(
     highlight_words: subtitle_flags.HighlightWords = SUBTITLES.highlight_words,
     min_cue_s: subtitle_flags.MinCue = SUBTITLES.min_cue_s,
     cue_layout: subtitle_flags.CueLayout = SUBTITLES.layout,
+    resume: flags.Resume = False,
     verbose: flags.Verbose = False,
     quiet: flags.Quiet = False,
     print_timings: flags.PrintTimings = False,
@@ -117,9 +119,11 @@ def transcribe(
         )
         inputs, bad_inputs = expand_inputs(files)
         destination = choose_destination(output_dir, [item.value for item in output_format or ()], len(inputs))
-        plan = Plan(inputs, destination, options, subtitles, model, engine, jobs, verbose, print_timings)
+        if resume and destination.folder is None:
+            raise ConfigError("--resume: got no files to resume, allowed: with --output-dir or --output-format")
+        plan = Plan(inputs, destination, options, subtitles, model, engine, jobs, resume, verbose, print_timings)
         for bad in bad_inputs:
             report.error(bad.label, bad.error)
-        with interruptible(), report:
-            errors = [bad.error for bad in bad_inputs] + Run(plan, report).go()
+        with interruptible() as interruption, report:
+            errors = [bad.error for bad in bad_inputs] + Run(plan, report, interruption).go()
     raise typer.Exit(exit_status(errors))

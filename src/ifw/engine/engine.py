@@ -43,6 +43,7 @@ class Engine:
 
     Attributes:
         n_slots: Windows that can be decoded together.
+        arithmetic: Device and precision, such as `cpu float32`: texts may differ between two of them.
 
     Example:
         >>> with Engine(model, checkpoint, EngineConfig()) as engine:
@@ -62,6 +63,7 @@ class Engine:
         runner = ModelRunner(model, self._vocabulary.runner_tokens, n_slots, checkpoint.generation.alignment_heads)
         self._loop = EngineLoop(runner, self._vocabulary, policy, config.n_threads)
         self.n_slots = n_slots
+        self.arithmetic = f"{model.device.type} {str(model.dtype).removeprefix('torch.')}"
         weakref.finalize(self, self._loop.close)
 
     def check_process(self) -> None:

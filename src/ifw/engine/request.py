@@ -107,14 +107,14 @@ class LanguageDetection:
         probability: Its probability among all languages of the checkpoint.
         probabilities: ISO code -> probability; they sum to 1.
         no_speech_prob: Probability of `<|nospeech|>` right after `<|startoftranscript|>`.
-        encoded: Hand it to a `DecodeRequest` for the same window.
+        encoded: Hand it to a `DecodeRequest` for the same window; None where it was not kept.
     """
 
     language: str
     probability: float
     probabilities: dict[str, float]
     no_speech_prob: float
-    encoded: EncodedWindow
+    encoded: EncodedWindow | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
 from ifw.audio import open_stream
 from ifw.cancellation import CancelToken
@@ -20,6 +20,8 @@ from ifw.engine.segments import WindowSegment, split_segments
 from ifw.engine.words import time_words
 from ifw.errors import IfwError
 from ifw.pipeline.context import TextContext
+from ifw.pipeline.identity import identity_of
+from ifw.pipeline.journal import Remembered, Replay
 from ifw.pipeline.language import resolve_language
 from ifw.pipeline.prompt import encode_prompts
 from ifw.pipeline.window_languages import WindowLanguages, WindowWithLanguage
@@ -32,9 +34,11 @@ if TYPE_CHECKING:
     from ifw.config import TranscribeOptions
     from ifw.engine.engine import Engine
     from ifw.model.checkpoint import Checkpoint
+    from ifw.pipeline.journal import Journal
     from ifw.speech.vad import VoiceDetector
     from ifw.speech.windows import Window
 
+_T = TypeVar("_T")
 MIN_IN_FLIGHT = 8  # windows of one file that the engine may hold, so that a long file costs no memory
 
 
@@ -44,6 +48,7 @@ class _Flight:
 
     window: Window
     hypothesis: Future[Hypothesis]
+    segments: tuple[Segment, ...] | None = None  # where an earlier run knew them
 
 
 class Transcription(Iterator[Segment]):
@@ -64,6 +69,7 @@ class Transcription(Iterator[Segment]):
         on_progress: Callable[[Progress], None] | None,
         cancel: CancelToken,
         timings: dict[str, float],
+        journal: Journal | None = None,
     ) -> None:
         self._source = source
         self._engine = engine
@@ -75,6 +81,9 @@ class Transcription(Iterator[Segment]):
         self._failure: str | None = None
         self._turn = threading.Lock()  # held while the generator runs
         self._group = uuid.uuid4().hex
+        self._journal = journal
+        self._replay = Replay(None, {})
+        self._detections: dict[int, Future[LanguageDetection]] = {}  # of windows that have not landed
         self._packer = WindowPacker(options.vad, detector)
         decode, tokenizer = options.decode, checkpoint.tokenizer
         language = resolve_language(decode, checkpoint)
@@ -86,6 +95,7 @@ class Transcription(Iterator[Segment]):
         self._timings = timings | {"decode": 0.0, "speech": 0.0}
         self._segments: list[Segment] = []
         self._duration_s = 0.0
+        self._final_s = 0.0
         self._total_s: float | None = None
         self._transcript: Transcript | None = None
         self._generator = self._run()
@@ -121,6 +131,19 @@ class Transcription(Iterator[Segment]):
             raise RuntimeError("there is no transcript: the transcription was closed before its end")
         raise RuntimeError("the transcript is there only after the last segment; iterate to the end first")
 
+    @property
+    def partial(self) -> Transcript | None:
+        """What is final so far, as a transcript that ends where the last final window does; None before the first.
+
+        It warns of its own incompleteness (`interrupted`). For a transcription that was cancelled or has failed; not
+        while another thread iterates.
+        """
+        if not self._final_s:
+            return None
+        message = f"the transcription was interrupted: it ends at {self._final_s:.1f} s of the audio"
+        warnings = (*self._warnings, TranscriptWarning("interrupted", message))
+        return replace(self._finish(), duration_s=self._final_s, warnings=warnings)
+
     def close(self) -> None:
         """End the work early, from any thread; one that is iterating gets `CancelledError`. Harmless after the end."""
         self._is_closed = True
@@ -142,13 +165,14 @@ class Transcription(Iterator[Segment]):
             self._cancel.raise_if_cancelled()
             try:
                 stream = cleanup.enter_context(open_stream(self._source, self._options.audio, cancel=self._cancel))
+                self._replay = self._remembered(stream)
                 cleanup.callback(self._engine.cancel_group, self._group)
                 cleanup.callback(self._cancel.add_callback(lambda: self._stop(stream)))
                 for segment in self._transcribe(self._windows(stream)):
                     if not self._segments:
                         self._timings["first_text"] = time.perf_counter() - started
-                    self._segments.append(segment)
-                    yield segment
+                    self._segments.append(replace(segment, id=len(self._segments)))
+                    yield self._segments[-1]
             except IfwError:
                 self._cancel.raise_if_cancelled()
                 raise
@@ -156,6 +180,13 @@ class Transcription(Iterator[Segment]):
             self._warnings += stream.warnings
         self._timings["total"] = time.perf_counter() - started
         self._transcript = self._finish()
+
+    def _remembered(self, stream: AudioStream) -> Replay:
+        """What an earlier run of this transcription has left, if any."""
+        if self._journal is None:
+            return self._replay
+        arithmetic = self._engine.arithmetic
+        return Replay(self._journal, identity_of(stream.fingerprint, self._options, self._checkpoint, arithmetic))
 
     def _stop(self, stream: AudioStream) -> None:
         self._engine.cancel_group(self._group)
@@ -190,7 +221,7 @@ class Transcription(Iterator[Segment]):
             self._cancel.raise_if_cancelled()
             while flights and self._context.is_conditioned:  # the text before this window must be known
                 yield from self._land(flights.popleft())
-            flights.append(_Flight(item.window, self._engine.submit(self._request(item))))
+            flights.append(self._start(item))
             while flights and (len(flights) >= limit or flights[0].hypothesis.done()):
                 yield from self._land(flights.popleft())
         while flights:
@@ -198,7 +229,20 @@ class Transcription(Iterator[Segment]):
         self._report("transcribe", self._duration_s)
 
     def _detect(self, window: Window) -> Future[LanguageDetection]:
-        return self._engine.detect_language(DetectRequest(group=self._group, samples=window.samples))
+        known = self._replay.recall(window)
+        if known is not None and known.detection is not None:
+            future = _done(known.detection)
+        else:
+            future = self._engine.detect_language(DetectRequest(group=self._group, samples=window.samples))
+        self._detections[window.index] = future
+        return future
+
+    def _start(self, item: WindowWithLanguage) -> _Flight:
+        request = self._request(item)  # in any case, as the prompts of later windows depend on it
+        known = self._replay.recall(item.window)
+        if known is not None:
+            return _Flight(item.window, _done(known.hypothesis), known.segments)
+        return _Flight(item.window, self._engine.submit(request))
 
     def _request(self, item: WindowWithLanguage) -> DecodeRequest:
         index = item.window.index
@@ -216,18 +260,29 @@ class Transcription(Iterator[Segment]):
     def _land(self, flight: _Flight) -> Iterator[Segment]:
         """Turn a finished window into segments in audio time."""
         hypothesis, window = flight.hypothesis.result(), flight.window
+        detection = self._detections.pop(window.index, None)
+        segments = flight.segments
+        if segments is None:
+            segments = tuple(self._segments_of(window, hypothesis))
+            heard = None if detection is None else detection.result()
+            self._replay.keep(window, Remembered(hypothesis, segments, heard))
         self._report("transcribe", window.end_s)
         self._context.add(hypothesis)
+        if not hypothesis.is_silent:
+            self._languages.heard(window, hypothesis.language)
+        yield from segments
+        self._final_s = window.end_s
+
+    def _segments_of(self, window: Window, hypothesis: Hypothesis) -> Iterator[Segment]:
         if hypothesis.is_silent:
             return
-        self._languages.heard(window, hypothesis.language)
         pieces = split_segments(hypothesis.token_ids, self._checkpoint.tokenizer, window.duration_s)
         for timed, words in zip(pieces, self._words(pieces, hypothesis, window), strict=True):
             start_s, end_s = window.to_speech(timed.start_s, timed.end_s)
             if words:
                 start_s, end_s = words[0].start_s, words[-1].end_s
             yield Segment(
-                id=len(self._segments),
+                id=0,
                 start_s=start_s,
                 end_s=end_s,
                 text=timed.text,
@@ -267,3 +322,10 @@ class Transcription(Iterator[Segment]):
             warnings=tuple(self._warnings),
             timings=dict(self._timings),
         )
+
+
+def _done(result: _T) -> Future[_T]:
+    """What the engine would have given, at once."""
+    future: Future[_T] = Future()
+    future.set_result(result)
+    return future
