@@ -6,8 +6,9 @@ solved exactly, by dynamic programming over the ends of parts.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -26,46 +27,31 @@ _SENTENCE_END = re.compile(r"[.!?…。．｡！？؟۔।॥։]+[\"'”’»)\]
 _CLAUSE_END = re.compile(r"[,;:、，；：،؛–—][\"'”’»)\]」』）】]*$")
 _ABBREVIATION = re.compile(r"(?:^|\W)(?:\w|[Dd]r|[Mm]rs?|[Mm]s|[Pp]rof|[Ss]t|[Ss]ra?|[Nn][ro]|vs|bzw|ca)\.$")
 
-_CUE_COST, _LINE_COST = 10.0, 1000.0  # fewer parts are better; a line more than needed is never worth it
 _SENTENCE, _CLAUSE, _WORD, _INSIDE = 0.0, 4.0, 10.0, 40.0  # the cost of ending a cue there
-_LINE_SHARE = 0.2  # the same ends, for lines
 _UNEVEN_COST = 6.0
 _ORPHAN_COST = 15.0
 _ORPHAN_SHARE = 0.25  # of a line
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
-    """Pieces with what is needed to measure a part of them in one step.
+class _Shape:
+    """What a part may hold, and what it costs.
 
     Attributes:
-        pieces: In time order, of one speaker.
-        bare: Columns of each, without the space before it.
-        full: Columns of each, with the space before it.
-        ends: What it costs to end a cue after each.
+        n_lines: Lines of a part.
+        max_width: Columns of a line.
+        max_words: Words of a line.
+        cost: Of any part, so that fewer are better.
+        end_share: How much it matters where a part ends.
+        orphan_columns: Narrower parts are to be avoided.
     """
 
-    pieces: Sequence[Piece]
-    bare: Sequence[int]
-    full: Sequence[int]
-    ends: Sequence[float]
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """Pieces `start` to `end` (not included), wrapped as tightly as can be.
-
-    Attributes:
-        start: First piece.
-        end: Piece after the last one.
-        columns: Columns of all its lines together.
-        n_words: Words of all its lines together.
-    """
-
-    start: int
-    end: int
-    columns: int
-    n_words: int
+    n_lines: int
+    max_width: float
+    max_words: float
+    cost: float
+    end_share: float
+    orphan_columns: float
 
 
 def sentence_cues(segments: Sequence[Segment], options: SubtitleOptions) -> Iterator[list[Piece]]:
@@ -99,88 +85,77 @@ def _runs(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
 
 
 def _cut_cues(run: Sequence[Piece], options: SubtitleOptions) -> list[Sequence[Piece]]:
-    width, max_words, n_lines = options.max_line_width, options.max_words_per_line, options.max_line_count
-    if n_lines is None or (width is None and max_words is None):
+    if options.max_line_count is None:
         return [run]
-    row = _measured(run)
-
-    def cost(part: _Part) -> float:
-        is_whole = (part.start, part.end) == (0, len(run))
-        is_orphan = width is not None and part.columns < _ORPHAN_SHARE * width and not is_whole
-        end_cost = row.ends[part.end - 1] + _UNEVEN_COST * _unused(part, options, n_lines) ** 2
-        return _CUE_COST + end_cost + (_ORPHAN_COST if is_orphan else 0.0)
-
-    return _cheapest(row, options, n_lines, cost)
+    max_width, max_words = _limits(options)
+    orphan_columns = _ORPHAN_SHARE * max_width if options.max_line_width else 0.0
+    return _cheapest(run, _Shape(options.max_line_count, max_width, max_words, 10.0, 1.0, orphan_columns))
 
 
 def _wrap(cue: Sequence[Piece], options: SubtitleOptions) -> list[Piece]:
     """Put a line feed for the space before the first piece of each line but the first."""
-    if options.max_line_width is None and options.max_words_per_line is None:
-        lines: list[Sequence[Piece]] = [cue]
-    else:
-        row = _measured(cue)
-
-        def cost(part: _Part) -> float:
-            end_cost = _LINE_SHARE * row.ends[part.end - 1] + _UNEVEN_COST * _unused(part, options, 1) ** 2
-            return _LINE_COST + end_cost
-
-        lines = _cheapest(row, options, 1, cost)
+    lines = _cheapest(cue, _Shape(1, *_limits(options), 1000.0, 0.2, 0.0))  # never a line more than need be
     wrapped: list[Piece] = []
     for first, *rest in lines:
         wrapped += [replace(first, text=("\n" if wrapped else "") + first.text.lstrip()), *rest]
     return wrapped
 
 
-def _measured(pieces: Sequence[Piece]) -> _Row:
-    ends = [_end_cost(before, after) for before, after in pairwise(pieces)]
-    bare = [columns(piece.text.lstrip()) for piece in pieces]
-    return _Row(pieces, bare, [columns(piece.text) for piece in pieces], [*ends, 0.0])
+def _limits(options: SubtitleOptions) -> tuple[float, float]:
+    """Columns and words of a line."""
+    return options.max_line_width or math.inf, options.max_words_per_line or math.inf
 
 
-def _cheapest(
-    row: _Row, options: SubtitleOptions, n_lines: int, cost: Callable[[_Part], float]
-) -> list[Sequence[Piece]]:
-    """Cut all pieces into parts of at most `n_lines` lines whose costs add up to the least."""
-    n_pieces = len(row.pieces)
-    best = [0.0] + [float("inf")] * n_pieces
+def _cheapest(pieces: Sequence[Piece], shape: _Shape) -> list[Sequence[Piece]]:
+    """Cut pieces into parts whose costs add up to the least."""
+    n_pieces = len(pieces)
+    ends = [0.0, *(shape.cost + shape.end_share * _end_cost(*pair) for pair in pairwise(pieces)), shape.cost]
+    room, words_room = shape.n_lines * shape.max_width, shape.n_lines * shape.max_words
+    best = [0.0] + [math.inf] * n_pieces
     begins = [0] * (n_pieces + 1)
+    sizes = [(columns(piece.text.lstrip()), columns(piece.text), int(piece.is_word)) for piece in pieces]
     for start in range(n_pieces):
-        for part in _parts_from(start, row, options, n_lines):
-            total = best[start] + cost(part)
-            if total < best[part.end]:
-                best[part.end], begins[part.end] = total, start
+        for end, width, n_words in _fitting(sizes, start, shape):
+            unused = 1.0 - max(width / room, n_words / words_room)
+            cost = best[start] + ends[end] + _UNEVEN_COST * unused * unused
+            if width < shape.orphan_columns:
+                cost += _ORPHAN_COST
+            if cost < best[end]:
+                best[end], begins[end] = cost, start
+        if best[-1] < math.inf and start == 0:
+            break  # all fits into one part, and two cost more
     parts = []
     end = n_pieces
     while end:
-        parts.append(row.pieces[begins[end] : end])
+        parts.append(pieces[begins[end] : end])
         end = begins[end]
     return parts[::-1]
 
 
-def _parts_from(start: int, row: _Row, options: SubtitleOptions, max_lines: int) -> Iterator[_Part]:
-    """Every part that begins with a piece and fits; one piece always does."""
-    max_width = options.max_line_width or float("inf")
-    max_words = options.max_words_per_line or float("inf")
-    n_lines, width, n_words, all_columns, all_words = 0, 0, 0, 0, 0
-    for index in range(start, len(row.pieces)):
-        is_word = int(row.pieces[index].is_word)
-        if index == start or width + row.full[index] > max_width or n_words + is_word > max_words:
+def _fitting(sizes: Sequence[tuple[int, int, int]], start: int, shape: _Shape) -> Iterator[tuple[int, int, int]]:
+    """Every part that begins with a piece and fits, when its lines are filled one after the other.
+
+    Args:
+        sizes: Of each piece: columns without the space before it, columns with it, words.
+        start: The first piece.
+        shape: What fits.
+
+    Yields:
+        The piece after the last one, the columns and the words of all lines. One piece always fits.
+    """
+    n_lines, width, n_words, all_columns, all_words = 1, 0, 0, 0, 0
+    for index in range(start, len(sizes)):
+        bare, full, is_word = sizes[index]
+        if index == start:
+            full = bare
+        elif width + full > shape.max_width or n_words + is_word > shape.max_words:
             n_lines += 1
-            if n_lines > max_lines:
+            if n_lines > shape.n_lines:
                 return
-            width, n_words, added = row.bare[index], is_word, row.bare[index]
-        else:
-            added = row.full[index]
-            width, n_words = width + added, n_words + is_word
-        all_columns, all_words = all_columns + added, all_words + is_word
-        yield _Part(start, index + 1, all_columns, all_words)
-
-
-def _unused(part: _Part, options: SubtitleOptions, n_lines: int) -> float:
-    """The share of the allowed room, 0 to 1, that a part leaves empty."""
-    by_width = part.columns / (n_lines * options.max_line_width) if options.max_line_width else 0.0
-    by_words = part.n_words / (n_lines * options.max_words_per_line) if options.max_words_per_line else 0.0
-    return max(1.0 - max(by_width, by_words), 0.0)
+            width, n_words, full = 0, 0, bare
+        width, n_words = width + full, n_words + is_word
+        all_columns, all_words = all_columns + full, all_words + is_word
+        yield index + 1, all_columns, all_words
 
 
 def _end_cost(before: Piece, after: Piece) -> float:
