@@ -119,5 +119,6 @@ def test_a_new_speaker_begins_a_cue_in_their_layout_too():
 
 
 def test_a_segment_without_words_among_others_is_one_word():
-    made = transcript(spoken((" Hi", 0, 1)), segment(1, 2, "you all"))
-    assert to_vtt(made, SubtitleOptions(layout="openai")) == "WEBVTT\n\n00:00.000 --> 00:02.000\nHi you all\n\n"
+    for words in (None, ()):
+        made = transcript(spoken((" Hi", 0, 1)), segment(1, 2, "you all", words=words))
+        assert to_vtt(made, SubtitleOptions(layout="openai")) == "WEBVTT\n\n00:00.000 --> 00:02.000\nHi you all\n\n"

@@ -32,7 +32,7 @@ def openai_cues(segments: Sequence[Segment], options: SubtitleOptions) -> Iterat
     Yields:
         The pieces of a cue. A line begins with the piece whose text begins with a line feed.
     """
-    if all(segment.words is None for segment in segments):
+    if not any(segment.words for segment in segments):
         for segment in segments:
             if text := clean_lines(segment.text):
                 yield [Piece(text, segment.start_s, segment.end_s, segment.speaker, False)]
@@ -66,7 +66,7 @@ def openai_cues(segments: Sequence[Segment], options: SubtitleOptions) -> Iterat
 def _words(segments: Sequence[Segment], max_words: int) -> Iterator[tuple[Piece, bool]]:
     """Every word, and whether it is the first of its segment or of `max_words` words of it."""
     for segment in segments:
-        if segment.words is None:
+        if not segment.words:
             text = flat(f" {segment.text}").rstrip()
             if text:
                 yield Piece(text, segment.start_s, segment.end_s, segment.speaker, False), True
