@@ -106,6 +106,30 @@ def test_sentences_that_fit_stay_together():
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        (
+            "The committee has asked the good old Dr. Smith to come to the meeting that will be held "
+            "in the village hall.",
+            "The committee has asked the\ngood old Dr. Smith to come",
+        ),
+        (
+            "She looked at the enormous painting and said oh no... but then she went on and bought it "
+            "for all of her friends.",
+            "She looked at the enormous\npainting and said oh no... but",
+        ),
+        (
+            "Yes. The committee has decided that the meeting of this week has to be held in the hall.",
+            "Yes. The committee has\ndecided that the meeting",
+        ),
+    ],
+    ids=["abbreviation", "the sentence goes on", "orphan"],
+)
+def test_a_cue_does_not_end_at_a_point_for_its_own_sake(text, first):
+    assert texts([segment(0, 9, text)])[0] == first
+
+
 def test_a_cue_ends_at_a_comma_rather_than_within_a_clause():
     text = (
         "When the rain had stopped and the streets were dry, the children of the village went out to play in "
