@@ -11,7 +11,8 @@ import torch
 
 from ifw.engine.request import EncodedWindow, TokenAttention
 from ifw.engine.rules import RowStart
-from ifw.engine.runner import AlignInput, Detected, Prefilled, PrefillInput, Sampled, WindowInput
+from ifw.engine.runner import AlignInput, Detected, Prefilled, PrefillInput, Sampled, SearchInput, WindowInput
+from ifw.engine.search import Move
 
 Attempt = list[tuple[int, float]]  # token and log-probability, one a step
 
@@ -48,6 +49,10 @@ class FakeRunner:
         self._in_slot: dict[int, int] = {}
         self._position: dict[int, int] = {}
         self._attempt: dict[int, int] = {}
+        self._parked: set[int] = set()
+        self._search: SearchInput | None = None
+        self._search_position = 0
+        self.searches: list[tuple[int, SearchInput]] = []
 
     def samples(self, number: int) -> np.ndarray:
         return np.array([number, 0.0], np.float32)
@@ -87,11 +92,43 @@ class FakeRunner:
         return prefilled
 
     def restart(self, slot: int, start: RowStart) -> None:
-        assert slot in self._position
+        assert slot in self._position or slot in self._parked
         self._call("restart", [self._in_slot[slot]])
         self.starts[self._in_slot[slot]].append(start)
         self._attempt[slot] += 1
         self._position[slot] = 0
+        self._parked.discard(slot)
+
+    def park(self, slot: int, start: RowStart) -> None:
+        assert slot in self._position or slot in self._parked
+        self._call("park", [self._in_slot[slot]])
+        self._position.pop(slot, None)
+        self._parked.add(slot)
+
+    def begin_search(self, search: SearchInput) -> None:
+        """A row plays the attempt of the script that follows; where there are candidates, the others are unlikely."""
+        assert search.slot in self._parked
+        number = self._in_slot[search.slot]
+        self._call("begin_search", [number])
+        self._attempt[search.slot] = self._attempt.get(search.slot, -1) + 1
+        self.searches.append((number, search))
+        self._search, self._search_position = search, 0
+
+    def search(self, moves: Sequence[Move]) -> list[list[Sampled]]:
+        search = self._search
+        assert search is not None, "no search has begun"
+        assert search.slot in self._parked
+        number = self._in_slot[search.slot]
+        self._call("search", [number])
+        assert len(moves) <= search.n_rows
+        n_rows = len(moves) or len(search.starts)
+        assert bool(moves) == (self._search_position > 0)
+        attempts = self.scripts[number].attempts
+        attempt = attempts[min(self._attempt[search.slot], len(attempts) - 1)]
+        best = attempt[min(self._search_position, len(attempt) - 1)]
+        others = [(token, -50.0 - token) for token in range(100, 100 + search.n_candidates - 1)]
+        self._search_position += 1
+        return [[Sampled(*candidate) for candidate in (best, *others)] for _ in range(n_rows)]
 
     def step(self, slots: Sequence[int]) -> list[Sampled]:
         assert list(slots) == sorted(self._position)
@@ -99,7 +136,9 @@ class FakeRunner:
         return [self._next(slot) for slot in slots]
 
     def stop(self, slot: int) -> None:
-        del self._position[slot]
+        assert slot in self._position or slot in self._parked
+        self._position.pop(slot, None)
+        self._parked.discard(slot)
         del self._attempt[slot]
 
     def align(self, inputs: Sequence[AlignInput]) -> list[TokenAttention]:
@@ -118,6 +157,9 @@ class FakeRunner:
         self._in_slot.pop(slot, None)
         self._position.pop(slot, None)
         self._attempt.pop(slot, None)
+        self._parked.discard(slot)
+        if self._search is not None and self._search.slot == slot:
+            self._search = None
         if wipe:
             self.wiped.append(slot)
 

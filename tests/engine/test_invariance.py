@@ -51,6 +51,11 @@ def requests() -> tuple[DecodeRequest, ...]:
     # a ladder: suspect at every temperature, so that the row starts again in its slot
     made[4] = replace(made[4], options=replace(made[4].options, temperatures=(0.0, 0.4, 0.9), logprob_threshold=-0.01))
     made[7] = replace(made[7], language=None)
+    # searches at several windows, which wait for each other
+    for index, several in {5: {"beam_size": 3}, 8: {"beam_size": 5, "best_of": 2}, 10: {"best_of": 3}}.items():
+        ladder = replace(made[index].options, temperatures=(0.0, 0.7), logprob_threshold=-0.01, **several)
+        made[index] = replace(made[index], options=ladder)
+    made[9] = replace(made[9], options=replace(made[9].options, best_of=2))  # samples from the start
     return tuple(made)
 
 
@@ -97,7 +102,7 @@ def alone() -> list[Hypothesis]:
 
 def test_the_windows_are_worth_comparing(alone):
     assert len({hypothesis.token_ids for hypothesis in alone}) == N_WINDOWS
-    assert alone[4].n_attempts == 3
+    assert [alone[index].n_attempts for index in (4, 5, 8, 9, 10)] == [3, 3, 3, 1, 2]
     assert sum(len(set(hypothesis.token_ids)) > 8 for hypothesis in alone) > N_WINDOWS // 2
 
 

@@ -110,7 +110,14 @@ def test_rules_are_the_references(rows, seed, scale):
     logits = torch.randn(len(rows), N_VOCAB, generator=torch.Generator().manual_seed(seed)) * scale
     before = logits.clone()
     states = states_after([row[0] for row in rows], [start(grammar=row[1], max_first=row[2]) for row in rows])
-    chosen, logprobs = TokenRules(TOKENS, CPU).choose(logits, states, torch.tensor(SUPPRESS), [])
+    rules = TokenRules(TOKENS, CPU)
+    rules.mask(logits, states, torch.tensor(SUPPRESS))
+    chosen, logprobs = rules.choose(logits, states, [])
+    best, best_logprobs = rules.rank(logits, 4)
+    assert torch.equal(best[:, 0], chosen)
+    assert torch.allclose(best_logprobs[:, 0], logprobs)
+    assert torch.equal(best_logprobs, best_logprobs.sort(descending=True).values)
+    assert torch.equal(best_logprobs, torch.log_softmax(logits, -1).gather(1, best))
     for index, (history, grammar, max_first) in enumerate(rows):
         slow = openai_rules(before[index].numpy(), history, grammar=grammar, max_first=max_first)
         fast = transformers_rules(before[index], history, grammar=grammar, max_first=max_first)
@@ -153,7 +160,7 @@ def test_an_idle_row_stays_where_it_is():
 def test_suppression_may_differ_by_row():
     logits = torch.zeros(2, N_VOCAB)
     states = states_after([[STAMP, 5], [STAMP, 5]], [start(grammar=False), start(grammar=False)])
-    TokenRules(TOKENS, CPU).choose(logits, states, [torch.tensor([4]), torch.tensor([6, 8])], [])
+    TokenRules(TOKENS, CPU).mask(logits, states, [torch.tensor([4]), torch.tensor([6, 8])])
     assert (logits == -math.inf).nonzero().tolist() == [[0, 4], [1, 6], [1, 8]]
 
 
@@ -164,7 +171,9 @@ def choose_sampled(logits: torch.Tensor, temperatures: list[float], keys: list[t
     ]
     states = states_after([[5]] * len(starts), starts)
     sampled = [row for row, temperature in enumerate(temperatures) if temperature > 0]
-    return TokenRules(TOKENS, CPU).choose(logits.clone(), states, torch.tensor([0]), sampled)[0]
+    rules, masked = TokenRules(TOKENS, CPU), logits.clone()
+    rules.mask(masked, states, torch.tensor([0]))
+    return rules.choose(masked, states, sampled)[0]
 
 
 def test_sampling_follows_the_tempered_distribution():

@@ -36,12 +36,15 @@ class FakeRunner:
     detects: dict[str, bool] = field(default_factory=dict)
     aligns: dict[str, bool] = field(default_factory=dict)
     steps_left: dict[str, int] = field(default_factory=dict)
+    searches: dict[str, list[int]] = field(default_factory=dict)  # steps of each search that follows the first decoding
+    searching: str | None = None
     done: dict[str, set[Phase]] = field(default_factory=dict)
     slot_of: dict[str, int] = field(default_factory=dict)
     ended: Counter[str] = field(default_factory=Counter)
     encoded_in_order: list[str] = field(default_factory=list)
 
-    def add(self, request_id: str, *, group="g", priority=0, n_steps=1, detect=False, align=False):
+    def add(self, request_id: str, *, group="g", priority=0, n_steps=1, detect=False, align=False, searches=()):
+        self.searches[request_id] = list(searches)
         self.detects[request_id] = detect
         self.aligns[request_id] = align
         self.steps_left[request_id] = n_steps
@@ -52,6 +55,8 @@ class FakeRunner:
             seat = self.scheduler.remove(request_id)
             assert (seat.slot if seat else None) == self.slot_of.pop(request_id, None)
             self.ended[request_id] += 1
+            if self.searching == request_id:
+                self.searching = None
         else:
             assert self.scheduler.remove(request_id) is None
 
@@ -90,15 +95,35 @@ class FakeRunner:
                 assert Phase.PREFILL in history
                 assert Phase.ALIGN not in history
                 self.steps_left[request_id] -= 1
-                if self.steps_left[request_id] == 0 and self.aligns[request_id]:
-                    self.scheduler.advance(request_id, Phase.ALIGN)
-                elif self.steps_left[request_id] == 0:
-                    self._end(slot, request_id)
+                if self.steps_left[request_id] == 0:
+                    self._next_attempt(slot, request_id)
+            elif phase is Phase.SEARCH:
+                assert self.searching in {None, request_id}, "two in the workspace"
+                self.searching = request_id
+                self.searches[request_id][0] -= 1
+                if self.searches[request_id][0] == 0:
+                    self.searching = None
+                    del self.searches[request_id][0]
+                    self._next_attempt(slot, request_id)
             else:
                 assert self.aligns[request_id]
                 assert self.steps_left[request_id] == 0
+                assert not self.searches[request_id]
                 self._end(slot, request_id)
         history.add(phase)
+
+    def _next_attempt(self, slot: int, request_id: str) -> None:
+        searches = self.searches[request_id]
+        if searches and searches[0] > 0:
+            self.scheduler.advance(request_id, Phase.SEARCH)
+        elif searches:  # an attempt in the slot again, of one step
+            del searches[0]
+            self.steps_left[request_id] = 1
+            self.scheduler.advance(request_id, Phase.DECODE)
+        elif self.aligns[request_id]:
+            self.scheduler.advance(request_id, Phase.ALIGN)
+        else:
+            self._end(slot, request_id)
 
     def _end(self, slot: int, request_id: str) -> None:
         assert self.scheduler.remove(request_id) == (slot, request_id)
@@ -117,9 +142,10 @@ def runner(n_slots: int, **policy: int) -> FakeRunner:
     return FakeRunner(Scheduler(n_slots, SchedulerPolicy(**policy)), n_slots)
 
 
+SEARCHES = st.lists(st.integers(0, 4), max_size=3)
 ADD = st.tuples(
-    st.just("add"), st.integers(0, 3), st.integers(-1, 1), st.integers(1, 12), st.booleans(), st.booleans()
-)  # group, priority, steps, detect, align
+    st.just("add"), st.integers(0, 3), st.integers(-1, 1), st.integers(1, 12), st.booleans(), st.booleans(), SEARCHES
+)  # group, priority, steps, detect, align, steps of searches (0: in the slot again)
 CANCEL = st.tuples(st.just("cancel"), st.integers(0, 60))
 TURN = st.tuples(st.just("turn"))
 
@@ -130,9 +156,16 @@ def test_every_request_ends_exactly_once_and_no_slot_is_shared_or_lost(n_slots, 
     fake = FakeRunner(Scheduler(n_slots, policy), n_slots)
     for event in events:
         if event[0] == "add":
-            _, group, priority, n_steps, detect, align = event
-            name = f"r{len(fake.detects)}"
-            fake.add(name, group=f"g{group}", priority=priority, n_steps=n_steps, detect=detect, align=align)
+            _, group, priority, n_steps, detect, align, searches = event
+            fake.add(
+                f"r{len(fake.detects)}",
+                group=f"g{group}",
+                priority=priority,
+                n_steps=n_steps,
+                detect=detect,
+                align=align,
+                searches=searches,
+            )
         elif event[0] == "cancel":
             fake.cancel(f"r{event[1]}")
         else:
@@ -170,6 +203,58 @@ def test_a_running_request_waits_for_a_bounded_number_of_windows(policy, n_slots
             n_steps_between += 1
         assert n_between <= policy.max_encode_run
     assert "watched" not in fake.slot_of
+
+
+@given(POLICIES, st.integers(2, 6), st.data())
+@settings(max_examples=100, deadline=None)
+def test_searches_and_steps_take_turns(policy, n_slots, data):
+    fake = FakeRunner(Scheduler(n_slots, policy), n_slots)
+    fake.add("decoding", n_steps=60)
+    fake.add("searching", searches=[60])
+    n_steps = n_searches = n_encoded = 0
+    for index in range(400):
+        if data.draw(st.booleans()):
+            fake.add(f"r{index}", n_steps=data.draw(st.integers(1, 3)), searches=data.draw(SEARCHES))
+        plan = fake.turn()
+        if "decoding" in fake.slot_of and "searching" in fake.slot_of:
+            n_steps += plan.phase is Phase.DECODE
+            n_searches += plan.phase is Phase.SEARCH
+            n_encoded += len(plan.seats) if plan.phase is Phase.ENCODE else 0
+            if fake.searching:
+                assert n_steps <= 1, "the search waits for more than one step"
+                assert n_searches <= 1
+                assert n_encoded <= policy.max_encode_run
+            if plan.phase in {Phase.DECODE, Phase.SEARCH}:
+                n_encoded = 0
+            if plan.phase is Phase.SEARCH:
+                n_steps = 0
+            if plan.phase is Phase.DECODE:
+                n_searches = 0
+        elif "decoding" not in fake.slot_of and "searching" not in fake.slot_of and index > 200:
+            return
+    fake.drain()
+
+
+def test_windows_have_the_workspace_in_the_order_in_which_they_came():
+    fake = runner(3, max_encode_run=3)
+    for index, searches in enumerate([[2, 2], [3], [1]]):
+        fake.add(f"r{index}", searches=searches)
+    fake.add("waits")
+    order = []
+    while (plan := fake.turn()) is not None:
+        if plan.phase is Phase.SEARCH:
+            order.append(plan.seats[0].request_id)
+    assert order == ["r0"] * 2 + ["r1"] * 3 + ["r2"] + ["r0"] * 2
+
+
+def test_waiting_windows_are_encoded_while_only_a_search_runs():
+    fake = runner(2, max_encode_run=1, steps_between_runs=2)
+    fake.add("searching", searches=[100])
+    while not fake.searching:
+        fake.turn()
+    fake.add("late", n_steps=1)
+    phases = [fake.turn().phase for _ in range(8)]
+    assert phases.count(Phase.ENCODE) == 1
 
 
 @given(st.integers(1, 4), st.integers(1, 30), st.integers(0, 30))

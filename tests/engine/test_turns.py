@@ -229,7 +229,14 @@ SCRIPTS = {
     5: Script([OTHER], languages={0: math.nan}),
 }
 EVENT = st.one_of(
-    st.tuples(st.just("decode"), st.integers(0, 5), st.booleans(), st.integers(0, 2), st.integers(0, 1)),
+    st.tuples(
+        st.just("decode"),
+        st.integers(0, 5),
+        st.booleans(),
+        st.integers(0, 2),
+        st.integers(0, 1),
+        st.tuples(st.sampled_from([None, 2, 5]), st.integers(1, 3)),
+    ),
     st.tuples(st.just("detect"), st.integers(0, 5)),
     st.tuples(st.just("cancel"), st.integers(0, 20)),
     st.tuples(st.just("cancel_group"), st.integers(0, 2)),
@@ -250,10 +257,11 @@ class TurnHarness:
 
     def fault(self, name: str, numbers: list[int]) -> None:
         n_calls = len(self.runner.calls)
-        if n_calls in self.faults and name in {"encode", "detect", "prefill"}:
+        if n_calls in self.faults and name in {"encode", "detect", "prefill", "begin_search", "search"}:
             raise torch.OutOfMemoryError("too big") if n_calls % 2 else ValueError("odd")
 
-    def decode(self, number: int, detects: bool, group: int, priority: int) -> None:
+    def decode(self, number: int, detects: bool, group: int, priority: int, several: tuple[int | None, int]) -> None:
+        beam_size, best_of = several
         self.add(
             DecodeRequest(
                 samples=self.runner.samples(number),
@@ -261,7 +269,7 @@ class TurnHarness:
                 group=group,
                 priority=priority,
                 request_id=f"r{len(self.entries)}",
-                options=DecodeOptions(temperatures=(0.0, 0.5)),
+                options=DecodeOptions(temperatures=(0.0, 0.5), beam_size=beam_size, best_of=best_of),
             )
         )
 

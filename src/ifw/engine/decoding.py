@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ifw.engine.attempts import AttemptPlan, plan_attempts
 from ifw.engine.fallback import LOOP_TOKENS, Attempt, Verdict, best_attempt, compression_ratio, is_looping, judge
 from ifw.engine.request import Hypothesis
-from ifw.errors import EngineError
+from ifw.engine.search import BeamSearch, Candidates, Move, PathLimits, SampleSearch, Search
 
 if TYPE_CHECKING:
     from ifw.engine.prefix import Prefix
     from ifw.engine.request import DecodeRequest
     from ifw.model.tokenizer import WhisperTokenizer
-
-_LOOP_CHECK_TOKENS = 16
 
 
 class WindowDecoding:
@@ -44,10 +42,14 @@ class WindowDecoding:
         self._options = request.options
         self._language = language
         self._tokenizer = tokenizer
-        self._max_tokens = min(request.options.max_tokens, n_text_positions - len(prefix.token_ids) + 1)
+        self._limits = PathLimits(
+            eot=tokenizer.eot,
+            max_tokens=min(request.options.max_tokens, n_text_positions - len(prefix.token_ids) + 1),
+            is_hopeless=self._is_hopeless,
+        )
+        self._plans = plan_attempts(request.options)
         self._attempts: list[Attempt] = []
-        self._token_ids: list[int] = []
-        self._sum_logprob = 0.0
+        self._search = self._new_search()
 
     @property
     def attempt_index(self) -> int:
@@ -55,50 +57,41 @@ class WindowDecoding:
         return len(self._attempts)
 
     @property
-    def temperature(self) -> float:
+    def plan(self) -> AttemptPlan:
         """Of the attempt that is running."""
-        return self._options.temperatures[self.attempt_index]
+        return self._plans[self.attempt_index]
 
-    def add(self, token: int, logprob: float) -> bool:
-        """Take a sampled token.
+    @property
+    def moves(self) -> Sequence[Move]:
+        """How the rows of the attempt go on; empty before its first token."""
+        return self._search.moves
+
+    def advance(self, candidates: Candidates) -> bool:
+        """Take what the rows of the attempt gave.
 
         Args:
-            token: As sampled.
-            logprob: Its natural-log probability.
+            candidates: For each row tokens and their natural-log probabilities: one for a sample, for a beam search
+                the likeliest.
 
         Returns:
-            Whether the attempt has come to its end.
+            Whether the attempt has come to its end; `conclude` says what follows.
 
         Raises:
             EngineError: The model gave numbers that are not finite.
         """
-        if not math.isfinite(logprob):
-            raise EngineError(
-                f"the model gave a log-probability of {logprob} for token {token}; "
-                "the weights or the dtype do not suit the model"
-            )
-        self._sum_logprob += logprob
-        if token == self._tokenizer.eot:
-            self._end_attempt()
-            return True
-        self._token_ids.append(token)
-        n_sampled = len(self._token_ids)
-        is_cut = n_sampled % _LOOP_CHECK_TOKENS == 0 and self._is_hopeless()
-        if is_cut or n_sampled >= self._max_tokens:
-            self._end_attempt(is_cut=is_cut)
-            return True
-        return False
+        return self._search.advance(candidates)
 
     def conclude(self) -> Hypothesis | None:
         """Judge the attempt that has just ended.
 
         Returns:
-            The result, or None where the window has to be decoded again at the next temperature.
+            The result, or None where the next attempt has begun.
         """
-        attempt = self._attempts[-1]
+        attempt = self._end_attempt()
         verdict = judge(attempt, self._options)
-        if verdict.suspect:
-            if len(self._attempts) < len(self._options.temperatures):
+        if verdict.is_retried:
+            if len(self._attempts) < len(self._plans):
+                self._search = self._new_search()
                 return None
             attempt = best_attempt(self._attempts, self._options)
             verdict = judge(attempt, self._options)
@@ -116,29 +109,27 @@ class WindowDecoding:
             n_attempts=len(self._attempts),
         )
 
-    def _end_attempt(self, *, is_cut: bool = False) -> None:
+    def _new_search(self) -> Search:
+        plan = self.plan
+        return (BeamSearch if plan.kind == "beam" else SampleSearch)(plan.n_hypotheses, self._limits)
+
+    def _end_attempt(self) -> Attempt:
+        path = self._search.best()
         attempt = Attempt(
-            token_ids=(*self.prefix.given_ids, *self._token_ids),
-            text=self._tokenizer.decode([*self.prefix.given_ids, *self._token_ids]).strip(),
-            avg_logprob=self._sum_logprob / (len(self._token_ids) + 1),
+            token_ids=(*self.prefix.given_ids, *path.token_ids),
+            text=self._tokenizer.decode([*self.prefix.given_ids, *path.token_ids]).strip(),
+            avg_logprob=path.sum_logprob / (len(path.token_ids) + 1),
             no_speech_prob=self.no_speech_prob,
-            temperature=self.temperature,
-            is_cut=is_cut,
+            temperature=self.plan.temperature,
+            is_cut=path.is_cut,
         )
         self._attempts.append(attempt)
-        self._token_ids = []
-        self._sum_logprob = 0.0
+        return attempt
 
-    def _text_ids(self) -> Sequence[int]:
-        eot = self._tokenizer.eot
-        return [token for token in self._token_ids if token < eot]
-
-    def _is_hopeless(self) -> bool:
-        """Whether the attempt repeats one phrase and its text fails the guard, with another attempt to come."""
+    def _is_hopeless(self, token_ids: Sequence[int]) -> bool:
+        """Whether tokens repeat one phrase and their text fails the guard, with another attempt to come."""
         threshold = self._options.compression_ratio_threshold
-        if threshold is None or self.attempt_index + 1 == len(self._options.temperatures):
+        if threshold is None or self.attempt_index + 1 == len(self._plans) or len(token_ids) < LOOP_TOKENS:
             return False
-        if len(self._token_ids) < LOOP_TOKENS:
-            return False
-        text_ids = self._text_ids()
+        text_ids = [token for token in token_ids if token < self._tokenizer.eot]
         return is_looping(text_ids) and compression_ratio(self._tokenizer.decode(text_ids).strip()) > threshold

@@ -32,10 +32,16 @@ class Verdict(enum.Enum):
         """Why the attempt is not believed; None where it is."""
         return _REASONS.get(self)
 
+    @property
+    def is_retried(self) -> bool:
+        """Whether the window is decoded again, where an attempt is left."""
+        return self in _RETRIED
+
 
 _REASONS: Final[Mapping[Verdict, SuspectReason]] = MappingProxyType(
     {Verdict.REPETITIVE: "repetition", Verdict.UNLIKELY: "low_probability"}
 )
+_RETRIED: Final = frozenset({Verdict.REPETITIVE, Verdict.UNLIKELY})
 
 
 @dataclass(frozen=True, slots=True)

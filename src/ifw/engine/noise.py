@@ -11,9 +11,9 @@ _MASK_32 = 0xFFFFFFFF
 _BELOW_ONE = 1 - 2**-24
 
 
-def noise_key(seed: int, window_index: int, attempt: int) -> tuple[int, int]:
-    """Two 32-bit numbers that differ for every attempt at every window under every seed."""
-    digest = hashlib.blake2b(f"{seed}/{window_index}/{attempt}".encode(), digest_size=8).digest()
+def noise_key(*place: int) -> tuple[int, int]:
+    """Two 32-bit numbers that differ for every place: seed, window, attempt, and the sample where there are several."""
+    digest = hashlib.blake2b("/".join(map(str, place)).encode(), digest_size=8).digest()
     return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:], "little")
 
 

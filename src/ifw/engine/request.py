@@ -146,7 +146,7 @@ class Hypothesis:
         temperature: Of the attempt that was kept.
         suspect: The guard that this one failed, where every attempt failed one and this is the best of them.
         is_silent: The no-speech rule found no speech.
-        n_attempts: Attempts made, one a temperature.
+        n_attempts: Attempts made: greedy, beam search, and one a temperature above 0, as far as it came to them.
         attention: Of the text tokens, where `word_timestamps` asked for it and there is text.
     """
 
@@ -175,7 +175,8 @@ class EngineStats:
         n_prefills: Prefixes computed.
         n_aligned: Windows whose attention was computed for word times.
         n_steps: Decode steps.
-        n_tokens: Tokens sampled.
+        n_search_steps: Steps of attempts with several hypotheses.
+        n_tokens: Tokens sampled, those of every hypothesis.
         n_retries: Attempts after the first.
         n_completed: Requests that got a result.
         n_failed: Requests that got an error.
@@ -183,6 +184,7 @@ class EngineStats:
         encode_s: Seconds spent encoding (mel, encoder, cross-attention keys and values).
         prefill_s: Seconds spent on prefixes and language detection.
         decode_s: Seconds spent on decode steps.
+        search_s: Seconds spent on attempts with several hypotheses.
         align_s: Seconds spent on attention for word times.
     """
 
@@ -193,6 +195,7 @@ class EngineStats:
     n_prefills: int = 0
     n_aligned: int = 0
     n_steps: int = 0
+    n_search_steps: int = 0
     n_tokens: int = 0
     n_retries: int = 0
     n_completed: int = 0
@@ -201,6 +204,7 @@ class EngineStats:
     encode_s: float = 0.0
     prefill_s: float = 0.0
     decode_s: float = 0.0
+    search_s: float = 0.0
     align_s: float = 0.0
 
 

@@ -122,6 +122,17 @@ class RowStates:
         """Make a row idle: it stays at position 0, where the next prefill overwrites what it writes."""
         self.ints[Field.OFFSET : Field.IS_LIVE + 1, slot] = 0
 
+    def park(self, slot: int, start: RowStart) -> None:
+        """Make a row idle at the end of its prefix, of which it goes on writing only the last position."""
+        self.start(slot, start)
+        self.ints[Field.IS_LIVE, slot] = 0
+
+    def gather(self, sources: Tensor) -> None:
+        """Let row i take over the row `sources[i]`, for the first rows."""
+        n_rows = len(sources)
+        self.ints[:, :n_rows] = self.ints[:, sources]
+        self.temperatures[:n_rows] = self.temperatures[sources]
+
     def __getitem__(self, field: Field) -> Tensor:
         return self.ints[field]
 
@@ -146,22 +157,28 @@ class TokenRules:
         self._device = device
         self._begin_suppress = torch.tensor(tokens.begin_suppress, dtype=torch.int64, device=device)
 
-    def choose(
-        self, logits: Tensor, states: RowStates, suppress: Tensor | Sequence[Tensor], sampled_rows: Sequence[int]
-    ) -> tuple[Tensor, Tensor]:
-        """Apply the rules to `logits`, in place, and choose.
+    def mask(self, logits: Tensor, states: RowStates, suppress: Tensor | Sequence[Tensor]) -> None:
+        """Set what may not come next to minus infinity.
 
         Args:
             logits: [B, V] float32; overwritten.
             states: Of the B rows.
             suppress: int64 ids that are never chosen: one tensor for all rows, or one a row.
+        """
+        self._suppress(logits, states, suppress)
+        self._apply_grammar(logits, states)
+
+    def choose(self, logits: Tensor, states: RowStates, sampled_rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Choose a token in every row.
+
+        Args:
+            logits: [B, V] float32 from `mask`.
+            states: Of the B rows.
             sampled_rows: Rows whose temperature is above 0.
 
         Returns:
             [B] int64 tokens and [B] float32, their natural-log probabilities under the rules, at temperature 1.
         """
-        self._suppress(logits, states, suppress)
-        self._apply_grammar(logits, states)
         tokens = logits.argmax(-1)
         if sampled_rows:
             rows = torch.tensor(sampled_rows, device=self._device)
@@ -171,6 +188,20 @@ class TokenRules:
             scaled = logits[rows] / states.temperatures[rows, None]
             tokens[rows] = (scaled + noise).argmax(-1)
         logprobs = torch.log_softmax(logits, -1).gather(1, tokens[:, None]).squeeze(1)
+        return tokens, logprobs
+
+    @staticmethod
+    def rank(logits: Tensor, n_best: int) -> tuple[Tensor, Tensor]:
+        """The likeliest tokens of every row.
+
+        Args:
+            logits: [B, V] float32 from `mask`.
+            n_best: N.
+
+        Returns:
+            [B, N] int64 tokens and [B, N] float32, their natural-log probabilities under the rules, falling.
+        """
+        logprobs, tokens = torch.log_softmax(logits, -1).topk(n_best)
         return tokens, logprobs
 
     def _suppress(self, logits: Tensor, states: RowStates, suppress: Tensor | Sequence[Tensor]) -> None:

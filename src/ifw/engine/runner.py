@@ -17,6 +17,8 @@ from ifw.engine.cache import DecoderCache
 from ifw.engine.prefix import Prefix
 from ifw.engine.request import EncodedWindow, TokenAttention
 from ifw.engine.rules import Field, RowStart, RowStates, RuleTokens, TokenRules
+from ifw.engine.search import Move
+from ifw.engine.workspace import SearchWorkspace
 from ifw.model.mel import log_mel
 from ifw.model.whisper import Whisper
 
@@ -68,6 +70,23 @@ class AlignInput:
     token_ids: tuple[int, ...]
     n_prefix: int
     n_positions: int
+
+
+@dataclass(frozen=True, slots=True)
+class SearchInput:
+    """An attempt with several hypotheses at the window of a parked slot.
+
+    Attributes:
+        slot: Its window is encoded, its prefix computed.
+        starts: How the first rows sample.
+        n_rows: Rows that there may be later.
+        n_candidates: 1 lets each row sample; more are the likeliest tokens of each row.
+    """
+
+    slot: int
+    starts: tuple[RowStart, ...]
+    n_rows: int
+    n_candidates: int
 
 
 class Sampled(NamedTuple):
@@ -138,6 +157,9 @@ class ModelRunner:
         self._rules = TokenRules(tokens.rules, model.device)
         self._language_ids = torch.tensor(tokens.language_ids, dtype=torch.int64, device=model.device)
         self._rows: dict[int, _LiveRow] = {}
+        self._parked: dict[int, _LiveRow] = {}
+        self._workspace: SearchWorkspace | None = None  # made when the first search begins
+        self._search: SearchInput | None = None
 
     @property
     def n_slots(self) -> int:
@@ -186,11 +208,18 @@ class ModelRunner:
         return prefilled
 
     def restart(self, slot: int, start: RowStart) -> None:
-        """Let a live row sample again from the end of its prefix, which is still in the cache."""
-        row = self._rows[slot]
+        """Let a live or parked row sample again from the end of its prefix, which is still in the cache."""
+        row = self._rows.get(slot) or self._parked.pop(slot)
         row.offset = start.n_prefix - 1
         row.is_sampled = start.temperature > 0
+        self._rows[slot] = row
         self._states.start(slot, start)
+
+    def park(self, slot: int, start: RowStart) -> None:
+        """Take a live row out of the steps; its prefix stays in the cache for `begin_search` or `restart`."""
+        if slot in self._rows:
+            self._parked[slot] = self._rows.pop(slot)
+            self._states.park(slot, start)
 
     def step(self, slots: Sequence[int]) -> list[Sampled]:
         """Sample one token in every live row.
@@ -213,10 +242,58 @@ class ModelRunner:
             row.offset += 1
         return [chosen[slot - begin] for slot in slots]
 
+    def begin_search(self, search: SearchInput) -> None:
+        """Let the workspace begin on an attempt; what it held is forgotten.
+
+        Raises:
+            EngineMemoryError: The device has no room for the rows.
+        """
+        self._search = search
+        if self._workspace is None or self._workspace.n_rows < search.n_rows:
+            self._workspace = None  # its memory goes back before more is asked for
+            self._workspace = SearchWorkspace(
+                self._model.dims,
+                search.n_rows,
+                self._tokens.rules.eot,
+                device=self._device,
+                dtype=self._model.dtype,
+            )
+        self._workspace.begin(self._cache.self_kv[:, :, search.slot], search.starts)
+
+    def search(self, moves: Sequence[Move]) -> list[list[Sampled]]:
+        """One step of the search that has begun: its rows become what `moves` say, and each gives candidates.
+
+        Args:
+            moves: One a row; empty in the first step.
+
+        Returns:
+            For each row its candidates, likeliest first.
+        """
+        work, search, rules = self._workspace, self._search, self._tokens.rules
+        assert work is not None
+        assert search is not None
+        if moves:
+            work.move(moves, rules.timestamp_begin)
+        states, slot = work.states, search.slot
+        cross_kv = self._cache.view(slot, slot + 1).cross_kv
+        work.offset += 1
+        hidden = self._model.decode(
+            states[Field.TOKEN][:, None], states[Field.OFFSET], work.self_kv, cross_kv, n_keys=work.offset
+        )
+        logits = self._model.logits(hidden[:, 0])
+        self._rules.mask(logits, states, self._parked[slot].suppress)
+        if search.n_candidates > 1:
+            tokens, logprobs = self._rules.rank(logits, search.n_candidates)
+        else:
+            sampled_rows = range(work.n_live if search.starts[0].temperature > 0 else 0)
+            tokens, logprobs = (row[:, None] for row in self._rules.choose(logits, states, sampled_rows))
+        packed = torch.stack((tokens.float(), logprobs), -1).tolist()  # ids are below 2**24: exact in float32
+        return [[Sampled(int(token), logprob) for token, logprob in row] for row in packed]
+
     def stop(self, slot: int) -> None:
-        """Let a live row sample no more; its window stays in its slot."""
-        del self._rows[slot]
-        self._states.stop(slot)
+        """Let a live or parked row sample no more; its window stays in its slot."""
+        if self._rows.pop(slot, None) or self._parked.pop(slot, None):
+            self._states.stop(slot)
 
     def align(self, inputs: Sequence[AlignInput]) -> list[TokenAttention]:
         """Give the decoder whole texts, and see where it listens.
@@ -233,14 +310,17 @@ class ModelRunner:
         return aligned
 
     def release(self, slot: int, *, wipe: bool = False) -> None:
-        """Make a row idle.
+        """Make a row idle, and forget the search at its window.
 
         Args:
             slot: Its row, live or not.
             wipe: Its values may not be finite.
         """
-        if slot in self._rows:
-            self.stop(slot)
+        self.stop(slot)
+        if self._search is not None and self._search.slot == slot:
+            self._search = None
+            if wipe:
+                self._workspace = None
         if wipe:
             self._cache.wipe(slot)
 
@@ -309,7 +389,7 @@ class ModelRunner:
 
     def _suppress_tensor(self, ids: tuple[int, ...]) -> Tensor:
         """The ids on the device, shared with a live row that has the same ones."""
-        for row in self._rows.values():
+        for row in (*self._rows.values(), *self._parked.values()):
             if row.suppress_ids == ids:
                 return row.suppress
         return torch.tensor(ids, dtype=torch.int64, device=self._device)
@@ -323,7 +403,8 @@ class ModelRunner:
         is_shared = all(suppress is default for suppress in lists)
         suppress = default if is_shared else [default if row is None else row.suppress for row in rows]
         sampled_rows = [index for index, row in enumerate(rows) if row is not None and row.is_sampled]
-        tokens, logprobs = self._rules.choose(logits, states, suppress, sampled_rows)
+        self._rules.mask(logits, states, suppress)
+        tokens, logprobs = self._rules.choose(logits, states, sampled_rows)
         states.append(tokens, self._tokens.rules.timestamp_begin)
         packed = torch.stack((tokens.float(), logprobs)).tolist()  # ids are below 2**24: exact in float32
         return [Sampled(int(token), logprob) for token, logprob in zip(*packed, strict=True)]

@@ -1,4 +1,4 @@
-"""What the engine does next: encode, detect, prefill, decode or align; `waiting` says for whom.
+"""What the engine does next: encode, detect, prefill, decode, search or align; `waiting` says for whom.
 
 Pure bookkeeping, without torch, tokens or threads.
 """
@@ -22,6 +22,7 @@ class Phase(enum.Enum):
     DETECT = "detect"
     PREFILL = "prefill"
     DECODE = "decode"
+    SEARCH = "search"
     ALIGN = "align"
 
 
@@ -34,7 +35,7 @@ class Seat(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One turn of the engine: `phase` is carried out for all `seats`, which are in slot order."""
+    """One turn of the engine: `phase` is carried out for all `seats`, which are in slot order; a search has one."""
 
     phase: Phase
     seats: tuple[Seat, ...]
@@ -77,6 +78,9 @@ class Scheduler:
     A request goes from waiting into a slot (phase encode), through detect (where its language is unknown), prefill,
     decode and align (where word times are wanted), and out. A suspect hypothesis is decoded again in its slot, so it
     never has to be encoded twice.
+
+    Attempts with several hypotheses are phase search. There is room for one at a time: the window that came first has
+    it until it moves on, and while others decode, every decode step is followed by one of the search.
     """
 
     def __init__(self, n_slots: int, policy: SchedulerPolicy) -> None:
@@ -84,11 +88,12 @@ class Scheduler:
         self._slots = SlotPool(n_slots)
         self._waiting = WaitingQueue(policy.max_bypasses)
         self._seats: dict[str, Seat] = {}
-        self._phases: dict[Phase, set[Seat]] = {phase: set() for phase in Phase}
+        self._phases: dict[Phase, dict[Seat, None]] = {phase: {} for phase in Phase}  # in order of arrival
         self._phase_of: dict[str, Phase] = {}
         self._encode_batch = policy.encode_batch
         self._n_encoded_since_step = 0
         self._n_steps_since_encode = 0
+        self._is_search_due = False
         self._n_steps_before_align = 0  # since the oldest window that is to be aligned came to that
 
     @property
@@ -119,15 +124,15 @@ class Scheduler:
             return None
         seat = self._seats.pop(request_id, None)
         if seat is not None:
-            self._phases[self._phase_of.pop(request_id)].remove(seat)
+            del self._phases[self._phase_of.pop(request_id)][seat]
             self._slots.release(seat.slot)
         return seat
 
     def advance(self, request_id: str, phase: Phase) -> None:
-        """Report that a request in a slot is now in `phase`."""
+        """Report that a request in a slot is now in `phase`, after the others that are."""
         seat = self._seats[request_id]
-        self._phases[self._phase_of[request_id]].remove(seat)
-        self._phases[phase].add(seat)
+        del self._phases[self._phase_of[request_id]][seat]
+        self._phases[phase][seat] = None
         self._phase_of[request_id] = phase
 
     def limit_encode_batch(self, encode_batch: int) -> None:
@@ -138,22 +143,27 @@ class Scheduler:
         """What to do now; None where nothing is to be done."""
         if self._phases[Phase.ENCODE]:  # admitted, but its turn did not come to an end
             return self._plan(Phase.ENCODE)
+        if self._is_search_due and self._phases[Phase.SEARCH]:
+            self._is_search_due = False
+            return self._plan(Phase.SEARCH)
         if self._is_time_to_align():
             return self._plan(Phase.ALIGN, self._policy.align_batch)
         n_windows = self._n_may_encode()
         if n_windows:
             return self._admit(n_windows)
-        for phase in (Phase.DETECT, Phase.PREFILL, Phase.DECODE):
+        for phase in (Phase.DETECT, Phase.PREFILL, Phase.DECODE, Phase.SEARCH):
             if self._phases[phase]:
-                if phase is Phase.DECODE:
+                if phase in {Phase.DECODE, Phase.SEARCH}:
                     self._n_encoded_since_step = 0
                     self._n_steps_since_encode += 1
                     self._n_steps_before_align += bool(self._phases[Phase.ALIGN])
+                    self._is_search_due = phase is Phase.DECODE
                 return self._plan(phase)
         return None
 
     def _plan(self, phase: Phase, n_seats: int | None = None) -> Plan:
-        return Plan(phase, tuple(sorted(self._phases[phase])[:n_seats]))
+        seats = self._phases[phase]
+        return Plan(phase, (next(iter(seats)),) if phase is Phase.SEARCH else tuple(sorted(seats)[:n_seats]))
 
     def _is_time_to_align(self) -> bool:
         """Whether enough windows wait for it, or one has waited long enough, or nothing else goes on in the slots."""
@@ -178,7 +188,7 @@ class Scheduler:
         for _ in range(n_windows):
             seat = Seat(self._slots.acquire(), self._waiting.pop())
             self._seats[seat.request_id] = seat
-            self._phases[Phase.ENCODE].add(seat)
+            self._phases[Phase.ENCODE][seat] = None
             self._phase_of[seat.request_id] = Phase.ENCODE
         self._n_encoded_since_step += n_windows
         self._n_steps_since_encode = 0

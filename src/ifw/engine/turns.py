@@ -22,8 +22,9 @@ from ifw.engine.request import (
     TokenAttention,
 )
 from ifw.engine.rules import RowStart
-from ifw.engine.runner import AlignInput, Detected, Prefilled, PrefillInput, Sampled, WindowInput
+from ifw.engine.runner import AlignInput, Detected, Prefilled, PrefillInput, Sampled, SearchInput, WindowInput
 from ifw.engine.scheduler import Phase, Plan, Scheduler, Seat
+from ifw.engine.search import Move
 from ifw.engine.vocabulary import Vocabulary
 from ifw.errors import CancelledError, ConfigError, EngineError, EngineMemoryError
 
@@ -51,7 +52,19 @@ class Runner(Protocol):
         ...
 
     def restart(self, slot: int, start: RowStart) -> None:
-        """Let a live row sample again from the end of its prefix."""
+        """Let a live or parked row sample again from the end of its prefix."""
+        ...
+
+    def park(self, slot: int, start: RowStart) -> None:
+        """Take a live row out of the steps."""
+        ...
+
+    def begin_search(self, search: SearchInput) -> None:
+        """Let the workspace begin on an attempt at the window of a parked row."""
+        ...
+
+    def search(self, moves: Sequence[Move]) -> list[list[Sampled]]:
+        """One step of the search that has begun."""
         ...
 
     def step(self, slots: Sequence[int]) -> list[Sampled]:
@@ -83,6 +96,7 @@ class Counters:
     n_prefills: int = 0
     n_aligned: int = 0
     n_steps: int = 0
+    n_search_steps: int = 0
     n_tokens: int = 0
     n_retries: int = 0
     n_completed: int = 0
@@ -91,6 +105,7 @@ class Counters:
     encode_s: float = 0.0
     prefill_s: float = 0.0
     decode_s: float = 0.0
+    search_s: float = 0.0
     align_s: float = 0.0
 
 
@@ -158,6 +173,9 @@ class Turns:
         elif plan.phase is Phase.DECODE:
             self._step(plan.seats)
             counters.decode_s += time.perf_counter() - started
+        elif plan.phase is Phase.SEARCH:
+            self._search(plan.seats[0])
+            counters.search_s += time.perf_counter() - started
         elif plan.phase is Phase.ALIGN:
             self._each_on_its_own(plan.seats, self._align)
             counters.align_s += time.perf_counter() - started
@@ -228,8 +246,11 @@ class Turns:
         self._counters.n_prefills += len(seats)
         for seat, decoding, row in zip(seats, decodings, prefilled, strict=True):
             decoding.no_speech_prob = row.no_speech_prob
-            self._scheduler.advance(seat.request_id, Phase.DECODE)
-            self._take(seat, decoding, row.sampled)
+            if decoding.plan.is_single:
+                self._scheduler.advance(seat.request_id, Phase.DECODE)
+                self._take(seat, decoding, [[row.sampled]])
+            else:
+                self._start_again(seat, decoding)
 
     def _step(self, seats: Seats) -> None:
         try:
@@ -243,30 +264,60 @@ class Turns:
             return
         self._counters.n_steps += 1
         for seat, row in zip(seats, sampled, strict=True):
-            self._take(seat, self._decoding(seat), row)
+            self._take(seat, self._decoding(seat), [[row]])
 
-    def _take(self, seat: Seat, decoding: WindowDecoding, sampled: Sampled) -> None:
-        """Add a token to a window; end it, or let it start again, where that was its last."""
-        self._counters.n_tokens += 1
+    def _search(self, seat: Seat) -> None:
+        """One step for the hypotheses of one window; what goes wrong in it concerns that window alone."""
+        decoding = self._decoding(seat)
         try:
-            if not decoding.add(sampled.token, sampled.logprob):
+            if not decoding.moves:
+                self._runner.begin_search(self._vocabulary.search_input(seat.slot, decoding))
+            candidates = self._runner.search(decoding.moves)
+        except Exception as error:
+            failure = _as_engine_error(error)
+            self._fail(seat, failure)
+            if isinstance(failure, EngineMemoryError):
+                self._runner.free_memory()
+            return
+        self._counters.n_search_steps += 1
+        self._take(seat, decoding, candidates)
+
+    def _take(self, seat: Seat, decoding: WindowDecoding, candidates: Sequence[Sequence[Sampled]]) -> None:
+        """Add a token to each hypothesis of a window; end it, or let it start again, where those were the last."""
+        self._counters.n_tokens += len(candidates)
+        try:
+            if not decoding.advance(candidates):
                 return
             hypothesis = decoding.conclude()
-            if hypothesis is None:
-                self._counters.n_retries += 1
-                self._runner.restart(seat.slot, self._vocabulary.row_start(decoding))
-                return
-            align_input = self._vocabulary.align_input(seat.slot, decoding.request, hypothesis)
+            align_input = None
+            if hypothesis is not None:
+                align_input = self._vocabulary.align_input(seat.slot, decoding.request, hypothesis)
         except Exception as error:  # whatever one window provokes must not end the others
             self._fail(seat, _as_engine_error(error))
             return
-        if align_input is None:
+        if hypothesis is None:
+            self._counters.n_retries += 1
+            self._start_again(seat, decoding)
+        elif align_input is None:
             self._complete(seat, hypothesis)
+        else:
+            entry = self._entries[seat.request_id]
+            entry.align_input, entry.hypothesis = align_input, hypothesis
+            self._runner.stop(seat.slot)
+            self._scheduler.advance(seat.request_id, Phase.ALIGN)
+
+    def _start_again(self, seat: Seat, decoding: WindowDecoding) -> None:
+        """Begin an attempt behind the prefix, which is computed already."""
+        try:
+            start = self._vocabulary.row_starts(decoding)[0]
+            if decoding.plan.is_single:
+                self._runner.restart(seat.slot, start)
+            else:
+                self._runner.park(seat.slot, start)
+        except Exception as error:  # whatever one window provokes must not end the others
+            self._fail(seat, _as_engine_error(error))
             return
-        entry = self._entries[seat.request_id]
-        entry.align_input, entry.hypothesis = align_input, hypothesis
-        self._runner.stop(seat.slot)
-        self._scheduler.advance(seat.request_id, Phase.ALIGN)
+        self._scheduler.advance(seat.request_id, Phase.DECODE if decoding.plan.is_single else Phase.SEARCH)
 
     def _align(self, seats: Seats) -> None:
         entries = [self._entries[seat.request_id] for seat in seats]

@@ -11,7 +11,7 @@ from ifw.engine.noise import noise_key
 from ifw.engine.prefix import build_prefix
 from ifw.engine.request import DecodeRequest, LanguageDetection
 from ifw.engine.rules import NO_LIMIT, RowStart, RuleTokens
-from ifw.engine.runner import AlignInput, PrefillInput, RunnerTokens
+from ifw.engine.runner import AlignInput, PrefillInput, RunnerTokens, SearchInput
 from ifw.engine.segments import split_segments
 from ifw.errors import ConfigError, EngineError, LanguageError, ModeError, PromptError, ShapeError
 
@@ -123,25 +123,36 @@ class Vocabulary:
             n_text_positions=n_text_positions,
         )
 
-    def row_start(self, decoding: WindowDecoding) -> RowStart:
-        """How the next attempt of a window starts to sample."""
-        request, prefix_ids, given_ids = decoding.request, decoding.prefix.token_ids, decoding.prefix.given_ids
+    def row_starts(self, decoding: WindowDecoding) -> tuple[RowStart, ...]:
+        """How the rows of the attempt that is running begin to sample: one a sample, one in all for a beam search."""
+        request, plan, prefix_ids = decoding.request, decoding.plan, decoding.prefix.token_ids
         first_s = request.options.max_initial_timestamp_s
-        return RowStart(
-            last_prefix_token=prefix_ids[-1],
-            n_prefix=len(prefix_ids),
-            given_ids=given_ids,
-            has_grammar=request.options.timestamps,
-            max_first_stamp=NO_LIMIT if first_s is None else round(first_s / POSITION_S),
-            temperature=decoding.temperature,
-            key=noise_key(request.options.seed, request.window_index, decoding.attempt_index),
+        place = (request.options.seed, request.window_index, decoding.attempt_index)
+        n_rows = plan.n_hypotheses if plan.kind == "sample" else 1
+        return tuple(
+            RowStart(
+                last_prefix_token=prefix_ids[-1],
+                n_prefix=len(prefix_ids),
+                given_ids=decoding.prefix.given_ids,
+                has_grammar=request.options.timestamps,
+                max_first_stamp=NO_LIMIT if first_s is None else round(first_s / POSITION_S),
+                temperature=plan.temperature,
+                key=noise_key(*place) if n_rows == 1 else noise_key(*place, sample),
+            )
+            for sample in range(n_rows)
         )
+
+    def search_input(self, slot: int, decoding: WindowDecoding) -> SearchInput:
+        """The attempt that is running, for the search workspace."""
+        plan = decoding.plan
+        n_candidates = 1 if plan.kind == "sample" else min(plan.n_hypotheses + 1, self._dims.n_vocab)
+        return SearchInput(slot, self.row_starts(decoding), plan.n_hypotheses, n_candidates)
 
     def prefill_input(self, slot: int, decoding: WindowDecoding) -> PrefillInput:
         """The prefix of a window, for its slot."""
         own = decoding.request.options.suppress_tokens
         suppress = self._suppress if own is None else self._with_control(own)
-        return PrefillInput(slot, decoding.prefix, self.row_start(decoding), suppress)
+        return PrefillInput(slot, decoding.prefix, self.row_starts(decoding)[0], suppress)
 
     def align_input(self, slot: int, request: DecodeRequest, hypothesis: Hypothesis) -> AlignInput | None:
         """The row of tokens whose attention gives the word times of a hypothesis.

@@ -1,7 +1,7 @@
 """Whisper's forward passes, on tensors alone: no cache objects, no token rules, no gradients.
 
 Letters in shapes: B windows or cache rows, T new tokens, D width, H heads, Dh = D / H, L decoder layers, V vocabulary,
-S encoder positions (1,500), N_text decoder positions (448).
+S encoder positions (1,500), N_text decoder positions (448), G windows whose B rows are decoded.
 
 Source: Radford et al. 2022; openai/whisper `model.py`; transformers `modeling_whisper.py`, which the parity tests use.
 """
@@ -163,7 +163,8 @@ class Whisper:
             offsets: [B] int64, tokens of each row that are cached already; rows may differ.
             self_cache: [L, 2, B, H, N_text, Dh] in `dtype`; positions offsets[b] .. offsets[b] + T - 1 are written.
                 May be a view on slots of a larger cache.
-            cross_cache: [L, 2, B, H, S, Dh] from `cross_kv`; may be a view likewise.
+            cross_cache: [L, 2, G, H, S, Dh] from `cross_kv`; may be a view likewise. B / G rows that follow one another
+                share a window: their queries go to its keys together, of which there is no copy.
             n_keys: At least max(offsets) + T, at most N_text: how much of `self_cache` is read.
             on_query: Called with each layer's index and its scaled cross-attention queries [B, T, H, Dh]: with the keys
                 in `cross_cache` they give the attention weights, which the fused kernels do not return.
@@ -176,6 +177,7 @@ class Whisper:
         rows = torch.arange(n_rows, device=offsets.device)[:, None]
         keys = torch.arange(n_keys, device=offsets.device)
         limit = KeyLimit(positions, (keys <= positions[:, :, None]).unsqueeze(1))
+        shared = (cross_cache.shape[2], -1, self.dims.n_heads, self.dims.head_dim)  # [G, B / G * T, H, Dh]
         x = self.token_embedding[token_ids] + self.decoder_positions[positions]
         for index, (layer, self_kv, cross_kv) in enumerate(
             zip(self.decoder_layers, self_cache, cross_cache, strict=True)
@@ -184,7 +186,8 @@ class Whisper:
             query = self._cross_query(layer, x)
             if on_query is not None:
                 on_query(index, query)
-            x = layer.cross_out(self.ops.decode_attention(query, cross_kv[0], cross_kv[1], None), residual=x)
+            mixed = self.ops.decode_attention(query.view(shared), cross_kv[0], cross_kv[1], None).view(x.shape)
+            x = layer.cross_out(mixed, residual=x)
             x = layer.mlp_out(layer.mlp_in(layer.mlp_norm(x), gelu=True), residual=x)
         return self.decoder_norm(x)
 

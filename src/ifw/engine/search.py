@@ -1,0 +1,204 @@
+"""The hypotheses of one attempt at a window: which go on, which have ended, which is the best. No tensors here.
+
+Source: openai/whisper `decoding.py`, `BeamSearchDecoder` with patience 1, `GreedyDecoder`, `MaximumLikelihoodRanker`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from ifw.errors import EngineError
+
+_LOOP_CHECK_TOKENS = 16
+
+Candidates = Sequence[Sequence[tuple[int, float]]]  # for each row: tokens and their log-probabilities, likeliest first
+
+
+class Move(NamedTuple):
+    """How a row goes on: it takes over the row `source` of the step before and adds `token`."""
+
+    source: int
+    token: int
+
+
+class Path(NamedTuple):
+    """Tokens in a row.
+
+    Attributes:
+        token_ids: Sampled tokens, without `<|endoftext|>`.
+        sum_logprob: Sum of their natural-log probabilities, and of that of the end where it came by itself.
+        is_cut: It was given up because it had fallen into a loop.
+    """
+
+    token_ids: tuple[int, ...] = ()
+    sum_logprob: float = 0.0
+    is_cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PathLimits:
+    """Where a path ends.
+
+    Attributes:
+        eot: `<|endoftext|>`.
+        max_tokens: As many tokens before it.
+        is_hopeless: Whether tokens repeat one phrase and another attempt should be made instead.
+    """
+
+    eot: int
+    max_tokens: int
+    is_hopeless: Callable[[Sequence[int]], bool]
+
+    def cuts(self, token_ids: Sequence[int]) -> bool:
+        """Whether a path is given up here; asked after every token, answered at every sixteenth."""
+        return len(token_ids) % _LOOP_CHECK_TOKENS == 0 and self.is_hopeless(token_ids)
+
+
+class Search(Protocol):
+    """Grows the hypotheses of one attempt, a token a step."""
+
+    @property
+    def moves(self) -> Sequence[Move]:
+        """How the rows go on, one a live hypothesis; empty before the first step."""
+        ...
+
+    def advance(self, candidates: Candidates) -> bool:
+        """Take what the rows gave.
+
+        Args:
+            candidates: One list a row, in the order of `moves`.
+
+        Returns:
+            Whether the attempt has come to its end.
+
+        Raises:
+            EngineError: The model gave numbers that are not finite.
+        """
+        ...
+
+    def best(self) -> Path:
+        """The best hypothesis; there after the end."""
+        ...
+
+
+class SampleSearch:
+    """Independent samples, one token each a step. One sample at temperature 0 is greedy decoding."""
+
+    def __init__(self, n_samples: int, limits: PathLimits) -> None:
+        self._limits = limits
+        self._live = [Path()] * n_samples
+        self._ended: list[Path] = []
+        self._moves: list[Move] = []
+
+    @property
+    def moves(self) -> Sequence[Move]:
+        """See `Search.moves`."""
+        return self._moves
+
+    def advance(self, candidates: Candidates) -> bool:
+        """See `Search.advance`; each row gives one candidate."""
+        rows, self._live, self._moves = self._live, [], []
+        for row, (path, ((token, logprob),)) in enumerate(zip(rows, candidates, strict=True)):
+            _check_finite(token, logprob)
+            sum_logprob = path.sum_logprob + logprob
+            if token == self._limits.eot:
+                self._ended.append(Path(path.token_ids, sum_logprob))
+                continue
+            token_ids = (*path.token_ids, token)
+            is_cut = self._limits.cuts(token_ids)
+            if is_cut or len(token_ids) >= self._limits.max_tokens:
+                self._ended.append(Path(token_ids, sum_logprob, is_cut))
+            else:
+                self._live.append(Path(token_ids, sum_logprob))
+                self._moves.append(Move(row, token))
+        return not self._live
+
+    def best(self) -> Path:
+        """See `Search.best`."""
+        return _likeliest(self._ended)
+
+
+class BeamSearch:
+    """The likeliest hypotheses of each length, until as many have ended.
+
+    It differs from openai-whisper's in two points. A continuation of probability 0 is none, where theirs fills the beam
+    with such. A hypothesis that has fallen into a loop has ended, and counts only where nothing better has.
+
+    Args:
+        beam_size: Hypotheses kept, and hypotheses that have to end.
+        limits: Where one ends.
+    """
+
+    def __init__(self, beam_size: int, limits: PathLimits) -> None:
+        self._beam_size = beam_size
+        self._limits = limits
+        self._live = [Path()]
+        self._ended: list[Path] = []
+        self._moves: list[Move] = []
+
+    @property
+    def moves(self) -> Sequence[Move]:
+        """See `Search.moves`."""
+        return self._moves
+
+    def advance(self, candidates: Candidates) -> bool:
+        """See `Search.advance`; each row gives one candidate more than there are hypotheses, so that one may end."""
+        for likeliest, *_ in candidates:
+            _check_finite(*likeliest)
+        ranked = sorted(
+            (
+                (path.sum_logprob + logprob, row, token)
+                for row, (path, tokens) in enumerate(zip(self._live, candidates, strict=True))
+                for token, logprob in tokens
+                if logprob > -math.inf
+            ),
+            key=lambda candidate: candidate[0],
+            reverse=True,
+        )
+        rows, self._live, self._moves = self._live, [], []
+        for sum_logprob, row, token in ranked:
+            token_ids = rows[row].token_ids
+            if token == self._limits.eot:
+                self._end(Path(token_ids, sum_logprob))
+                continue
+            path = Path((*token_ids, token), sum_logprob)
+            if self._limits.cuts(path.token_ids):
+                self._end(path._replace(is_cut=True))
+                continue
+            self._live.append(path)
+            self._moves.append(Move(row, token))
+            if len(self._live) == self._beam_size:
+                break
+        if self._live and len(self._live[0].token_ids) < self._limits.max_tokens:
+            return len(self._ended) == self._beam_size
+        return True
+
+    def best(self) -> Path:
+        """See `Search.best`."""
+        return _likeliest(self.hypotheses)
+
+    @property
+    def hypotheses(self) -> Sequence[Path]:
+        """Those that have ended and, where these are too few, the likeliest of the others."""
+        n_missing = self._beam_size - len(self._ended)
+        return [*self._ended, *self._live[:n_missing]]
+
+    def _end(self, path: Path) -> None:
+        if len(self._ended) < self._beam_size:
+            self._ended.append(path)
+
+
+def _likeliest(paths: Sequence[Path]) -> Path:
+    """The path of the highest log-probability a token; one that was cut only where there is no other."""
+    return max(paths, key=lambda path: (not path.is_cut, path.sum_logprob / max(1, len(path.token_ids))))
+
+
+def _check_finite(token: int, logprob: float) -> None:
+    if not math.isfinite(logprob):
+        raise EngineError(
+            f"the model gave a log-probability of {logprob} for token {token}; "
+            "the weights or the dtype do not suit the model"
+        )
