@@ -93,6 +93,10 @@ class VadOptions:
             first timestamp that Whisper writes is at most 1.0 s.
         boost_quiet: Raise quiet audio by up to 30 dB for the voice detector (only for it), which misses speech that
             peaks below -45 dB otherwise.
+        min_level_db: Audio is silence where nothing in a window is as loud as this over a tenth of a second (root mean
+            square, dB below full scale), whatever the detector says, and also with `enabled=False`; None goes without.
+            Whisper invents text for such windows. Dither and what codecs leave of silence lie below -90 dB; speech
+            lies 9 to 15 dB below its own peak, so that with the default what peaks at -65 dB is still heard.
         max_window_s: Spans are packed into windows of at most this length.
     """
 
@@ -103,6 +107,7 @@ class VadOptions:
     min_silence_ms: int = 100
     pad_ms: int = 300
     boost_quiet: bool = True
+    min_level_db: float | None = -80.0
     max_window_s: float = float(WINDOW_S)
 
     def __post_init__(self) -> None:
@@ -114,6 +119,8 @@ class VadOptions:
         _require_number(self.min_speech_ms, "min_speech_ms", 0, 60_000, kind=int)
         _require_number(self.min_silence_ms, "min_silence_ms", 0, 60_000, kind=int)
         _require_number(self.pad_ms, "pad_ms", 0, 5_000, kind=int)
+        if self.min_level_db is not None:
+            _require_number(self.min_level_db, "min_level_db", -200, 0)
         _require_number(self.max_window_s, "max_window_s", 1, WINDOW_S)
 
     @property

@@ -10,7 +10,7 @@ from typing import Literal
 
 Mode = Literal["transcribe", "translate"]
 Stage = Literal["decode", "transcribe"]
-SuspectReason = Literal["repetition", "low_probability"]
+SuspectReason = Literal["repetition", "low_probability", "no_speech"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,9 @@ class Segment:
         avg_logprob: Mean natural-log probability of the window's tokens.
         compression_ratio: Bytes of the window's text over its zlib-compressed bytes.
         no_speech_prob: Probability of `<|nospeech|>` at the first step of the window.
-        suspect: Why the window failed its guards at every attempt, in which case the text is the best that was found;
-            None where it passed.
+        suspect: Why the text of the window is not believed. `repetition` and `low_probability` stayed so at every
+            attempt, and it is the best that was found; `no_speech` says that the model heard nobody speak and is not
+            sure of the text. None where it is believed.
         words: Word times, where they were asked for.
         speaker: Label of the speaker, where diarization ran.
     """

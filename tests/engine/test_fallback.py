@@ -55,7 +55,26 @@ def test_verdict_is_openai_whispers(attempt, options):
     is_skipped = openai_is_skipped(attempt, options)
     assert (verdict is Verdict.SILENT) == is_skipped
     if not is_skipped:
-        assert (verdict.suspect is not None) == openai_needs_fallback(attempt, options)
+        assert verdict.is_retried == openai_needs_fallback(attempt, options)
+
+
+@pytest.mark.parametrize(
+    ("no_speech_prob", "avg_logprob", "expected"),
+    [
+        (0.7, -0.6, "no_speech"),
+        (0.5, -0.6, None),
+        (0.7, -0.4, None),
+        (0.7, -1.1, None),  # silent
+        (0.5, -1.1, "low_probability"),
+    ],
+)
+def test_text_where_nobody_seems_to_speak_is_marked_unless_it_is_likely_beyond_doubt(
+    no_speech_prob, avg_logprob, expected
+):
+    attempt = replace(GOOD, no_speech_prob=no_speech_prob, avg_logprob=avg_logprob)
+    assert judge(attempt, DecodeOptions()).suspect == expected
+    off = DecodeOptions(no_speech_threshold=None, logprob_threshold=None)
+    assert judge(attempt, off).suspect is None
 
 
 def test_a_cut_attempt_is_suspect():

@@ -92,6 +92,14 @@ def test_a_silent_window_has_no_text_and_is_not_tried_again():
     assert hypothesis.n_attempts == 1
 
 
+def test_a_stock_phrase_where_nobody_speaks_is_kept_and_marked_and_not_tried_again():
+    phrase = [(token, -0.7) for token, _ in GOOD]
+    with Bench({1: Script([phrase], no_speech_prob=0.9)}) as bench:
+        hypothesis = result(bench.submit(1))
+    assert (hypothesis.text, hypothesis.suspect, hypothesis.n_attempts) == ("Good morning.", "no_speech", 1)
+    assert not hypothesis.is_silent
+
+
 def test_tokens_end_at_their_limit_or_at_the_end_of_the_context():
     endless = [(token, -0.1) for token in CHECKPOINT.tokenizer.encode(" one two three four five six seven" * 60)]
     options = DecodeOptions(temperatures=(0.0,))

@@ -53,7 +53,7 @@ def test_a_long_file_does_not_pile_up_in_the_engine(transcriber, make_wav):
     engine = SlowEngine()
     transcription = Transcription(
         make_wav("long", np.zeros(n_windows * 30 * 16_000, np.float32)),
-        TranscribeOptions(decode=DecodeOptions(language="en"), vad=VadOptions(enabled=False)),
+        TranscribeOptions(decode=DecodeOptions(language="en"), vad=VadOptions(enabled=False, min_level_db=None)),
         engine=engine,
         checkpoint=transcriber.checkpoint,
         detector=None,

@@ -170,7 +170,7 @@ def test_without_detection_the_cut_is_where_it_is_quiet():
 
 
 def test_without_detection_silence_fills_the_windows():
-    windows = pack(VadOptions(), None, np.zeros(70 * RATE, np.float32))
+    windows = pack(VadOptions(min_level_db=None), None, np.zeros(70 * RATE, np.float32))
     assert [round(window.duration_s) for window in windows] == [30, 30, 10]
 
 
@@ -290,3 +290,33 @@ def test_the_caller_may_reuse_its_block():
 def test_wrong_form_of_samples():
     with pytest.raises(ShapeError):
         WindowPacker(VadOptions(), None).feed(np.zeros((1, 600), np.float32))
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_what_nobody_can_hear_gives_no_window(enabled):
+    options = VadOptions(enabled=enabled)
+    detector = ScriptedDetector(np.full(100_000, 0.9))
+    dither = (np.random.default_rng(0).integers(-1, 2, 90 * RATE) / 32_768).astype(np.float32)
+    for samples in (np.zeros(45 * RATE, np.float32), dither):
+        assert pack(options, detector, samples) == []
+        everything = pack(VadOptions(enabled=enabled, min_level_db=None), detector, samples)
+        assert sum(len(window.samples) for window in everything) == len(samples)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_windows_that_can_be_heard_are_counted_without_those_that_cannot(enabled):
+    samples = np.concatenate([noise(20 * RATE), np.zeros(100 * RATE, np.float32), noise(20 * RATE)])
+    detector = ScriptedDetector(np.full(100_000, 0.9))
+    windows = pack(VadOptions(enabled=enabled), detector, samples)
+    assert [window.index for window in windows] == list(range(len(windows)))
+    assert 2 <= len(windows) <= 4
+    heard = np.concatenate([window.samples for window in windows])
+    assert np.count_nonzero(heard) == np.count_nonzero(samples)
+    assert len(heard) < len(samples)
+
+
+@pytest.mark.parametrize(("level_db", "n_windows"), [(-79.5, 1), (-80.5, 0)])
+def test_the_level_is_that_of_the_loudest_tenth_of_a_second(level_db, n_windows):
+    samples = np.zeros(5 * RATE, np.float32)
+    samples[32_000:33_600] = 10 ** (level_db / 20)
+    assert len(pack(VadOptions(enabled=False), None, samples)) == n_windows

@@ -44,6 +44,7 @@ def windows_of(samples, detector):
         pytest.param(band_limited, 0.15, id="8 kHz"),
         pytest.param(lambda speech: with_noise(band_limited(speech), 8), 0.1, id="8 kHz, 8 dB"),
         pytest.param(lambda speech: speech * np.float32(10 ** (-50 / 20)), 0.1, id="quiet"),
+        pytest.param(lambda speech: speech * np.float32(10 ** (-59 / 20)), 0.1, id="peaks at -65 dB"),
         pytest.param(lambda speech: np.clip(4 * speech, -1, 1), 0.15, id="clipped"),
     ],
 )

@@ -26,6 +26,7 @@ class Verdict(enum.Enum):
     SILENT = "silent"
     REPETITIVE = "repetitive"
     UNLIKELY = "unlikely"
+    DOUBTFUL = "doubtful"
 
     @property
     def suspect(self) -> SuspectReason | None:
@@ -39,7 +40,7 @@ class Verdict(enum.Enum):
 
 
 _REASONS: Final[Mapping[Verdict, SuspectReason]] = MappingProxyType(
-    {Verdict.REPETITIVE: "repetition", Verdict.UNLIKELY: "low_probability"}
+    {Verdict.REPETITIVE: "repetition", Verdict.UNLIKELY: "low_probability", Verdict.DOUBTFUL: "no_speech"}
 )
 _RETRIED: Final = frozenset({Verdict.REPETITIVE, Verdict.UNLIKELY})
 
@@ -77,15 +78,23 @@ def compression_ratio(text: str) -> float:
 
 
 def judge(attempt: Attempt, options: DecodeOptions) -> Verdict:
-    """Apply the guards of `options` to an attempt."""
-    floor, no_speech = options.logprob_threshold, options.no_speech_threshold
+    """Apply the guards of `options` to an attempt.
+
+    openai-whisper believes text that is likely enough, whatever the probability that nobody speaks: so "Thank you." gets
+    into transcripts of applause. Here such text is kept, for speech in noise looks the same, and not tried again, for it
+    would come again; but it is marked, unless its mean log-probability is above half of the threshold (with the default
+    61 % a token).
+    """
+    floor = options.logprob_threshold
     is_unlikely = floor is None or not attempt.avg_logprob > floor
-    if no_speech is not None and attempt.no_speech_prob > no_speech and is_unlikely:
+    if _is_no_speech(attempt, options) and is_unlikely:
         return Verdict.SILENT
     if attempt.is_cut or _is_repetitive(attempt, options):
         return Verdict.REPETITIVE
     if floor is not None and attempt.avg_logprob < floor:
         return Verdict.UNLIKELY
+    if floor is not None and _is_no_speech(attempt, options) and attempt.avg_logprob < floor / 2:
+        return Verdict.DOUBTFUL
     return Verdict.ACCEPTED
 
 
@@ -111,6 +120,11 @@ def is_looping(text_ids: Sequence[int]) -> bool:
     if len(tail) < LOOP_TOKENS:
         return False
     return any(tail[period:] == tail[:-period] for period in range(1, _MAX_LOOP_PERIOD + 1))
+
+
+def _is_no_speech(attempt: Attempt, options: DecodeOptions) -> bool:
+    threshold = options.no_speech_threshold
+    return threshold is not None and attempt.no_speech_prob > threshold
 
 
 def _is_repetitive(attempt: Attempt, options: DecodeOptions) -> bool:

@@ -144,7 +144,7 @@ class Hypothesis:
         no_speech_prob: Probability of `<|nospeech|>` right after `<|startoftranscript|>`.
         compression_ratio: Bytes of the text over its zlib-compressed bytes.
         temperature: Of the attempt that was kept.
-        suspect: The guard that this one failed, where every attempt failed one and this is the best of them.
+        suspect: The guard that this one failed; see `Segment.suspect`.
         is_silent: The no-speech rule found no speech.
         n_attempts: Attempts made: greedy, beam search, and one a temperature above 0, as far as it came to them.
         attention: Of the text tokens, where `word_timestamps` asked for it and there is text.

@@ -12,6 +12,7 @@ from ifw.constants import SAMPLE_RATE
 from ifw.speech.buffer import FloatArray, SampleBuffer, check_samples
 from ifw.speech.cuts import best_pause, cut_score, quietest_point
 from ifw.speech.layout import make_window, n_samples_of, stretches_of
+from ifw.speech.level import loudest_db
 from ifw.speech.spans import VAD_FRAME_SAMPLES, FoundSpan, SpanFinder
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ class WindowPacker:
     also ends when silence lasts longer than the room that is left. A span that is longer than a window is cut in the
     best pause of the window's last third, or where that third is quietest; the parts join without loss.
 
-    Without voice detection all audio is packed, cut where the last sixth of each window is quietest.
+    Without voice detection all audio is packed, cut where the last sixth of each window is quietest. A window in which
+    nothing is as loud as `options.min_level_db` is left out, with voice detection and without.
 
     The windows do not depend on how the samples are cut into blocks. Audio that no window can need any more is let go,
     so memory does not grow with the length of the audio.
@@ -46,6 +48,7 @@ class WindowPacker:
         self._longest = round(options.max_window_s * SAMPLE_RATE)
         self._voice = detector.stream(boost_quiet=options.boost_quiet) if detector and options.enabled else None
         self._finder = SpanFinder(options)
+        self._min_level_db = options.min_level_db
         self._buffer = SampleBuffer()
         self._probabilities = np.zeros(0, np.float32)
         self._first_frame = 0  # of `_probabilities`
@@ -172,12 +175,13 @@ class WindowPacker:
         return lower + quietest_point(self._buffer.read(lower, upper))
 
     def _emit(self, n_spans: int, windows: list[Window]) -> None:
-        """Return the first of the pending spans as a window."""
+        """Return the first of the pending spans as a window, unless nothing in it can be heard."""
         spans, self._pending = self._pending[:n_spans], self._pending[n_spans:]
-        stretches = stretches_of(spans)
-        windows.append(make_window(self._n_windows, spans, [self._buffer.read(*stretch) for stretch in stretches]))
-        self._n_windows += 1
         self._packed_until = spans[-1].stop
+        parts = [self._buffer.read(*stretch) for stretch in stretches_of(spans)]
+        if self._min_level_db is None or max(map(loudest_db, parts)) >= self._min_level_db:
+            windows.append(make_window(self._n_windows, spans, parts))
+            self._n_windows += 1
 
     def _forget(self) -> None:
         needed_from = self._finder.settled_until if self._voice else self._packed_until
