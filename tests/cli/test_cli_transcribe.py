@@ -23,7 +23,15 @@ from ifw.config import (
 )
 from ifw.formats import FORMATS, FormatName
 
-WITHOUT_FLAG = {"timestamps", "enabled", "suppress_tokens", "max_tokens", "max_initial_timestamp_s", "boost_quiet"}
+WITHOUT_FLAG = {
+    "timestamps",
+    "enabled",
+    "suppress_tokens",
+    "max_tokens",
+    "max_initial_timestamp_s",
+    "boost_quiet",
+    "min_level_db",
+}
 WITHOUT_FLAG |= {"prefix"}  # how one known file begins: for callers of the library
 CHECKED = {
     field.name

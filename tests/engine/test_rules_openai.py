@@ -123,7 +123,9 @@ def ours(logits, rows, layout, begin_suppress=()):
     tokens = RuleTokens(layout.eot, layout.no_timestamps, layout.timestamp_begin, begin_suppress)
     suppress = [torch.tensor(row.suppress, dtype=torch.int64) for row in rows]
     masked = logits.clone()
-    chosen, logprobs = TokenRules(tokens, CPU).choose(masked, states_of(rows, layout), suppress, [])
+    rules, states = TokenRules(tokens, CPU), states_of(rows, layout)
+    rules.mask(masked, states, suppress)
+    chosen, logprobs = rules.choose(masked, states, [])
     return masked, chosen, logprobs
 
 
@@ -262,7 +264,7 @@ def test_all_rules_together_in_one_batch_of_different_rows(layout, n_rows):
 
 def feed(decoding, token, logprob):
     """Give a sampled token to a window; whether its attempt is over."""
-    return decoding.add(token, logprob)
+    return decoding.advance([[(token, logprob)]])
 
 
 def test_the_mean_logprob_of_a_greedy_attempt():
@@ -296,7 +298,9 @@ def test_the_mean_logprob_of_a_greedy_attempt():
     }
     ended = {}
     for step in range(n_steps):
-        chosen, logprobs = rules.choose(logits[step].clone(), states, NOTHING, [])
+        masked = logits[step].clone()
+        rules.mask(masked, states, NOTHING)
+        chosen, logprobs = rules.choose(masked, states, [])
         states.append(chosen, layout.timestamp_begin)
         pairs = list(zip(chosen.tolist(), logprobs.tolist(), strict=True))
         for index, decoding in list(running.items()):

@@ -80,10 +80,10 @@ def compression_ratio(text: str) -> float:
 def judge(attempt: Attempt, options: DecodeOptions) -> Verdict:
     """Apply the guards of `options` to an attempt.
 
-    openai-whisper believes text that is likely enough, whatever the probability that nobody speaks: so "Thank you." gets
-    into transcripts of applause. Here such text is kept, for speech in noise looks the same, and not tried again, for it
-    would come again; but it is marked, unless its mean log-probability is above half of the threshold (with the default
-    61 % a token).
+    openai-whisper believes text that is likely enough, whatever the probability that nobody speaks: so "Thank you."
+    gets into transcripts of applause. Here such text is kept, for speech in noise looks the same, and not tried again,
+    for it would come again; but it is marked, unless its mean log-probability is above half of the threshold (with the
+    default 61 % a token).
     """
     floor = options.logprob_threshold
     is_unlikely = floor is None or not attempt.avg_logprob > floor
