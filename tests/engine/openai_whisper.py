@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import types
+from unittest import mock
 
 import torch
 import whisper
+from whisper.decoding import DecodingOptions, DecodingResult
 from whisper.tokenizer import Tokenizer as OpenaiTokenizer
 
 from ifw.model.checkpoint import Checkpoint
@@ -81,3 +83,26 @@ class TokenizerDouble:
     def decode_with_timestamps(self, token_ids) -> str:
         text = self._tokenizer.decode([token for token in token_ids if token < self.eot])
         return text + "<|endoftext|>" * sum(token == self.eot for token in token_ids)
+
+
+def decode(
+    model: whisper.model.Whisper, checkpoint: Checkpoint, mel: torch.Tensor, options: DecodingOptions
+) -> DecodingResult:
+    """Their `decode` of one window [n_mels, 3000] with the tokens of our checkpoint."""
+    ours, generation = checkpoint.tokenizer, checkpoint.generation
+    blank = [token for token in generation.begin_suppress_tokens if token != ours.eot]
+    sot_sequence = (ours.sot, ours.language_ids[options.language], ours.transcribe)
+    theirs = types.SimpleNamespace(
+        sot_sequence=sot_sequence,
+        sot_sequence_including_notimestamps=(*sot_sequence, ours.no_timestamps),
+        encode=lambda text: blank,  # only asked for " "
+        decode=lambda token_ids: ours.decode([token for token in token_ids if token < ours.eot]),
+        **{
+            name: getattr(ours, name)
+            for name in ("eot", "sot", "sot_prev", "sot_lm", "transcribe", "translate", "no_speech")
+        },
+        no_timestamps=ours.no_timestamps,
+        timestamp_begin=ours.timestamp_begin,
+    )
+    with mock.patch("whisper.decoding.get_tokenizer", return_value=theirs):
+        return whisper.decode(model, mel, options)

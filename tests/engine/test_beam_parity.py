@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import openai_whisper
 import pytest
 import tiny_models
-import torch
-from openai_reference import openai_decode, openai_model
 from safetensors.torch import load_file
 from whisper.decoding import DecodingOptions
 
@@ -40,8 +39,8 @@ def their_best(model, checkpoint, samples, ours: DecodeOptions) -> tuple[list[in
         without_timestamps=not ours.timestamps,
         sample_len=ours.max_tokens,
     )
-    greedy = openai_decode(model, checkpoint, mel, options)
-    beam = openai_decode(model, checkpoint, mel, replace(options, beam_size=ours.beam_size))
+    greedy = openai_whisper.decode(model, checkpoint, mel, options)
+    beam = openai_whisper.decode(model, checkpoint, mel, replace(options, beam_size=ours.beam_size))
     best = max(greedy, beam, key=lambda result: result.avg_logprob)
     return best.tokens, best.avg_logprob
 
@@ -61,7 +60,9 @@ def test_on_a_random_model(timestamps):
     checkpoint = tiny_models.checkpoint(sizes)
     options = replace(ALWAYS_SUSPECT, beam_size=4, max_tokens=20, timestamps=timestamps)
     windows = [tiny_models.window(seed, seconds=20) for seed in range(4)]
-    theirs = openai_model(sizes, {name: random_weight(name, sizes, 0) for name in tensor_shapes(sizes)})
+    theirs = openai_whisper.load_model(
+        checkpoint, {name: random_weight(name, sizes, 0) for name in tensor_shapes(sizes)}
+    )
     expected = [their_best(theirs, checkpoint, samples, options) for samples in windows]
     got = engine_best(tiny_models.whisper(sizes), checkpoint, windows, options)
     for (tokens, logprob), (their_tokens, their_logprob) in zip(got, expected, strict=True):
@@ -78,7 +79,7 @@ def test_on_the_demo_checkpoint():
     noise = np.random.default_rng(0).standard_normal(len(samples)).astype(np.float32)
     windows = [samples, samples + 0.05 * noise]
     options = replace(ALWAYS_SUSPECT, beam_size=5, max_tokens=100)
-    theirs = openai_model(checkpoint.dims, demo_state())
+    theirs = openai_whisper.load_model(checkpoint, load_file(tiny_models.DEMO / "model.safetensors"))
     expected = [their_best(theirs, checkpoint, window, options) for window in windows]
     got = engine_best(load_whisper(checkpoint, "cpu", "float32"), checkpoint, windows, options)
     for (tokens, logprob), (their_tokens, their_logprob) in zip(got, expected, strict=True):
@@ -91,8 +92,3 @@ def engine_greedy(model, checkpoint, windows, options: DecodeOptions) -> list[li
     with Engine(model, checkpoint, EngineConfig(n_threads=1, n_slots=4)) as engine:
         futures = [engine.submit(DecodeRequest(samples=samples, language="en", options=alone)) for samples in windows]
         return [list(future.result(120).token_ids) for future in futures]
-
-
-def demo_state() -> dict[str, torch.Tensor]:
-    state = load_file(tiny_models.DEMO / "model.safetensors")
-    return {name.removeprefix("model."): tensor for name, tensor in state.items() if name != "proj_out.weight"}

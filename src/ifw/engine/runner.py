@@ -17,8 +17,8 @@ from ifw.engine.cache import DecoderCache
 from ifw.engine.prefix import Prefix
 from ifw.engine.request import EncodedWindow, TokenAttention
 from ifw.engine.rules import Field, RowStart, RowStates, RuleTokens, TokenRules
-from ifw.engine.search import Move
-from ifw.engine.workspace import SearchWorkspace
+from ifw.engine.search import Move, Sampled
+from ifw.engine.search_runner import SearchInput, SearchRunner
 from ifw.model.mel import log_mel
 from ifw.model.whisper import Whisper
 
@@ -70,30 +70,6 @@ class AlignInput:
     token_ids: tuple[int, ...]
     n_prefix: int
     n_positions: int
-
-
-@dataclass(frozen=True, slots=True)
-class SearchInput:
-    """An attempt with several hypotheses at the window of a parked slot.
-
-    Attributes:
-        slot: Its window is encoded, its prefix computed.
-        starts: How the first rows sample.
-        n_rows: Rows that there may be later.
-        n_candidates: 1 lets each row sample; more are the likeliest tokens of each row.
-    """
-
-    slot: int
-    starts: tuple[RowStart, ...]
-    n_rows: int
-    n_candidates: int
-
-
-class Sampled(NamedTuple):
-    """What a row has just sampled."""
-
-    token: int
-    logprob: float
 
 
 class Prefilled(NamedTuple):
@@ -158,8 +134,7 @@ class ModelRunner:
         self._language_ids = torch.tensor(tokens.language_ids, dtype=torch.int64, device=model.device)
         self._rows: dict[int, _LiveRow] = {}
         self._parked: dict[int, _LiveRow] = {}
-        self._workspace: SearchWorkspace | None = None  # made when the first search begins
-        self._search: SearchInput | None = None
+        self._searches = SearchRunner(model, self._rules, tokens.rules)
 
     @property
     def n_slots(self) -> int:
@@ -248,17 +223,7 @@ class ModelRunner:
         Raises:
             EngineMemoryError: The device has no room for the rows.
         """
-        self._search = search
-        if self._workspace is None or self._workspace.n_rows < search.n_rows:
-            self._workspace = None  # its memory goes back before more is asked for
-            self._workspace = SearchWorkspace(
-                self._model.dims,
-                search.n_rows,
-                self._tokens.rules.eot,
-                device=self._device,
-                dtype=self._model.dtype,
-            )
-        self._workspace.begin(self._cache.self_kv[:, :, search.slot], search.starts)
+        self._searches.begin(search, self._cache, self._parked[search.slot].suppress)
 
     def search(self, moves: Sequence[Move]) -> list[list[Sampled]]:
         """One step of the search that has begun: its rows become what `moves` say, and each gives candidates.
@@ -269,26 +234,7 @@ class ModelRunner:
         Returns:
             For each row its candidates, likeliest first.
         """
-        work, search, rules = self._workspace, self._search, self._tokens.rules
-        assert work is not None
-        assert search is not None
-        if moves:
-            work.move(moves, rules.timestamp_begin)
-        states, slot = work.states, search.slot
-        cross_kv = self._cache.view(slot, slot + 1).cross_kv
-        work.offset += 1
-        hidden = self._model.decode(
-            states[Field.TOKEN][:, None], states[Field.OFFSET], work.self_kv, cross_kv, n_keys=work.offset
-        )
-        logits = self._model.logits(hidden[:, 0])
-        self._rules.mask(logits, states, self._parked[slot].suppress)
-        if search.n_candidates > 1:
-            tokens, logprobs = self._rules.rank(logits, search.n_candidates)
-        else:
-            sampled_rows = range(work.n_live if search.starts[0].temperature > 0 else 0)
-            tokens, logprobs = (row[:, None] for row in self._rules.choose(logits, states, sampled_rows))
-        packed = torch.stack((tokens.float(), logprobs), -1).tolist()  # ids are below 2**24: exact in float32
-        return [[Sampled(int(token), logprob) for token, logprob in row] for row in packed]
+        return self._searches.step(moves)
 
     def stop(self, slot: int) -> None:
         """Let a live or parked row sample no more; its window stays in its slot."""
@@ -317,10 +263,7 @@ class ModelRunner:
             wipe: Its values may not be finite.
         """
         self.stop(slot)
-        if self._search is not None and self._search.slot == slot:
-            self._search = None
-            if wipe:
-                self._workspace = None
+        self._searches.end(slot, wipe=wipe)
         if wipe:
             self._cache.wipe(slot)
 

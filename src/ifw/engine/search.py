@@ -14,7 +14,15 @@ from ifw.errors import EngineError
 
 _LOOP_CHECK_TOKENS = 16
 
-Candidates = Sequence[Sequence[tuple[int, float]]]  # for each row: tokens and their log-probabilities, likeliest first
+
+class Sampled(NamedTuple):
+    """A token that a row gave, and its natural-log probability."""
+
+    token: int
+    logprob: float
+
+
+Candidates = Sequence[Sequence[Sampled]]  # for each row its tokens, likeliest first
 
 
 class Move(NamedTuple):

@@ -22,9 +22,10 @@ from ifw.engine.request import (
     TokenAttention,
 )
 from ifw.engine.rules import RowStart
-from ifw.engine.runner import AlignInput, Detected, Prefilled, PrefillInput, Sampled, SearchInput, WindowInput
+from ifw.engine.runner import AlignInput, Detected, Prefilled, PrefillInput, WindowInput
 from ifw.engine.scheduler import Phase, Plan, Scheduler, Seat
-from ifw.engine.search import Move
+from ifw.engine.search import Candidates, Move, Sampled
+from ifw.engine.search_runner import SearchInput
 from ifw.engine.vocabulary import Vocabulary
 from ifw.errors import CancelledError, ConfigError, EngineError, EngineMemoryError
 
@@ -282,7 +283,7 @@ class Turns:
         self._counters.n_search_steps += 1
         self._take(seat, decoding, candidates)
 
-    def _take(self, seat: Seat, decoding: WindowDecoding, candidates: Sequence[Sequence[Sampled]]) -> None:
+    def _take(self, seat: Seat, decoding: WindowDecoding, candidates: Candidates) -> None:
         """Add a token to each hypothesis of a window; end it, or let it start again, where those were the last."""
         self._counters.n_tokens += len(candidates)
         try:

@@ -11,7 +11,8 @@ from ifw.engine.noise import noise_key
 from ifw.engine.prefix import build_prefix
 from ifw.engine.request import DecodeRequest, LanguageDetection
 from ifw.engine.rules import NO_LIMIT, RowStart, RuleTokens
-from ifw.engine.runner import AlignInput, PrefillInput, RunnerTokens, SearchInput
+from ifw.engine.runner import AlignInput, PrefillInput, RunnerTokens
+from ifw.engine.search_runner import SearchInput
 from ifw.engine.segments import split_segments
 from ifw.errors import ConfigError, EngineError, LanguageError, ModeError, PromptError, ShapeError
 
