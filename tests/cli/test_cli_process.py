@@ -100,6 +100,21 @@ def test_a_signal_ends_it_in_order_and_keeps_what_is_written(record, tmp_path, n
     assert [path.name for path in (tmp_path / "out").glob("*.ifw-journal")] == ["hangs.ifw-journal"]
 
 
+def test_a_signal_ends_an_evaluation_in_order(record, tmp_path):
+    record("done.mp3")
+    record("hangs.mp3", hang=True)
+    manifest = tmp_path / "set.jsonl"
+    names = ("done.mp3", "missing.mp3", "hangs.mp3")
+    manifest.write_text("".join(f'{{"audio": "{name}", "text": "x"}}\n' for name in names))
+    with started(*FAKE, "eval", manifest, "-o", tmp_path / "results.json", "--jobs", 1) as process:
+        assert "[audio_not_found]" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output) == (130, "")
+    assert errors.splitlines()[-1] == "interrupted: 1 of 3 files are done"
+    assert not (tmp_path / "results.json").exists()
+
+
 def test_an_ignored_signal_stays_ignored(record, tmp_path):
     """As under `nohup`. The second recording is a named pipe, so that the signal arrives while the work goes on."""
     later = tmp_path / "later.mp3"

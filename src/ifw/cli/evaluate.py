@@ -105,8 +105,8 @@ def evaluate(
                     "compute_type": compute_type,
                 },
             )
-            with interruptible(), report:
-                evaluation, errors = run_evaluation(plan, report)
+            with interruptible() as interruption, report:
+                evaluation, errors = run_evaluation(plan, report, interruption)
         comparison = None if earlier is None else compare_evaluations(earlier, evaluation)
         if output == STDOUT:
             report.print_output(results_json(evaluation))

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ifw.cli.batch import Advanced, Batch, Failed, Finished
+from ifw.cli.batch import Advanced, Batch, Event, Failed, Finished
 from ifw.cli.exit_status import error_code
 from ifw.cli.inputs import Input
-from ifw.cli.interrupt import Interrupted
+from ifw.cli.interrupt import Interrupted, Interruption
 from ifw.cli.report import Report
 from ifw.config import DecodeOptions, EngineConfig, TranscribeOptions, VadOptions
 from ifw.constants import SAMPLE_RATE
@@ -48,7 +48,9 @@ class EvaluationPlan:
     settings: dict[str, Any]
 
 
-def run_evaluation(plan: EvaluationPlan, report: Report) -> tuple[Evaluation, list[Exception]]:
+def run_evaluation(
+    plan: EvaluationPlan, report: Report, interruption: Interruption
+) -> tuple[Evaluation, list[Exception]]:
     """Transcribe and score every entry.
 
     Returns:
@@ -59,44 +61,70 @@ def run_evaluation(plan: EvaluationPlan, report: Report) -> tuple[Evaluation, li
         Interrupted: A signal arrived.
     """
     require_extra()
-    entries, labels = plan.entries, [str(entry.path) for entry in plan.entries]
-    inputs = [Input(label, entry.path, Path(entry.path.name)) for label, entry in zip(labels, entries, strict=True)]
-    scores: dict[int, FileScore] = {}
-    errors: dict[int, Exception] = {}
-    report.loading(plan.model)
-    from ifw.transcriber import Transcriber
+    run = _Run(plan, report, interruption)
+    try:
+        wall_s = run.transcribe()
+    except Interrupted:
+        report.note(f"interrupted: {len(run.scores)} of {len(plan.entries)} files are done")
+        raise
+    return run.evaluation(wall_s), list(run.errors.values())
 
-    config = plan.engine
-    with Transcriber(
-        plan.model, config.device, config.dtype, n_slots=config.n_slots, n_threads=config.n_threads
-    ) as transcriber:
-        _warm_up(transcriber)
-        report.start_bars(labels)
-        started = time.perf_counter()
-        options = [_options_for(plan, entry) for entry in entries]
-        try:
-            with Batch(transcriber, inputs, options, min(plan.n_parallel, len(inputs))) as batch:
+
+class _Run:
+    """Scores and errors by the place of their entries in the manifest, as they come."""
+
+    def __init__(self, plan: EvaluationPlan, report: Report, interruption: Interruption) -> None:
+        self.scores: dict[int, FileScore] = {}
+        self.errors: dict[int, Exception] = {}
+        self._plan = plan
+        self._report = report
+        self._interruption = interruption
+        self._labels = [str(entry.path) for entry in plan.entries]
+
+    def transcribe(self) -> float:
+        """Transcribe and score everything; the wall seconds that it took, the model loaded and warm."""
+        plan, config = self._plan, self._plan.engine
+        inputs = [
+            Input(label, entry.path, Path(entry.path.name))
+            for label, entry in zip(self._labels, plan.entries, strict=True)
+        ]
+        options = [_options_for(plan, entry) for entry in plan.entries]
+        self._report.loading(plan.model)
+        from ifw.transcriber import Transcriber
+
+        with Transcriber(
+            plan.model, config.device, config.dtype, n_slots=config.n_slots, n_threads=config.n_threads
+        ) as transcriber:
+            _warm_up(transcriber)
+            self._report.start_bars(self._labels)
+            started = time.perf_counter()
+            batch = Batch(transcriber, inputs, options, min(plan.n_parallel, len(inputs)))
+            with batch, self._interruption.told_to(batch.interrupt):
                 for event in batch:
-                    if isinstance(event, Advanced):
-                        report.advance(event.index, event.progress)
-                    elif isinstance(event, Finished):
-                        report.end(event.index)
-                        report.finished(labels[event.index], event.transcript, ())
-                        scores[event.index] = score(entries[event.index], event.transcript)
-                    elif isinstance(event, Failed):
-                        report.end(event.index)
-                        report.error(labels[event.index], event.error)
-                        errors[event.index] = event.error
-        except Interrupted:
-            report.note(f"interrupted: {len(scores)} of {len(entries)} files are done")
-            raise
-        wall_s = time.perf_counter() - started
-    failures = (
-        Failure(entries[index].audio, entries[index].mode, error_code(error), str(error))
-        for index, error in sorted(errors.items())
-    )
-    files = tuple(scores[index] for index in sorted(scores))
-    return Evaluation(files, tuple(failures), wall_s, plan.settings), list(errors.values())
+                    self._handle(event)
+            return time.perf_counter() - started
+
+    def evaluation(self, wall_s: float) -> Evaluation:
+        """What it came to, in the order of the manifest."""
+        entries = self._plan.entries
+        failures = (
+            Failure(entries[index].audio, entries[index].mode, error_code(error), str(error))
+            for index, error in sorted(self.errors.items())
+        )
+        files = tuple(self.scores[index] for index in sorted(self.scores))
+        return Evaluation(files, tuple(failures), wall_s, self._plan.settings)
+
+    def _handle(self, event: Event) -> None:
+        if isinstance(event, Advanced):
+            self._report.advance(event.index, event.progress)
+        elif isinstance(event, Finished):
+            self._report.end(event.index)
+            self._report.finished(self._labels[event.index], event.transcript, ())
+            self.scores[event.index] = score(self._plan.entries[event.index], event.transcript)
+        elif isinstance(event, Failed):
+            self._report.end(event.index)
+            self._report.error(self._labels[event.index], event.error)
+            self.errors[event.index] = event.error
 
 
 def _options_for(plan: EvaluationPlan, entry: ManifestEntry) -> TranscribeOptions:
