@@ -20,7 +20,7 @@ def token_starts(attention: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
         [n_tokens] the position at which the path reaches each token; the first is 0, and none is before the one ahead.
 
     Source:
-        openai/whisper `timing.py`, `dtw_cpu`: the same path. Where two are equally good both stay with a token.
+        openai/whisper `timing.py`, `dtw_cpu`: the same path, also where all are equally good.
     """
     n_tokens, n_positions = attention.shape
     places = np.arange(n_positions)
