@@ -12,12 +12,14 @@ from ifw.errors import ConfigError
 from ifw.types import Mode
 
 Device = Literal["auto", "cpu", "cuda"]
+Channels = Literal["mix", "split"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Preset = Literal["fast", "balanced", "accurate"]
 CueLayout = Literal["sentences", "openai"]
 
 DEFAULT_TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 MAX_HYPOTHESES = 16
+MAX_CLIP_S = 1e7
 DEFAULT_PRESET: Final[Preset] = "balanced"
 PRESETS: Final[Mapping[Preset, Mapping[str, Any]]] = MappingProxyType(
     {
@@ -48,6 +50,21 @@ def _require_choice(value: Any, name: str, literal: Any) -> None:
     _require(value in get_args(literal), name, value, ", ".join(get_args(literal)))
 
 
+def _require_clip(clip: Any) -> None:
+    """Stretches in order, without overlap, none empty, and only the last one open."""
+    is_right_kind = isinstance(clip, tuple) and all(isinstance(one, tuple) and len(one) == 2 for one in clip)
+    _require(is_right_kind, "clip", clip, "a tuple of (start_s, end_s), end_s may be None")
+    before_s: float | None = 0.0
+    for start_s, end_s in clip:
+        _require_number(start_s, "clip", 0, MAX_CLIP_S)
+        if end_s is not None:
+            _require_number(end_s, "clip", 0, MAX_CLIP_S)
+        _require(end_s is None or end_s > start_s, "clip", (start_s, end_s), "an end after its start")
+        in_order = before_s is not None and start_s >= before_s
+        _require(in_order, "clip", (start_s, end_s), "a start that is not before the end of the stretch before it")
+        before_s = end_s
+
+
 @dataclass(frozen=True, slots=True)
 class AudioOptions:
     """How audio is decoded.
@@ -58,12 +75,17 @@ class AudioOptions:
         block_s: Seconds of audio delivered at a time.
         max_stream_bytes: A file object that is no plain file, such as a pipe, may give this many bytes, all of which
             are copied to the temporary folder first; then it is an `AudioTooLongError`.
+        clip: Stretches that are transcribed, from start to end in seconds of the audio, in order and without overlap;
+            an end of None is that of the audio. All of it where there are none.
+        channels: `mix` hears all channels as one; `split` transcribes each as a speaker of its own.
     """
 
     max_duration_s: float = 24 * 3600.0
     n_workers: int = 2
     block_s: float = 30.0
     max_stream_bytes: int = 8 << 30
+    clip: tuple[tuple[float, float | None], ...] = ()
+    channels: Channels = "mix"
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -71,6 +93,8 @@ class AudioOptions:
         _require_number(self.n_workers, "n_workers", 1, 64, kind=int)
         _require_number(self.block_s, "block_s", 0.1, 600)
         _require_number(self.max_stream_bytes, "max_stream_bytes", 1, 2**63 - 1, kind=int)
+        _require_choice(self.channels, "channels", Channels)
+        _require_clip(self.clip)
 
 
 @dataclass(frozen=True, slots=True)

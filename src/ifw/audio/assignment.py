@@ -28,12 +28,16 @@ class Assignment:
         n_workers: Workers in all.
         slicing: The same for all workers, so that all of them draw the same slices; None decodes from start to end.
         skip_samples: Samples at 16 kHz that were delivered before; a decode from start to end drops them.
+        clip: Stretches to decode, in seconds; none means all. They are decoded by one worker.
+        is_split: Samples of all channels, interleaved, and not their mix.
     """
 
     index: int = 0
     n_workers: int = 1
     slicing: Slicing | None = None
     skip_samples: int = 0
+    clip: tuple[tuple[float, float | None], ...] = ()
+    is_split: bool = False
 
     def to_json(self) -> str:
         """Write the assignment as one argument of a command line."""
@@ -44,4 +48,5 @@ class Assignment:
         """Read what `to_json` wrote."""
         values = json.loads(text)
         slicing = values.pop("slicing")
-        return cls(slicing=None if slicing is None else Slicing(**slicing), **values)
+        clip = tuple((start_s, end_s) for start_s, end_s in values.pop("clip"))
+        return cls(slicing=None if slicing is None else Slicing(**slicing), clip=clip, **values)

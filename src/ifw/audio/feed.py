@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ from ifw.errors import CancelledError
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+    from ifw.config import AudioOptions
     from ifw.types import TranscriptWarning
 
 Samples = NDArray[np.float32]
@@ -37,15 +39,17 @@ class SampleFeed:
         doubt: Why the slices were given up; None where they were not.
     """
 
-    def __init__(self, descriptor: int, n_workers: int, slicing: Slicing) -> None:
+    def __init__(self, descriptor: int, options: AudioOptions, slicing: Slicing) -> None:
         """Start the first worker and wait for its header.
 
         Raises:
             AudioError: The file cannot be opened, or gives no samples.
         """
         self._descriptor = descriptor
-        self._n_workers = n_workers
-        self._slicing = slicing
+        self._n_workers = options.n_workers
+        whole = Assignment(clip=options.clip, is_split=options.channels == "split")
+        self._sliced_work = replace(whole, n_workers=options.n_workers, slicing=slicing)
+        self._whole_work = whole
         self._lock = threading.Lock()  # of the two below
         self._workers: list[DecoderProcess] = []
         self._is_cancelled = False
@@ -53,7 +57,7 @@ class SampleFeed:
         self.warnings: tuple[TranscriptWarning, ...] = ()
         self.doubt: str | None = None
         try:
-            self._start(Assignment(0, n_workers, slicing))
+            self._start(self._sliced_work)
             self.header = self._first_header()
         except BaseException:
             self.close()
@@ -71,7 +75,7 @@ class SampleFeed:
             if self.doubt is None:
                 return
             self._end_workers()
-            self._start(Assignment(skip_samples=self._n_samples))
+            self._start(replace(self._whole_work, skip_samples=self._n_samples))
             self._first_header()
         while True:
             kind, payload = self._workers[0].receive()
@@ -112,8 +116,8 @@ class SampleFeed:
     def _sliced(self) -> Generator[Samples, None, str | None]:
         """Yield slice after slice; give the reason where they cannot be used."""
         for index in range(1, min(self._n_workers, self.header.n_slices)):
-            self._start(Assignment(index, self._n_workers, self._slicing))
-        tail: Samples = np.empty(0, np.float32)
+            self._start(replace(self._sliced_work, index=index))
+        tail = self._from_bytes(b"")
         for index in range(self.header.n_slices):
             while True:
                 kind, payload = self._workers[index % self._n_workers].receive()
@@ -121,7 +125,7 @@ class SampleFeed:
                     tail = self._counted(payload)
                     yield tail
                 elif kind is Kind.SEAM:
-                    if (step := _step(tail, np.frombuffer(payload, np.float32))) > self._tolerance:
+                    if (step := _step(tail, self._from_bytes(payload))) > self._tolerance:
                         return f"the seam before slice {index} differs by {step:.1e}"
                 elif kind is Kind.UNSAFE:
                     return payload.decode()
@@ -138,9 +142,13 @@ class SampleFeed:
         return EXACT_STEP if self.header.is_exact else INEXACT_STEP
 
     def _counted(self, payload: bytes) -> Samples:
-        samples = np.frombuffer(payload, np.float32)
+        samples = self._from_bytes(payload)
         self._n_samples += len(samples)
         return samples
+
+    def _from_bytes(self, payload: bytes) -> Samples:
+        samples = np.frombuffer(payload, np.float32)
+        return samples.reshape(-1, self.header.n_channels) if self._whole_work.is_split else samples
 
 
 def _step(tail: Samples, seam: Samples) -> float:

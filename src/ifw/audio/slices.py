@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import av
 
-from ifw.audio.resample import CHUNK_BYTES, Resampler
+from ifw.audio.resample import MONO, Resampler, Shape
 from ifw.audio.timeline import MAX_DRIFT_S
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 LEAD_S = 1  # one chunk of the resampler
 SETTLE_S = 0.5  # before the lead: MP3's bit reservoir, Opus's 80 ms, AAC's overlap
-SEAM_BYTES = CHUNK_BYTES // 2  # the last half second of the lead
+SEAM_S = 0.5  # the end of the lead
 
 
 class UnsafeSliceError(Exception):
@@ -75,16 +75,22 @@ class Grid:
 def draw_grid(file: AudioFile, first: AudioFrame, assignment: Assignment) -> Grid | None:
     """Cut the file, or None where it is to be decoded whole: short, or timestamps too coarse, or a late start."""
     slicing, duration_s = assignment.slicing, file.duration_s
-    if slicing is None or (assignment.n_workers == 1 and file.is_exact):
+    if slicing is None or assignment.clip or (assignment.n_workers == 1 and file.is_exact):
         return None
-    if duration_s is None or duration_s < slicing.min_duration_s or first.pts is None or first.time_base is None:
+    if duration_s is None or duration_s < slicing.min_duration_s or duration_s < 2 * slicing.slice_s:
+        return None
+    return count_samples(file, first, int(duration_s // slicing.slice_s), slicing.slice_s)
+
+
+def count_samples(file: AudioFile, first: AudioFrame, n_slices: int = 2, slice_s: int = 1) -> Grid | None:
+    """How timestamps count samples; None where they are too coarse, or the audio starts late."""
+    if first.pts is None or first.time_base is None:
         return None
     ticks = 1 / (Fraction(first.time_base) * first.sample_rate)
     starts_late = file.origin_s is not None and float(first.pts * first.time_base) - file.origin_s > MAX_DRIFT_S
-    n_slices = int(duration_s // slicing.slice_s)
-    if ticks.denominator != 1 or starts_late or n_slices < 2:
+    if ticks.denominator != 1 or starts_late:
         return None
-    return Grid(n_slices, slicing.slice_s, first.sample_rate, first.pts, int(ticks))
+    return Grid(n_slices, slice_s, first.sample_rate, first.pts, int(ticks))
 
 
 class SliceDecoder:
@@ -95,17 +101,19 @@ class SliceDecoder:
         end_s: Where the last frame decoded ends, from the first frame on.
     """
 
-    def __init__(self, file: AudioFile, frames: Iterator[AudioFrame], grid: Grid) -> None:
+    def __init__(self, file: AudioFile, frames: Iterator[AudioFrame], grid: Grid, shape: Shape = MONO) -> None:
         """Take over an open file.
 
         Args:
             file: Fresh, but for the first frames.
             frames: Its frames from the first on; used by slice 0.
             grid: How it is cut.
+            shape: What comes out.
         """
         self.file = file
         self._frames = frames
         self._grid = grid
+        self._shape = shape
         self.end_s = 0.0
 
     def chunks(self, index: int) -> Iterator[bytes]:
@@ -117,7 +125,7 @@ class SliceDecoder:
         n_lead = LEAD_S if index else 0
         is_last = index == self._grid.n_slices - 1
         n_given = 0
-        for chunk in self._resampled(index):
+        for chunk in self.from_second(index * self._grid.slice_s):
             yield chunk
             n_given += 1
             if n_given == n_lead + self._grid.slice_s and not is_last:
@@ -125,24 +133,29 @@ class SliceDecoder:
         if not is_last or n_given <= n_lead:
             raise UnsafeSliceError("the audio ends before its declared end")
 
-    def _resampled(self, index: int) -> Iterator[bytes]:
+    def from_second(self, second: int) -> Iterator[bytes]:
+        """Decode to the end, in chunks of one second; the first is the one before `second`, except at second 0.
+
+        Raises:
+            UnsafeSliceError: See above.
+        """
         resampler = None
-        for position, frame in self._positioned(index):
+        for position, frame in self._positioned(second):
             if resampler is None:
-                n_skip = (index * self._grid.slice_s - LEAD_S) * self._grid.rate - position if index else 0
+                n_skip = (second - LEAD_S) * self._grid.rate - position if second else 0
                 if n_skip < 0:
                     raise UnsafeSliceError("the seek went too far")
-                resampler = Resampler(frame, n_skip)
+                resampler = Resampler(frame, n_skip, self._shape)
             elif not resampler.takes(frame):
                 raise UnsafeSliceError("the sample format changes")
             yield from resampler.push(frame)
         if resampler is not None:
             yield from resampler.push(None)
 
-    def _positioned(self, index: int) -> Iterator[tuple[int, AudioFrame]]:
-        """Frames of the slice with their positions, each of which must follow from the one before."""
-        expected = None if index else 0
-        for frame in self._seek(index):
+    def _positioned(self, second: int) -> Iterator[tuple[int, AudioFrame]]:
+        """Frames from there on with their positions, each of which must follow from the one before."""
+        expected = None if second else 0
+        for frame in self._seek(second):
             position = self._grid.position(frame)
             if expected is not None and position != expected:
                 raise UnsafeSliceError("timestamps jump")
@@ -150,13 +163,13 @@ class SliceDecoder:
             self.end_s = expected / self._grid.rate
             yield position, frame
 
-    def _seek(self, index: int) -> Iterator[AudioFrame]:
-        if index == 0:
+    def _seek(self, second: int) -> Iterator[AudioFrame]:
+        if second == 0:
             return self._frames
         if not self.file.is_exact:
             self.file = self.file.reopened()
         try:
-            self.file.reader.seek(self._grid.pts(index * self._grid.slice_s - LEAD_S - SETTLE_S))
+            self.file.reader.seek(self._grid.pts(second - LEAD_S - SETTLE_S))
         except av.error.FFmpegError as error:
             raise UnsafeSliceError("the container cannot seek") from error
         return self.file.reader.frames()

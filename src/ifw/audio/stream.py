@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from ifw.audio.assignment import Slicing
+from ifw.audio.clip import clipped_s, shortfall
 from ifw.audio.feed import SampleFeed, Samples
 from ifw.audio.source import AudioSource, ByteSource, open_source
 from ifw.config import AudioOptions
@@ -88,23 +89,31 @@ class AudioStream:
         self._is_closed = False
         self._is_finished = False
         self._n_samples = 0
-        self._feed = self._named(lambda: SampleFeed(source.descriptor, options.n_workers, slicing))
+        self._feed = self._named(lambda: SampleFeed(source.descriptor, options, slicing))
         self._chunks = self._feed.chunks()
-        self._rest: Samples = np.empty(0, np.float32)
+        self._rest = self._empty(0)
         self._release = weakref.finalize(self, _release, self._feed, source)
 
     @property
     def duration_s(self) -> float | None:
-        """Length that the container declares, which may be wrong; None where it declares none."""
-        return self._feed.header.duration_s
+        """Length that the container declares, which may be wrong; None where it declares none. Of a clip: its own."""
+        declared_s = self._feed.header.duration_s
+        return None if declared_s is None else clipped_s(self._options.clip, declared_s)
+
+    @property
+    def n_channels(self) -> int:
+        """Channels of the blocks: those of the file with `split`, else 1."""
+        return self._feed.header.n_channels
 
     @property
     def warnings(self) -> tuple[TranscriptWarning, ...]:
         """What is wrong with the audio; complete after the last block.
 
         `audio_damaged_packets`: some packets did not decode. `audio_truncated`: the end is missing.
+        `clip_past_end`: the audio ends before the clip does.
         """
-        return self._feed.warnings
+        past_end = shortfall(self._options.clip, self._n_samples) if self._options.clip and self._is_finished else ()
+        return (*self._feed.warnings, *past_end)
 
     @property
     def is_sliced(self) -> bool:
@@ -113,6 +122,8 @@ class AudioStream:
 
     def __iter__(self) -> Iterator[Samples]:
         """Yield the blocks, each [options.block_s * 16000] float32 mono in [-1, 1]; the last may be shorter.
+
+        With `channels="split"` they are [n, n_channels]. The stretches of a clip follow one another without a gap.
 
         Raises:
             AudioTooLongError: There is more audio than `options.max_duration_s`.
@@ -152,7 +163,7 @@ class AudioStream:
 
     def _next_block(self, n_block: int) -> Samples:
         """Fill a block; a short one is the last."""
-        block = np.empty(n_block, np.float32)
+        block = self._empty(n_block)
         n_filled = 0
         while n_filled < n_block:
             if not len(self._rest):
@@ -165,6 +176,10 @@ class AudioStream:
             self._rest = self._rest[n_taken:]
             n_filled += n_taken
         return _bounded(block[:n_filled])
+
+    def _empty(self, n_samples: int) -> Samples:
+        is_split = self._options.channels == "split"
+        return np.empty((n_samples, self.n_channels) if is_split else n_samples, np.float32)
 
     def _next_chunk(self) -> Samples | None:
         with self._reading:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ifw.audio.resample import CHUNK_BYTES, Resampler
+from ifw.audio.resample import MONO, Resampler, Shape
 from ifw.constants import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -27,15 +27,17 @@ class Timeline:
         lead_s: Seconds of silence before the first frame.
     """
 
-    def __init__(self, origin_s: float | None, end_s: float | None) -> None:
+    def __init__(self, origin_s: float | None, end_s: float | None, shape: Shape = MONO) -> None:
         """Set the clock.
 
         Args:
             origin_s: The container's time that is second 0; None takes the first frame's.
             end_s: Declared length; without one no silence is put in.
+            shape: What comes out.
         """
         self._origin_s = origin_s
         self._end_s = end_s
+        self._shape = shape
         self._resampler: Resampler | None = None
         self.decoded_s = 0.0
         self.filled_s = 0.0
@@ -51,7 +53,7 @@ class Timeline:
         gap_s = self._gap_s(frame)
         if gap_s > 0:
             yield from self.finish()
-            yield from _silence(gap_s)
+            yield from _silence(gap_s, self._shape)
             if self.decoded_s:
                 self.filled_s += gap_s
             else:
@@ -59,9 +61,15 @@ class Timeline:
         elif self._resampler is not None and not self._resampler.takes(frame):
             yield from self.finish()
         if self._resampler is None:
-            self._resampler = Resampler(frame)
+            self._resampler = Resampler(frame, shape=self._shape)
         yield from self._resampler.push(frame)
         self.decoded_s += frame.samples / frame.sample_rate
+
+    def converted(self, frames: Iterator[AudioFrame]) -> Iterator[bytes]:
+        """Feed all frames of a file."""
+        for frame in frames:
+            yield from self.push(frame)
+        yield from self.finish()
 
     def finish(self) -> Iterator[bytes]:
         """Yield what the resampler still holds."""
@@ -81,7 +89,7 @@ class Timeline:
         return gap_s if gap_s > MAX_DRIFT_S and clock_s <= self._end_s else 0.0
 
 
-def _silence(duration_s: float) -> Iterator[bytes]:
-    n_bytes = round(duration_s * SAMPLE_RATE) * 4
-    for start in range(0, n_bytes, CHUNK_BYTES):
-        yield bytes(min(CHUNK_BYTES, n_bytes - start))
+def _silence(duration_s: float, shape: Shape) -> Iterator[bytes]:
+    n_bytes = round(duration_s * SAMPLE_RATE) * shape.sample_bytes
+    for start in range(0, n_bytes, shape.chunk_bytes):
+        yield bytes(min(shape.chunk_bytes, n_bytes - start))

@@ -22,7 +22,7 @@ class Audio:
     """Decoded audio.
 
     Attributes:
-        samples: [n] float32 mono, 16 kHz, in [-1, 1].
+        samples: [n] float32 mono, 16 kHz, in [-1, 1]; [n, n_channels] with `channels="split"`.
         duration_s: n / 16000.
         warnings: What is wrong with the file.
     """
@@ -46,10 +46,13 @@ def decode(source: AudioSource, options: AudioOptions = _OPTIONS) -> Audio:
     n_samples = 0
     with open_stream(source, options) as stream:
         for block in stream:
+            if not n_samples:
+                samples = np.empty((0, *block.shape[1:]), np.float32)
             n_needed = n_samples + len(block)
             if n_needed > len(samples):
-                samples.resize(max(n_needed, int(len(samples) * _GROWTH)), refcheck=False)  # in place, no second copy
+                n_room = max(n_needed, int(len(samples) * _GROWTH))
+                samples.resize((n_room, *block.shape[1:]), refcheck=False)  # in place, no second copy
             samples[n_samples:n_needed] = block
             n_samples = n_needed
-    samples.resize(n_samples, refcheck=False)
+    samples.resize((n_samples, *samples.shape[1:]), refcheck=False)
     return Audio(samples, n_samples / SAMPLE_RATE, stream.warnings)

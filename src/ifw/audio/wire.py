@@ -39,11 +39,13 @@ class Header:
         duration_s: Declared length; None where unknown.
         n_slices: 1 where one worker decodes from start to end.
         is_exact: Decoding may start anywhere and gives the same samples bit for bit; AAC and its like differ a little.
+        n_channels: Samples of so many channels lie interleaved.
     """
 
     duration_s: float | None
     n_slices: int
     is_exact: bool
+    n_channels: int = 1
 
     def to_bytes(self) -> bytes:
         """Write the payload."""

@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING
 import av.logging
 
 from ifw.audio.assignment import Assignment
+from ifw.audio.clip_decoder import ClipDecoder
 from ifw.audio.container import AudioFile
 from ifw.audio.damage import is_cut_short, promised_s, report
 from ifw.audio.frames import with_first
-from ifw.audio.slices import LEAD_S, SEAM_BYTES, Grid, SliceDecoder, UnsafeSliceError, draw_grid
+from ifw.audio.resample import MONO, Shape
+from ifw.audio.slices import LEAD_S, SEAM_S, Grid, SliceDecoder, UnsafeSliceError, draw_grid
 from ifw.audio.timeline import Timeline
 from ifw.audio.wire import Header, Kind, pack_error, pack_warnings, write_message
 from ifw.errors import AudioDamagedError, AudioEmptyError, AudioError
@@ -68,6 +70,7 @@ class AssignedDecoder:
         self._file = file
         self._assignment = assignment
         self._outbox = outbox
+        self._shape = MONO
 
     def run(self) -> None:
         """Send the header and everything that was asked for.
@@ -78,10 +81,15 @@ class AssignedDecoder:
         first, frames = with_first(self._file.reader.frames())
         if first is None:
             raise self._nothing()
+        if self._assignment.is_split:
+            self._shape = Shape.split(first)
         grid = draw_grid(self._file, first, self._assignment)
-        header = Header(self._file.duration_s, grid.n_slices if grid else 1, self._file.is_exact)
+        n_slices = grid.n_slices if grid else 1
+        header = Header(self._file.duration_s, n_slices, self._file.is_exact, self._shape.n_channels)
         self._outbox.send(Kind.HEADER, header.to_bytes())
-        if grid is None:
+        if self._assignment.clip:
+            self._send_clips(first, frames)
+        elif grid is None:
             self._send_all(frames)
         else:
             self._send_slices(frames, grid)
@@ -95,21 +103,22 @@ class AssignedDecoder:
         return AudioEmptyError("the audio stream has no samples")
 
     def _send_all(self, frames: Iterator[AudioFrame]) -> None:
-        timeline = Timeline(self._file.origin_s, self._file.duration_s)
-        n_skip_bytes = self._assignment.skip_samples * 4
-        for chunk in _converted(timeline, frames):
+        timeline = Timeline(self._file.origin_s, self._file.duration_s, self._shape)
+        n_skip_bytes = self._assignment.skip_samples * self._shape.sample_bytes
+        for chunk in timeline.converted(frames):
             if n_skip_bytes < len(chunk):
                 self._outbox.send(Kind.SAMPLES, chunk[n_skip_bytes:])
             n_skip_bytes = max(n_skip_bytes - len(chunk), 0)
         self._send_finished(self._file, timeline.decoded_s, timeline.filled_s, timeline.position_s)
 
     def _send_slices(self, frames: Iterator[AudioFrame], grid: Grid) -> None:
-        decoder = SliceDecoder(self._file, frames, grid)
+        decoder = SliceDecoder(self._file, frames, grid, self._shape)
+        n_seam_bytes = int(SEAM_S * self._shape.chunk_bytes)
         for index in range(self._assignment.index, grid.n_slices, self._assignment.n_workers):
             try:
                 for n_chunk, chunk in enumerate(decoder.chunks(index)):
                     if index and n_chunk < LEAD_S:
-                        self._outbox.send(Kind.SEAM, chunk[-SEAM_BYTES:])
+                        self._outbox.send(Kind.SEAM, chunk[-n_seam_bytes:])
                     else:
                         self._outbox.send(Kind.SAMPLES, chunk)
             except UnsafeSliceError as reason:
@@ -119,6 +128,22 @@ class AssignedDecoder:
                 self._send_finished(decoder.file, decoder.end_s, 0.0, decoder.end_s)
             else:
                 self._outbox.send(Kind.SLICE_END)
+
+    def _send_clips(self, first: AudioFrame, frames: Iterator[AudioFrame]) -> None:
+        decoder = ClipDecoder(self._file, first, frames, self._shape)
+        n_bytes = 0
+        for chunk in decoder.chunks(self._assignment.clip):
+            self._outbox.send(Kind.SAMPLES, chunk)
+            n_bytes += len(chunk)
+        file, is_open = decoder.file, self._assignment.clip[-1][1] is None
+        warnings = report(
+            n_packet_errors=file.reader.n_packet_errors,
+            decoded_s=n_bytes / self._shape.chunk_bytes,
+            filled_s=0.0,
+            missing_s=0.0,
+            is_cut=is_open and is_cut_short(file),
+        )
+        self._outbox.send(Kind.FINISHED, pack_warnings(warnings))
 
     def _send_finished(self, file: AudioFile, decoded_s: float, filled_s: float, end_s: float) -> None:
         promised = promised_s(file)
@@ -130,12 +155,6 @@ class AssignedDecoder:
             is_cut=is_cut_short(file),
         )
         self._outbox.send(Kind.FINISHED, pack_warnings(warnings))
-
-
-def _converted(timeline: Timeline, frames: Iterator[AudioFrame]) -> Iterator[bytes]:
-    for frame in frames:
-        yield from timeline.push(frame)
-    yield from timeline.finish()
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 import typer
 
 from ifw.config import DEFAULT_TEMPERATURES, MAX_HYPOTHESES, DecodeOptions
+from ifw.config import Channels as ChannelsName
 from ifw.config import Device as DeviceName
 from ifw.config import Preset as PresetName
 from ifw.errors import ConfigError
@@ -51,6 +52,8 @@ _FLAG_OF: Final[Mapping[str, str]] = MappingProxyType(
         "logprob_threshold": "--logprob-threshold",
         "no_speech_threshold": "--no-speech-threshold",
         "seed": "--seed",
+        "clip": "--clip",
+        "channels": "--channels",
         "onset": "--vad-onset",
         "offset": "--vad-offset",
         "min_speech_ms": "--vad-min-speech-ms",
@@ -281,6 +284,20 @@ NoSpeechThreshold = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed for temperatures above 0.")]
+
+Clip = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--clip",
+        metavar="START-END",
+        help="Transcribe only these stretches, such as 1:30-2:45,1:02:00-; may be given several times. Times stay "
+        "those of the whole audio.",
+    ),
+]
+Channels = Annotated[
+    ChannelsName,
+    typer.Option("--channels", help="mix hears all channels as one; split transcribes each as its own speaker."),
+]
 
 Vad = Annotated[bool, typer.Option("--vad/--no-vad", help="Transcribe only where a voice is heard.")]
 VadOnset = Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from ifw.cli import flags, subtitle_flags
+from ifw.cli.clip_flag import parse_clips
 from ifw.cli.destinations import choose_destination
 from ifw.cli.ending import ending
 from ifw.cli.exit_status import exit_status
@@ -12,11 +13,19 @@ from ifw.cli.inputs import expand_inputs
 from ifw.cli.interrupt import interruptible
 from ifw.cli.report import Report
 from ifw.cli.run import Plan, Run
-from ifw.config import DEFAULT_PRESET, DecodeOptions, EngineConfig, SubtitleOptions, TranscribeOptions, VadOptions
+from ifw.config import (
+    DEFAULT_PRESET,
+    AudioOptions,
+    DecodeOptions,
+    EngineConfig,
+    SubtitleOptions,
+    TranscribeOptions,
+    VadOptions,
+)
 from ifw.errors import ConfigError
 from ifw.model.languages import language_code
 
-DECODE, VAD, SUBTITLES = DecodeOptions(), VadOptions(), SubtitleOptions()
+AUDIO, DECODE, VAD, SUBTITLES = AudioOptions(), DecodeOptions(), VadOptions(), SubtitleOptions()
 
 
 def transcribe(
@@ -52,6 +61,8 @@ def transcribe(
     logprob_threshold: flags.LogprobThreshold = DECODE.logprob_threshold,
     no_speech_threshold: flags.NoSpeechThreshold = DECODE.no_speech_threshold,
     seed: flags.Seed = DECODE.seed,
+    clip: flags.Clip = None,
+    channels: flags.Channels = AUDIO.channels,
     vad: flags.Vad = VAD.enabled,
     vad_onset: flags.VadOnset = VAD.onset,
     vad_offset: flags.VadOffset = VAD.offset,
@@ -93,6 +104,7 @@ def transcribe(
                     temperatures=flags.temperature_ladder(temperature, temperature_increment_on_fallback),
                 ),
             ),
+            audio=AudioOptions(clip=parse_clips(clip or ()), channels=channels),
             vad=VadOptions(
                 enabled=vad,
                 onset=vad_onset,

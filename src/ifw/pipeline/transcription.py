@@ -13,12 +13,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from ifw.audio import open_stream
+from ifw.audio.clip import clipped_s
 from ifw.cancellation import CancelToken
 from ifw.constants import SAMPLE_RATE
 from ifw.engine.request import DecodeRequest, DetectRequest, Hypothesis, LanguageDetection
 from ifw.engine.segments import WindowSegment, split_segments
 from ifw.engine.words import time_words
 from ifw.errors import IfwError
+from ifw.pipeline.channels import ChannelContexts, ChannelPacker, TimeOrder, speaker_of
 from ifw.pipeline.context import TextContext
 from ifw.pipeline.identity import identity_of
 from ifw.pipeline.journal import Remembered, Replay
@@ -84,12 +86,14 @@ class Transcription(Iterator[Segment]):
         self._journal = journal
         self._replay = Replay(None, {})
         self._detections: dict[int, Future[LanguageDetection]] = {}  # of windows that have not landed
-        self._packer = WindowPacker(options.vad, detector)
+        self._detector = detector
+        self._order = TimeOrder()
         decode, tokenizer = options.decode, checkpoint.tokenizer
         language = resolve_language(decode, checkpoint)
         self._languages = WindowLanguages(self._detect, language, each=decode.multilingual)
         prompts = encode_prompts(decode, tokenizer, checkpoint.dims.n_text_positions)
-        self._context = TextContext(prompts, tokenizer, is_conditioned=decode.condition_on_previous_text)
+        self._is_conditioned = decode.condition_on_previous_text
+        self._contexts = ChannelContexts(lambda: TextContext(prompts, tokenizer, is_conditioned=self._is_conditioned))
         self._warnings: list[TranscriptWarning] = list(prompts.warnings)
         self._options = options
         self._timings = timings | {"decode": 0.0, "speech": 0.0}
@@ -195,6 +199,9 @@ class Transcription(Iterator[Segment]):
     def _windows(self, stream: AudioStream) -> Iterator[Window]:
         """Decode, find speech, pack; each window leaves as soon as it is final."""
         self._total_s = stream.duration_s
+        audio, vad = self._options.audio, self._options.vad
+        n_channels = stream.n_channels if audio.channels == "split" else None
+        packer = ChannelPacker(lambda: WindowPacker(vad, self._detector), audio.clip, n_channels)
         blocks = iter(stream)
         while True:
             started = time.perf_counter()
@@ -202,15 +209,17 @@ class Transcription(Iterator[Segment]):
             decoded = time.perf_counter()
             self._timings["decode"] += decoded - started
             self._cancel.raise_if_cancelled()
-            windows = self._packer.finish() if block is None else self._packer.feed(block)
+            windows = packer.finish() if block is None else packer.feed(block)
             self._timings["speech"] += time.perf_counter() - decoded
             if block is not None:
                 self._duration_s += len(block) / SAMPLE_RATE
             else:
                 self._total_s = self._duration_s
             self._report("decode", self._duration_s)
+            self._order.expect(windows, packer.settled_until_s)
             yield from windows
             if block is None:
+                self._warnings += packer.warnings
                 return
 
     def _transcribe(self, windows: Iterator[Window]) -> Iterator[Segment]:
@@ -219,13 +228,14 @@ class Transcription(Iterator[Segment]):
         flights: deque[_Flight] = deque()
         for item in self._languages.assign(windows):
             self._cancel.raise_if_cancelled()
-            while flights and self._context.is_conditioned:  # the text before this window must be known
+            while flights and self._is_conditioned:  # the text before this window must be known
                 yield from self._land(flights.popleft())
             flights.append(self._start(item))
             while flights and (len(flights) >= limit or flights[0].hypothesis.done()):
                 yield from self._land(flights.popleft())
         while flights:
             yield from self._land(flights.popleft())
+        yield from self._order.rest()
         self._report("transcribe", self._duration_s)
 
     def _detect(self, window: Window) -> Future[LanguageDetection]:
@@ -245,15 +255,15 @@ class Transcription(Iterator[Segment]):
         return _Flight(item.window, self._engine.submit(request))
 
     def _request(self, item: WindowWithLanguage) -> DecodeRequest:
-        index = item.window.index
+        context, nth = self._contexts.of(item.window)
         return DecodeRequest(
             group=self._group,
             samples=item.window.samples,
             encoded=item.encoded,
             language=item.language,
-            window_index=index,
-            prompt_ids=self._context.prompt_ids(index, item.language),
-            prefix_ids=self._context.prefix_ids(index),
+            window_index=item.window.index,
+            prompt_ids=context.prompt_ids(nth, item.language),
+            prefix_ids=context.prefix_ids(nth),
             options=self._options.decode,
         )
 
@@ -266,12 +276,12 @@ class Transcription(Iterator[Segment]):
             segments = tuple(self._segments_of(window, hypothesis))
             heard = None if detection is None else detection.result()
             self._replay.keep(window, Remembered(hypothesis, segments, heard))
-        self._report("transcribe", window.end_s)
-        self._context.add(hypothesis)
+        self._report("transcribe", clipped_s(self._options.audio.clip, window.end_s))
+        self._contexts.of(window)[0].add(hypothesis)
         if not hypothesis.is_silent:
             self._languages.heard(window, hypothesis.language)
-        yield from segments
-        self._final_s = window.end_s
+        yield from self._order.land(window, segments)
+        self._final_s = self._order.final_s
 
     def _segments_of(self, window: Window, hypothesis: Hypothesis) -> Iterator[Segment]:
         if hypothesis.is_silent:
@@ -293,6 +303,7 @@ class Transcription(Iterator[Segment]):
                 compression_ratio=hypothesis.compression_ratio,
                 no_speech_prob=hypothesis.no_speech_prob,
                 suspect=hypothesis.suspect,
+                speaker=speaker_of(window),
                 words=words,
             )
 
@@ -303,7 +314,8 @@ class Transcription(Iterator[Segment]):
         if hypothesis.attention is None:
             return [None] * len(pieces)
         timed = time_words(pieces, hypothesis.attention, self._checkpoint.tokenizer, hypothesis.language)
-        return place_words(timed, window)
+        placed, speaker = place_words(timed, window), speaker_of(window)
+        return [tuple(replace(word, speaker=speaker) for word in words) for words in placed]
 
     def _report(self, stage: Stage, done_s: float) -> None:
         self._on_progress(Progress(stage, done_s, self._total_s))

@@ -183,10 +183,15 @@ class WindowPacker:
             windows.append(make_window(self._n_windows, spans, parts))
             self._n_windows += 1
 
-    def _forget(self) -> None:
-        needed_from = self._finder.settled_until if self._voice else self._packed_until
+    @property
+    def settled_until(self) -> int:
+        """No window that is still to be returned starts before this sample."""
         if self._pending:
-            needed_from = self._pending[0].start
+            return self._pending[0].start
+        return self._finder.settled_until if self._voice else self._packed_until
+
+    def _forget(self) -> None:
+        needed_from = self.settled_until
         self._buffer.forget(needed_from)
         first_frame = needed_from // VAD_FRAME_SAMPLES
         self._probabilities = self._probabilities[max(0, first_frame - self._first_frame) :]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ifw.constants import SAMPLE_RATE
 from ifw.speech.buffer import FloatArray
@@ -34,12 +34,14 @@ class Window:
         samples: [n] float32 mono, 16 kHz; at most 30 s.
         pieces: Where the samples come from, in order, without gap or overlap in the window.
         spans: The speech in it, in audio time.
+        channel: Which channel of the audio it comes from, from 0; None where they were mixed.
     """
 
     index: int
     samples: FloatArray
     pieces: tuple[Piece, ...]
     spans: tuple[SpeechSpan, ...]
+    channel: int | None = None
 
     @property
     def start_s(self) -> float:
@@ -55,6 +57,18 @@ class Window:
     def duration_s(self) -> float:
         """Length of the window itself."""
         return len(self.samples) / SAMPLE_RATE
+
+    def moved(self, index: int, by_s: float, channel: int | None) -> Window:
+        """The same window of audio that begins earlier: its place there, and its times moved along.
+
+        Args:
+            index: Position among the windows of the whole audio.
+            by_s: Where the audio that it comes from begins in the whole.
+            channel: Of the whole audio.
+        """
+        pieces = tuple(replace(piece, audio_start_s=piece.audio_start_s + by_s) for piece in self.pieces)
+        spans = tuple(SpeechSpan(span.start_s + by_s, span.end_s + by_s) for span in self.spans)
+        return replace(self, index=index, pieces=pieces, spans=spans, channel=channel)
 
     def to_audio_time(self, window_time_s: float, *, is_end: bool = False) -> float:
         """Turn a time in the window into a time in the audio, exact to a sample.
