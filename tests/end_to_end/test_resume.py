@@ -27,7 +27,7 @@ def run_to_line(n_lines, number, *arguments):
         cleanup.callback(process.kill)
         lines = [process.stdout.readline() for _ in range(n_lines)]
         process.send_signal(number)
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=600)
     assert all(lines)
     return errors, process.returncode
 
