@@ -11,6 +11,7 @@ from ifw.errors import IfwError
 from ifw.types import Progress, Segment, Transcript, TranscriptWarning, Word
 
 if TYPE_CHECKING:
+    from ifw.pipeline.journal_file import JournalFile
     from ifw.pipeline.transcription import Transcription
     from ifw.transcriber import Transcriber
 
@@ -22,6 +23,7 @@ __all__ = [
     "DecodeOptions",
     "EngineConfig",
     "IfwError",
+    "JournalFile",
     "Progress",
     "Segment",
     "SubtitleOptions",
@@ -34,12 +36,16 @@ __all__ = [
     "Word",
 ]
 
-_NEEDS_TORCH = {"Transcriber": "ifw.transcriber", "Transcription": "ifw.pipeline.transcription"}
+_ON_DEMAND = {
+    "JournalFile": "ifw.pipeline.journal_file",
+    "Transcriber": "ifw.transcriber",
+    "Transcription": "ifw.pipeline.transcription",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _NEEDS_TORCH:
-        return getattr(importlib.import_module(_NEEDS_TORCH[name]), name)
+    if name in _ON_DEMAND:
+        return getattr(importlib.import_module(_ON_DEMAND[name]), name)
     raise AttributeError(f"module 'ifw' has no attribute {name!r}")
 
 
