@@ -86,7 +86,8 @@ def test_a_changed_byte_ends_the_belief(path):
     begun(path, {"window": 0}, {"window": 1}, {"window": 2})
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines[:2], lines[2].replace(b"1}", b"3}"), lines[3]]))
-    assert begun(path, is_resuming=True) == [{"window": 0}]
+    assert begun(path, {"window": 5}, is_resuming=True) == [{"window": 0}]
+    assert begun(path, is_resuming=True) == [{"window": 0}, {"window": 5}], "what followed must not come back"
 
 
 def test_another_question_is_an_error_that_names_the_difference_and_changes_nothing(path):
