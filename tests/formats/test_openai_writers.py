@@ -118,6 +118,11 @@ def test_a_new_speaker_begins_a_cue_in_their_layout_too():
     assert [line for line in written.splitlines() if line.startswith("[")] == ["[A]: Hi", "[B]: you too."]
 
 
+def test_lines_of_a_segment_stay_but_no_blank_ones():
+    written = to_srt(transcript(segment(0, 1, "One.\n\n \nTwo.")), SubtitleOptions(layout="openai"))
+    assert written == "1\n00:00:00,000 --> 00:00:01,000\nOne.\nTwo.\n\n"
+
+
 def test_a_segment_without_words_among_others_is_one_word():
     for words in (None, ()):
         made = transcript(spoken((" Hi", 0, 1)), segment(1, 2, "you all", words=words))

@@ -11,7 +11,7 @@ from made_transcripts import ordinary_segments, segment, spoken, transcript, tra
 from ifw import SubtitleOptions
 from ifw.formats import to_vtt
 from ifw.formats.cues import to_cues
-from ifw.formats.pieces import columns
+from ifw.formats.pieces import columns, cut
 from ifw.formats.times import to_ms
 
 LETTERS = {"A": st.sampled_from([" aa", " aaa.", " a,"]), "B": st.sampled_from([" bb", " bbb.", " b,"])}
@@ -194,6 +194,10 @@ def test_chinese_and_japanese_break_between_characters_but_not_before_closing_ma
         assert all(columns(line) <= width for line in lines)
         assert not any(line[0] in "。、」" for line in lines)
     assert texts([segment(0, 9, text[:16])], max_line_width=16) == ["吾輩は猫である。\n名前はまだ無い。"]
+
+
+def test_marks_stay_with_what_they_enclose():
+    assert [piece.text for piece in cut(segment(0, 1, "「猫」、（犬）。"), None)] == ["「猫」、", "（犬）。"]
 
 
 def test_korean_breaks_at_spaces():
