@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ifw import AudioOptions, CancelToken, DecodeOptions, TranscribeOptions, Transcriber, VadOptions
+from ifw.audio import decode
 from ifw.errors import (
     AudioEmptyError,
     AudioNotFoundError,
@@ -172,6 +173,7 @@ def noises():
     chord = sum(np.sin(2 * np.pi * pitch * time_s) for pitch in (220, 277.2, 329.6))
     return {
         "silence": np.zeros_like(time_s),
+        "dither": rng.integers(-1, 2, len(time_s)) / 32767,
         "noise": 0.1 * rng.standard_normal(len(time_s)),
         "tone": 0.3 * np.sin(2 * np.pi * 440 * time_s),
         "chords": 0.1 * chord * (1 + np.sin(2 * np.pi * 0.5 * time_s)),
@@ -179,12 +181,35 @@ def noises():
 
 
 @pytest.mark.parametrize("vad", [True, False], ids=["vad", "no-vad"])
-@pytest.mark.parametrize("kind", ["silence", "noise", "tone", "chords"])
+@pytest.mark.parametrize("kind", ["silence", "dither", "noise", "tone", "chords"])
 def test_audio_without_speech_gives_an_empty_transcript(transcriber, make_wav, kind, vad):
     options = TranscribeOptions(vad=VadOptions(enabled=vad))
     transcript = transcriber.transcribe(make_wav(kind, noises()[kind]), options)
     assert (transcript.text, transcript.segments) == ("", ())
     assert transcript.duration_s == pytest.approx(20, abs=0.01)
+
+
+@pytest.mark.parametrize("vad", [True, False], ids=["vad", "no-vad"])
+def test_speech_that_peaks_at_minus_50_db_keeps_its_text(transcriber, sample, make_wav, vad):
+    samples = decode(sample).samples[: 12 * 16_000]
+    options = TranscribeOptions(decode=DecodeOptions(language="en"), vad=VadOptions(enabled=vad))
+    quiet = samples / np.abs(samples).max() * 10 ** (-50 / 20)
+    expected = transcriber.transcribe(make_wav("loud", samples), options).text
+    found = transcriber.transcribe(make_wav("quiet", quiet), options).text
+    assert len(expected.split()) > 10
+    assert jiwer.wer(expected, found) < 0.3
+
+
+def test_a_suspect_window_is_searched_and_its_text_is_kept(transcriber, sample, make_wav):
+    samples = decode(sample).samples[: 8 * 16_000]
+    strict = DecodeOptions(
+        language="en", temperatures=(0.0, 0.4), beam_size=3, best_of=2, logprob_threshold=-0.0, no_speech_threshold=None
+    )
+    before = transcriber.stats().n_search_steps
+    transcript = transcriber.transcribe(make_wav("searched", samples), TranscribeOptions(decode=strict))
+    assert transcriber.stats().n_search_steps > before
+    assert {segment.suspect for segment in transcript.segments} == {"low_probability"}
+    assert len(transcript.text.split()) > 5
 
 
 def test_a_truncated_file_gives_what_is_there_and_a_warning(transcriber, sample, tmp_path, transcript):
