@@ -20,6 +20,7 @@ def steady(stage, rate, until_s):
 def test_the_slowest_stage_decides():
     pace = paced(sorted(steady("decode", 50.0, 10) + steady("transcribe", 10.0, 10)))
     assert pace.left_s(10.0) == 90.0
+    assert paced(sorted(steady("decode", 10.0, 10) + steady("transcribe", 50.0, 10))).left_s(10.0) == 90.0
     assert pace.written(10.0) == "8:20 heard, 1:40 written of 16:40, 1:30 left"
 
 
