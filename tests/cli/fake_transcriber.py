@@ -1,7 +1,8 @@
 """Stands in for `ifw.transcriber`: no torch, no model; what a "recording" does is written in the file itself.
 
-A recording is JSON with any of: `say` ([[start_s, end_s, text], ...]), `warn` (messages), `after` (a file that must end
-first), `hang` (until cancelled), `stuck` (whoever cancels), `bug`, `fail` (a code) with `message`.
+A recording is JSON with any of: `say` ([[start_s, end_s, text], ...]), `heard` (probabilities of languages), `warn`
+(messages), `after` (a file that must end first), `hang` (until cancelled), `stuck` (whoever cancels), `bug`, `fail` (a
+code) with `message`.
 """
 
 import dataclasses
@@ -71,17 +72,19 @@ class Transcription:
 
     @property
     def transcript(self):
+        probabilities = self.recording.get("heard", {})
         warnings = [TranscriptWarning("audio_truncated", item) for item in self.recording.get("warn", [])]
         return Transcript(
             text=" ".join(segment.text for segment in self.segments),
             segments=tuple(self.segments),
             language="en",
-            language_probability=1.0,
+            language_probability=probabilities.get("en", 1.0),
             duration_s=10.0,
             mode=self.options.decode.mode,
             model=self.owner.model,
             warnings=tuple(warnings),
             timings={"load": 0.5, "total": 2.0},
+            language_probabilities=probabilities,
         )
 
 

@@ -55,6 +55,13 @@ def test_verbose_prints_times(ifw, record):
     assert result.stdout == "[00:00.000 --> 00:01.500] Hi.\n[01:01:01.250 --> 01:01:02.000] Bye.\n"
 
 
+def test_verbose_names_the_language_that_was_detected(ifw, record):
+    path = record("talk.mp3", heard={"de": 0.5234, "en": 0.462, "fr": 0.009})
+    assert ifw("transcribe", path, "-v").stderr == f"language: {path}: English 46%, German 52%\n"
+    assert ifw("transcribe", path).stderr == ifw("transcribe", path, "-vq").stderr == ""
+    assert ifw("transcribe", record("given.mp3"), "-v", "--language", "en").stderr == ""
+
+
 def test_a_format_without_a_folder_writes_beside_the_user(ifw, record, tmp_path):
     result = ifw("transcribe", record("in/talk.mp3"), "-f", "srt", "--output_format", "json")
     assert (result.exit_code, result.stdout) == (0, "")
@@ -309,6 +316,7 @@ def test_every_option_arrives(ifw, record, transcribers):
         (0.4, None, (0.4, 0.6, 0.8, 1.0)),
         (None, 0.5, (0.0, 0.5, 1.0)),
         (None, None, None),
+        (0.0, None, None),
     ],
 )
 def test_temperature_ladder(first, increment, ladder):
@@ -316,8 +324,15 @@ def test_temperature_ladder(first, increment, ladder):
 
 
 def test_the_default_steps_are_the_library_s():
-    assert temperature_ladder(DEFAULT_TEMPERATURES[0], None) == DEFAULT_TEMPERATURES
     assert temperature_ladder(None, DEFAULT_TEMPERATURES[1]) == DEFAULT_TEMPERATURES
+
+
+@pytest.mark.parametrize("preset", get_args(Preset))
+def test_temperature_0_is_the_start_of_the_ladder_and_not_its_end(ifw, record, transcribers, preset):
+    ifw("transcribe", record("a.mp3"), "--temperature", "0", "--preset", preset)
+    temperatures = transcribers[0].options[0].decode.temperatures
+    assert temperatures == DecodeOptions.preset(preset).temperatures
+    assert len(temperatures) > 1
 
 
 @pytest.mark.parametrize("increment", ["none", "0"])

@@ -108,14 +108,15 @@ def temperature_ladder(first: float | None, increment: float | None) -> tuple[fl
         increment: 0 makes no other step; None is 0.2, where a first temperature is given.
 
     Returns:
-        The ladder; None where neither was given.
+        The ladder; None, which is that of the preset, where nothing is given, or only that the first is 0, as it is in
+        every preset.
 
     Raises:
         ConfigError: The increment is negative or so small that nobody can mean it, or `first` is out of range.
     """
-    if first is None and increment is None:
-        return None
     first = DEFAULT_TEMPERATURES[0] if first is None else first
+    if first == DEFAULT_TEMPERATURES[0] and increment is None:
+        return None
     increment = DEFAULT_TEMPERATURES[1] - DEFAULT_TEMPERATURES[0] if increment is None else increment
     DecodeOptions(temperatures=(first,))  # its bounds hold before any step is counted
     if not increment:
@@ -170,7 +171,11 @@ Resume = Annotated[
 ]
 Verbose = Annotated[
     bool,
-    typer.Option("--verbose", "-v", help="Print the text with its times, also when files are written."),
+    typer.Option(
+        "--verbose",
+        "-v",
+        help="Print the text with its times, also when files are written, and the language that was detected.",
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, warnings or notes; only errors.")]
 PrintTimings = Annotated[

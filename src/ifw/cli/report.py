@@ -15,18 +15,23 @@ from ifw.cli.progress_bars import Bars
 from ifw.cli.progress_log import ProgressLog
 from ifw.cli.standard_streams import write_note, write_output
 from ifw.cli.visible import visible
+from ifw.model.languages import language_name
 from ifw.types import Progress, Transcript
+
+MIN_SHOWN_PROBABILITY = 0.01  # of a language that it might have been instead
 
 
 class Report:
     """Writes transcripts to standard output, all else to standard error.
 
-    `quiet` leaves out progress, warnings and notes. Progress bars appear only while standard error is a
-    terminal, one for each file in flight; into a file or a pipe goes a line a minute for each.
+    `quiet` leaves out progress, warnings and notes; `verbose` adds the language that was detected. Progress bars appear
+    only while standard error is a terminal, one for each file in flight; into a file or a pipe goes a line a minute for
+    each.
     """
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
         self._quiet = quiet
+        self._verbose = verbose
         self._bars: Bars | None = None
         self._log: ProgressLog | None = None
 
@@ -85,6 +90,8 @@ class Report:
         """Say what was written, and what went wrong without ending the work."""
         if self._quiet:
             return
+        if self._verbose and transcript.language_probabilities:
+            self._line(f"language: {label}: {_languages(transcript)}")
         for warning in transcript.warnings:
             self._line(f"warning: {label}: {warning.message} [{warning.code}]")
         for path in paths:
@@ -125,3 +132,14 @@ class Report:
             self._bars.print(line)
         else:
             write_note(line)
+
+
+def _languages(transcript: Transcript) -> str:
+    """The language of the transcript and what else it might have been, with probabilities."""
+    others = {
+        code: probability
+        for code, probability in transcript.language_probabilities.items()
+        if probability >= MIN_SHOWN_PROBABILITY and code != transcript.language
+    }
+    shown = {transcript.language: transcript.language_probability} | others
+    return ", ".join(f"{language_name(code)} {probability:.0%}" for code, probability in shown.items())

@@ -81,7 +81,7 @@ def transcribe(
     Prints the text, or writes subtitles and other files with -f or -o. A file that fails is reported, and the
     others go on; the exit status is 0 only if every file succeeded.
     """
-    report = Report(quiet=quiet)
+    report = Report(quiet=quiet, verbose=verbose)
     with ending(report):
         options = TranscribeOptions(
             decode=DecodeOptions.preset(
