@@ -35,6 +35,8 @@ class RecordingEngine:
     def __init__(self, tokenizer, changes, languages):
         self.tokenizer, self.changes, self.languages = tokenizer, changes, languages
         self.requests, self.n_running, self.most_running = [], 0, 0
+        self.misled_by = None  # a prompt with this text makes it write one word for the first tenth of a second
+        self.unprompted = {}  # changes to what it says then without the prompt
 
     def submit(self, request):
         self.requests.append(request)
@@ -54,7 +56,14 @@ class RecordingEngine:
             is_silent=False,
             n_attempts=1,
         )
-        return Answer(self, replace(hypothesis, **self.changes.get(request.window_index, {})))
+        hypothesis = replace(hypothesis, **self.changes.get(request.window_index, {}))
+        if self.misled_by is not None and self.misled_by in self.tokenizer.decode(request.prompt_ids):
+            hypothesis = replace(hypothesis, token_ids=(begin, text_ids[0], begin + 5))
+        elif self.misled_by is not None:
+            hypothesis = replace(
+                hypothesis, token_ids=(begin, *text_ids, begin + len(request.samples) // 320), **self.unprompted
+            )
+        return Answer(self, hypothesis)
 
     def detect_language(self, request):
         language = self.languages.pop(0)
@@ -82,12 +91,13 @@ def recording(make_wav):
 def run(transcriber, recording):
     """Transcribes 20 windows; returns the engine, and the transcript."""
 
-    def run(changes=(), languages=(), **options):
+    def run(changes=(), languages=(), misled_by=None, unprompted=(), window_s=1.0, **options):
         engine = RecordingEngine(transcriber.checkpoint.tokenizer, dict(changes), list(languages))
+        engine.misled_by, engine.unprompted = misled_by, dict(unprompted)
         options = {"language": "en"} | options
         transcription = Transcription(
             recording,
-            TranscribeOptions(DecodeOptions(**options), VadOptions(enabled=False, max_window_s=1.0)),
+            TranscribeOptions(DecodeOptions(**options), VadOptions(enabled=False, max_window_s=window_s)),
             engine=engine,
             checkpoint=transcriber.checkpoint,
             detector=None,
@@ -96,7 +106,7 @@ def run(transcriber, recording):
             timings={},
         )
         assert list(transcription)
-        assert len(engine.requests) >= N_WINDOWS
+        assert len(engine.requests) >= N_WINDOWS / window_s
         return engine, transcription.transcript
 
     return run
@@ -186,3 +196,31 @@ def test_text_is_forgotten_where_the_language_changes(run):
 def test_the_language_that_is_given_has_no_runners_up(run):
     _, transcript = run()
     assert (transcript.language, transcript.language_probability, transcript.language_probabilities) == ("en", 1.0, {})
+
+
+def test_a_prompt_that_makes_the_model_leave_out_speech_is_taken_away(run):
+    """Batched or prompted, text is not dropped in silence: the window is heard again without a prompt."""
+    engine, transcript = run(misled_by="talk", initial_prompt="A talk.", hotwords="Anna", window_s=5.0)
+    heard = [(request.window_index, prompt) for request, prompt in zip(engine.requests, prompts(engine), strict=True)]
+    assert [prompt for index, prompt in heard if index == 0] == [" Anna A talk.", ""]
+    assert [prompt for index, prompt in heard if index == 1] == [" Anna"]
+    assert transcript.text.startswith("The 0 boxes. The 1 boxes.")
+
+
+def test_text_that_was_heard_again_is_what_the_next_window_is_given(run):
+    engine, transcript = run(misled_by="The 1", condition_on_previous_text=True, window_s=2.0)
+    heard = [(request.window_index, prompt) for request, prompt in zip(engine.requests, prompts(engine), strict=True)]
+    assert heard[:6] == [(0, ""), (1, before(1)), (2, before(2)), (2, ""), (3, before(3)), (3, "")]
+    assert transcript.text.startswith("The 0 boxes. The 1 boxes. The 2 boxes. The 3 boxes.")
+
+
+@pytest.mark.parametrize("worse", [{"suspect": "repetition"}, {"is_silent": True}], ids=["suspect", "silent"])
+def test_what_is_less_trustworthy_without_the_prompt_is_not_taken(run, worse):
+    _, transcript = run(misled_by="talk", unprompted=worse, initial_prompt="A talk.", window_s=5.0)
+    assert "The 0 boxes." not in transcript.text
+
+
+def test_without_a_prompt_nothing_is_heard_twice(run):
+    engine, _ = run(window_s=5.0)
+    indices = [request.window_index for request in engine.requests]
+    assert len(set(indices)) == len(indices)

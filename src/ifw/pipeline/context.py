@@ -45,10 +45,8 @@ class TextContext:
             window_index: Its position in the file.
             language: ISO code in which it will be decoded.
         """
-        if self._language not in (None, language) or (window_index and not self.is_conditioned):
-            self._text_ids = ()
-        self._language = language
-        return self._prompts.hotword_ids + self._text_ids
+        is_text_before = (self.is_conditioned or not window_index) and self._language in (None, language)
+        return self._prompts.hotword_ids + (self._text_ids if is_text_before else ())
 
     def prefix_ids(self, window_index: int) -> tuple[int, ...]:
         """The text tokens that the text of a window begins with."""
@@ -58,6 +56,9 @@ class TextContext:
         """Take note of what a window came to."""
         if not self.is_conditioned or hypothesis.is_silent:
             return
+        if self._language not in (None, hypothesis.language):
+            self._text_ids = ()
+        self._language = hypothesis.language
         if hypothesis.suspect is not None or hypothesis.temperature > MAX_TRUSTED_TEMPERATURE:
             self._text_ids = ()
             return

@@ -16,12 +16,13 @@ from ifw.audio import open_stream
 from ifw.audio.clip import clipped_s
 from ifw.cancellation import CancelToken
 from ifw.constants import SAMPLE_RATE
-from ifw.engine.request import DecodeRequest, DetectRequest, Hypothesis, LanguageDetection
+from ifw.engine.request import DecodeRequest, DetectRequest, Hypothesis, LanguageDetection, new_request_id
 from ifw.engine.segments import WindowSegment, split_segments
 from ifw.engine.words import time_words
 from ifw.errors import IfwError
 from ifw.pipeline.channels import ChannelContexts, ChannelPacker, TimeOrder, speaker_of
 from ifw.pipeline.context import TextContext
+from ifw.pipeline.coverage import MAX_SKIPPED, is_better, skipped_share
 from ifw.pipeline.identity import identity_of
 from ifw.pipeline.journal import Remembered, Replay
 from ifw.pipeline.language import resolve_language
@@ -49,6 +50,7 @@ class _Flight:
     """A window inside the engine."""
 
     window: Window
+    request: DecodeRequest
     hypothesis: Future[Hypothesis]
     segments: tuple[Segment, ...] | None = None  # where an earlier run knew them
 
@@ -251,8 +253,8 @@ class Transcription(Iterator[Segment]):
         request = self._request(item)  # in any case, as the prompts of later windows depend on it
         known = self._replay.recall(item.window)
         if known is not None:
-            return _Flight(item.window, _done(known.hypothesis), known.segments)
-        return _Flight(item.window, self._engine.submit(request))
+            return _Flight(item.window, request, _done(known.hypothesis), known.segments)
+        return _Flight(item.window, request, self._engine.submit(request))
 
     def _request(self, item: WindowWithLanguage) -> DecodeRequest:
         context, nth = self._contexts.of(item.window)
@@ -267,9 +269,19 @@ class Transcription(Iterator[Segment]):
             options=self._options.decode,
         )
 
+    def _believed(self, flight: _Flight) -> Hypothesis:
+        """The text of a window; where a prompt made the model leave out speech, what it says without the prompt."""
+        first, window, tokenizer = flight.hypothesis.result(), flight.window, self._checkpoint.tokenizer
+        is_final = flight.segments is not None or not flight.request.prompt_ids
+        if is_final or skipped_share(first, window, tokenizer) <= MAX_SKIPPED:
+            return first
+        request = replace(flight.request, prompt_ids=(), request_id=new_request_id())
+        second = self._engine.submit(request).result()
+        return second if is_better(second, first, window, tokenizer) else first
+
     def _land(self, flight: _Flight) -> Iterator[Segment]:
         """Turn a finished window into segments in audio time."""
-        hypothesis, window = flight.hypothesis.result(), flight.window
+        hypothesis, window = self._believed(flight), flight.window
         detection = self._detections.pop(window.index, None)
         segments = flight.segments
         if segments is None:
