@@ -179,3 +179,17 @@ def test_a_word_that_took_in_a_pause_between_sentences_is_cut():
     assert by_text["four."].end_s == pytest.approx(1.6)
     assert by_text["Five"].end_s - by_text["Five"].start_s == pytest.approx(0.8)  # twice the median
     assert by_text["six"].start_s == pytest.approx(by_text["Five"].end_s)
+
+
+def test_the_first_word_of_a_segment_does_not_reach_back_over_a_pause():
+    lengths = [400, 20, 20, 20, 300, 20, 20, 20]
+    texts = [" One", " two", " three", " four", " five", " six", " seven", " eight"]
+    token_ids = [DEMO.encode(text) for text in texts]
+    starts = [0]
+    for ids, length in zip(token_ids, lengths, strict=True):
+        starts += [starts[-1] + length * (place + 1) // len(ids) for place in range(len(ids))]
+    early = WindowSegment(0.0, 9.2, tuple(token for ids in token_ids[:4] for token in ids), "One two three four")
+    late = WindowSegment(9.2, 16.0, tuple(token for ids in token_ids[4:] for token in ids), "five six seven eight")
+    segments = time_words([early, late], attention_of(starts, starts[-1] + 5), DEMO, "en")
+    for words, end_s in zip(segments, (8.0, 15.2), strict=True):
+        assert (words[0].start_s, words[0].end_s) == pytest.approx((end_s - 0.8, end_s))  # twice the median

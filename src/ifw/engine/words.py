@@ -192,17 +192,18 @@ def _within(words: list[WindowWord], segment: WindowSegment) -> list[WindowWord]
 
 
 def _shortened(segments: list[list[WindowWord]]) -> list[list[WindowWord]]:
-    """Cut what is too long at the end or start of a sentence: it took in a pause.
+    """Cut what is too long at the end or start of a sentence, or at the start of a segment: it took in a pause.
 
     Source:
-        openai/whisper `timing.py`, `add_word_timestamps`: "truncate long words at sentence boundaries".
+        openai/whisper `timing.py`, `add_word_timestamps`: "truncate long words at sentence boundaries", and the first
+        words of a segment after a pause.
     """
     lengths = [word.end_s - word.start_s for words in segments for word in words]
     longest_s = 2 * min(float(np.median([length for length in lengths if length] or [0.0])), _MAX_MEDIAN_S)
     shortened: list[list[WindowWord]] = []
-    is_after_end = False
     for words in segments:
         shortened.append([])
+        is_after_end = True
         for word in words:
             is_too_long = longest_s > 0 and word.end_s - word.start_s > longest_s
             is_end = word.text in _SENTENCE_ENDS

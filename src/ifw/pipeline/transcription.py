@@ -26,6 +26,7 @@ from ifw.pipeline.coverage import MAX_SKIPPED, is_better, skipped_share
 from ifw.pipeline.identity import identity_of
 from ifw.pipeline.journal import Remembered, Replay
 from ifw.pipeline.language import resolve_language
+from ifw.pipeline.missing import MissingText
 from ifw.pipeline.prompt import encode_prompts
 from ifw.pipeline.window_languages import WindowLanguages, WindowWithLanguage
 from ifw.pipeline.words import place_words
@@ -90,6 +91,7 @@ class Transcription(Iterator[Segment]):
         self._detections: dict[int, Future[LanguageDetection]] = {}  # of windows that have not landed
         self._detector = detector
         self._order = TimeOrder()
+        self._missing = MissingText()
         decode, tokenizer = options.decode, checkpoint.tokenizer
         language = resolve_language(decode, checkpoint)
         self._languages = WindowLanguages(self._detect, language, each=decode.multilingual)
@@ -147,8 +149,9 @@ class Transcription(Iterator[Segment]):
         if not self._final_s:
             return None
         message = f"the transcription was interrupted: it ends at {self._final_s:.1f} s of the audio"
-        warnings = (*self._warnings, TranscriptWarning("interrupted", message))
-        return replace(self._finish(), duration_s=self._final_s, warnings=warnings)
+        so_far = self._finish()
+        warnings = (*so_far.warnings, TranscriptWarning("interrupted", message))
+        return replace(so_far, duration_s=self._final_s, warnings=warnings)
 
     def close(self) -> None:
         """End the work early, from any thread; one that is iterating gets `CancelledError`. Harmless after the end."""
@@ -290,6 +293,7 @@ class Transcription(Iterator[Segment]):
             self._replay.keep(window, Remembered(hypothesis, segments, heard))
         self._report("transcribe", clipped_s(self._options.audio.clip, window.end_s))
         self._contexts.of(window)[0].add(hypothesis)
+        self._missing.add(window, hypothesis)
         if not hypothesis.is_silent:
             self._languages.heard(window, hypothesis.language)
         yield from self._order.land(window, segments)
@@ -343,7 +347,7 @@ class Transcription(Iterator[Segment]):
             duration_s=self._duration_s,
             mode=self._options.decode.mode,
             model=self._checkpoint.name,
-            warnings=tuple(self._warnings),
+            warnings=(*self._warnings, *self._missing.warnings()),
             timings=dict(self._timings),
         )
 
