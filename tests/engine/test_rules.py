@@ -157,6 +157,15 @@ def test_an_idle_row_stays_where_it_is():
     assert states[Field.N_SAMPLED].tolist() == [3, 1]
 
 
+def test_a_parked_row_stays_at_the_end_of_its_prefix():
+    states = states_after([[5, 6], [5]], [start(), start()])
+    states.park(0, start())
+    for token in (7, 8):
+        states.append(torch.tensor([token, token]), STAMP)
+    assert states[Field.OFFSET].tolist() == [2, 5]
+    assert states[Field.TOKEN].tolist() == [SOT, 8]
+
+
 def test_suppression_may_differ_by_row():
     logits = torch.zeros(2, N_VOCAB)
     states = states_after([[STAMP, 5], [STAMP, 5]], [start(grammar=False), start(grammar=False)])

@@ -220,10 +220,12 @@ def test_searches_and_steps_take_turns(policy, n_slots, data):
             n_steps += plan.phase is Phase.DECODE
             n_searches += plan.phase is Phase.SEARCH
             n_encoded += len(plan.seats) if plan.phase is Phase.ENCODE else 0
-            if fake.searching:
-                assert n_steps <= 1, "the search waits for more than one step"
+            if fake.steps_left["searching"] == 0:
+                assert n_steps <= 1, "a search waits for more than one step"
                 assert n_searches <= 1
                 assert n_encoded <= policy.max_encode_run
+            else:
+                n_steps = n_encoded = 0
             if plan.phase in {Phase.DECODE, Phase.SEARCH}:
                 n_encoded = 0
             if plan.phase is Phase.SEARCH:

@@ -263,7 +263,7 @@ class ModelRunner:
             wipe: Its values may not be finite.
         """
         self.stop(slot)
-        self._searches.end(slot, wipe=wipe)
+        self._searches.end(slot)
         if wipe:
             self._cache.wipe(slot)
 

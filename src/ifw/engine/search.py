@@ -53,16 +53,13 @@ class PathLimits:
     Attributes:
         eot: `<|endoftext|>`.
         max_tokens: As many tokens before it.
-        is_hopeless: Whether tokens repeat one phrase and another attempt should be made instead.
+        is_hopeless: Whether tokens repeat one phrase and another attempt should be made instead; asked at every
+            sixteenth token.
     """
 
     eot: int
     max_tokens: int
     is_hopeless: Callable[[Sequence[int]], bool]
-
-    def cuts(self, token_ids: Sequence[int]) -> bool:
-        """Whether a path is given up here; asked after every token, answered at every sixteenth."""
-        return len(token_ids) % _LOOP_CHECK_TOKENS == 0 and self.is_hopeless(token_ids)
 
 
 class Search(Protocol):
@@ -92,41 +89,53 @@ class Search(Protocol):
         ...
 
 
+@dataclass(slots=True, eq=False)
+class _Sample:
+    """A sample that is growing, and its row in the step before."""
+
+    row: int
+    token_ids: list[int]
+    sum_logprob: float
+
+
 class SampleSearch:
     """Independent samples, one token each a step. One sample at temperature 0 is greedy decoding."""
 
     def __init__(self, n_samples: int, limits: PathLimits) -> None:
         self._limits = limits
-        self._live = [Path()] * n_samples
+        self._live = [_Sample(row, [], 0.0) for row in range(n_samples)]
         self._ended: list[Path] = []
-        self._moves: list[Move] = []
 
     @property
     def moves(self) -> Sequence[Move]:
         """See `Search.moves`."""
-        return self._moves
+        return [Move(sample.row, sample.token_ids[-1]) for sample in self._live if sample.token_ids]
 
     def advance(self, candidates: Candidates) -> bool:
         """See `Search.advance`; each row gives one candidate."""
-        rows, self._live, self._moves = self._live, [], []
-        for row, (path, ((token, logprob),)) in enumerate(zip(rows, candidates, strict=True)):
-            _check_finite(token, logprob)
-            sum_logprob = path.sum_logprob + logprob
-            if token == self._limits.eot:
-                self._ended.append(Path(path.token_ids, sum_logprob))
+        limits, rows = self._limits, self._live
+        for row, (sample, ((token, logprob),)) in enumerate(zip(rows, candidates, strict=True)):
+            if not math.isfinite(logprob):
+                raise _not_finite(token, logprob)
+            sample.row = row
+            sample.sum_logprob += logprob
+            if token == limits.eot:
+                self._end(sample)
                 continue
-            token_ids = (*path.token_ids, token)
-            is_cut = self._limits.cuts(token_ids)
-            if is_cut or len(token_ids) >= self._limits.max_tokens:
-                self._ended.append(Path(token_ids, sum_logprob, is_cut))
-            else:
-                self._live.append(Path(token_ids, sum_logprob))
-                self._moves.append(Move(row, token))
+            sample.token_ids.append(token)
+            n_tokens = len(sample.token_ids)
+            is_cut = n_tokens % _LOOP_CHECK_TOKENS == 0 and limits.is_hopeless(sample.token_ids)
+            if is_cut or n_tokens >= limits.max_tokens:
+                self._end(sample, is_cut=is_cut)
         return not self._live
 
     def best(self) -> Path:
         """See `Search.best`."""
         return _likeliest(self._ended)
+
+    def _end(self, sample: _Sample, *, is_cut: bool = False) -> None:
+        self._live = [other for other in self._live if other is not sample]
+        self._ended.append(Path(tuple(sample.token_ids), sample.sum_logprob, is_cut))
 
 
 class BeamSearch:
@@ -154,8 +163,9 @@ class BeamSearch:
 
     def advance(self, candidates: Candidates) -> bool:
         """See `Search.advance`; each row gives one candidate more than there are hypotheses, so that one may end."""
-        for likeliest, *_ in candidates:
-            _check_finite(*likeliest)
+        for (token, logprob), *_ in candidates:
+            if not math.isfinite(logprob):
+                raise _not_finite(token, logprob)
         ranked = sorted(
             (
                 (path.sum_logprob + logprob, row, token)
@@ -173,7 +183,7 @@ class BeamSearch:
                 self._end(Path(token_ids, sum_logprob))
                 continue
             path = Path((*token_ids, token), sum_logprob)
-            if self._limits.cuts(path.token_ids):
+            if len(path.token_ids) % _LOOP_CHECK_TOKENS == 0 and self._limits.is_hopeless(path.token_ids):
                 self._end(path._replace(is_cut=True))
                 continue
             self._live.append(path)
@@ -204,9 +214,8 @@ def _likeliest(paths: Sequence[Path]) -> Path:
     return max(paths, key=lambda path: (not path.is_cut, path.sum_logprob / max(1, len(path.token_ids))))
 
 
-def _check_finite(token: int, logprob: float) -> None:
-    if not math.isfinite(logprob):
-        raise EngineError(
-            f"the model gave a log-probability of {logprob} for token {token}; "
-            "the weights or the dtype do not suit the model"
-        )
+def _not_finite(token: int, logprob: float) -> EngineError:
+    return EngineError(
+        f"the model gave a log-probability of {logprob} for token {token}; "
+        "the weights or the dtype do not suit the model"
+    )

@@ -91,9 +91,7 @@ class SearchRunner:
         packed = torch.stack((tokens.float(), logprobs), -1).tolist()  # ids are below 2**24: exact in float32
         return [[Sampled(int(token), logprob) for token, logprob in row] for row in packed]
 
-    def end(self, slot: int, *, wipe: bool) -> None:
-        """Forget the search, if it is that of `slot`; `wipe` says that its values may not be finite."""
+    def end(self, slot: int) -> None:
+        """Forget the search, if it is that of `slot`; the next one reads nothing that it left."""
         if self._running is not None and self._running.search.slot == slot:
             self._running = None
-            if wipe:
-                self._workspace = None
