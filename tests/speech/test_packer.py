@@ -118,7 +118,10 @@ def test_windows_hold_all_speech_once_and_in_order(script, options):
     for window in windows:
         assert window.samples.dtype == np.float32
         assert 0 < len(window.samples) <= longest
-        assert np.array_equal(window.samples, np.concatenate([samples[a:b] for a, b in audio_ranges(window)]))
+        heard = np.concatenate([samples[a:b] for a, b in audio_ranges(window)])
+        is_speech = np.concatenate([speech[a:b] for a, b in audio_ranges(window)]) > 0
+        assert np.array_equal(window.samples[is_speech], heard[is_speech])
+        assert (np.abs(window.samples) <= np.abs(heard)).all()
         assert window.spans[0].start_s == window.start_s
         assert window.spans[-1].end_s == window.end_s
         for start, stop in audio_ranges(window):
@@ -172,6 +175,21 @@ def test_without_detection_the_cut_is_where_it_is_quiet():
 def test_without_detection_silence_fills_the_windows():
     windows = pack(VadOptions(min_level_db=None), None, np.zeros(70 * RATE, np.float32))
     assert [round(window.duration_s) for window in windows] == [30, 30, 10]
+
+
+@pytest.mark.parametrize("pause_s", [0.5, 1.9, 5.0])
+def test_what_lies_between_spans_is_silenced(pause_s):
+    probabilities = frames(2.0, pause_s, 2.0)
+    samples = noise(len(probabilities) * FRAME)
+    (window,) = pack(VadOptions(pad_ms=0), ScriptedDetector(probabilities), samples)
+    first, second = (round(span.duration_s * RATE) for span in window.spans)
+    fade = RATE // 100
+    assert not window.samples[first + fade : -second - fade].any()
+    assert np.array_equal(window.samples[:first], samples[:first])
+    assert np.array_equal(window.samples[-second:], samples[-second:])
+    assert len(window.samples) - first - second == round(min(pause_s, 2.0) * RATE) or pause_s < 2
+    steps = np.abs(window.samples[first : first + fade]) / np.maximum(np.abs(samples[first : first + fade]), 1e-9)
+    assert (np.diff(steps) < 0).all(), "it fades"
 
 
 def test_spans_that_fit_share_a_window():

@@ -12,7 +12,7 @@ RATE = 16_000
 
 
 def window_of(spans):
-    """A window whose samples hold their own place in the audio; float32 is exact up to 2**24."""
+    """A window whose samples hold their own place in the audio where they are speech."""
     return make_window(0, spans, [np.arange(*stretch, dtype=np.float32) for stretch in stretches_of(spans)])
 
 
@@ -34,9 +34,10 @@ def span_lists(draw):
 @given(span_lists(), st.data())
 def test_times_lead_back_to_the_sample(spans, data):
     window = window_of(spans)
+    places = np.concatenate([np.arange(*stretch) for stretch in stretches_of(spans)])
     place = data.draw(st.integers(0, len(window.samples) - 1))
-    assert window.to_audio_time(place / RATE) == window.samples[place] / RATE
-    assert window.to_audio_time((place + 1) / RATE, is_end=True) == (window.samples[place] + 1) / RATE
+    assert window.to_audio_time(place / RATE) == places[place] / RATE
+    assert window.to_audio_time((place + 1) / RATE, is_end=True) == (places[place] + 1) / RATE
 
 
 @settings(deadline=None)

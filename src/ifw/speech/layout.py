@@ -1,4 +1,4 @@
-"""How speech is laid out in a window: silence shortened."""
+"""How speech is laid out in a window: what lies between is shortened, and silenced."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ifw.speech.spans import FoundSpan
 from ifw.speech.windows import Piece, Window
 
 KEPT_SILENCE_SAMPLES: Final = 1 * SAMPLE_RATE  # beside each of two spans: longer silence between them is shortened
+FADE_SAMPLES: Final = SAMPLE_RATE // 100  # silence begins and ends softly: a step is a click
 
 
 def stretches_of(spans: Sequence[FoundSpan]) -> list[tuple[int, int]]:
@@ -43,14 +44,37 @@ def n_samples_of(spans: Sequence[FoundSpan]) -> int:
 def make_window(index: int, spans: Sequence[FoundSpan], parts: Sequence[FloatArray]) -> Window:
     """Put a window together.
 
+    What is between two spans is nobody's voice, and Whisper writes sentences for music and noise: it is silenced.
+
     Args:
         index: Its position among the windows.
         spans: What it holds.
         parts: The samples of each of `stretches_of(spans)`.
     """
     pieces: list[Piece] = []
+    silenced: list[FloatArray] = []
     window_start = 0
-    for start, stop in stretches_of(spans):
+    for part, (start, stop) in zip(parts, stretches_of(spans), strict=True):
         pieces.append(Piece(window_start / SAMPLE_RATE, start / SAMPLE_RATE, (stop - start) / SAMPLE_RATE))
+        silenced.append(_silenced(part, start, stop, spans))
         window_start += stop - start
-    return Window(index, np.concatenate(parts), tuple(pieces), tuple(span.to_seconds() for span in spans))
+    return Window(index, np.concatenate(silenced), tuple(pieces), tuple(span.to_seconds() for span in spans))
+
+
+def _silenced(part: FloatArray, start: int, stop: int, spans: Sequence[FoundSpan]) -> FloatArray:
+    """A stretch with nothing but fades between the spans in it and around them."""
+    volume = np.zeros(len(part), np.float32)
+    free = start
+    for span in spans:
+        if start <= span.start < stop:
+            _fade(volume[free - start : span.start - start], is_before=free > start, is_behind=True)
+            volume[span.start - start : span.stop - start] = 1
+            free = span.stop
+    _fade(volume[free - start :], is_before=True, is_behind=False)
+    return part * volume
+
+
+def _fade(volume: FloatArray, *, is_before: bool, is_behind: bool) -> None:
+    """Write the volume of a gap that may have speech before and behind it."""
+    ramp = np.maximum(1 - np.arange(1, len(volume) + 1, dtype=np.float32) / FADE_SAMPLES, 0)
+    np.maximum(ramp if is_before else 0, ramp[::-1] if is_behind else 0, out=volume)

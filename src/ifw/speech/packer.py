@@ -26,11 +26,11 @@ _END_GUARD_SAMPLES: Final = SAMPLE_RATE // 2
 class WindowPacker:
     """Turns samples that arrive in blocks into windows, each returned as soon as it is final.
 
-    Spans of speech are packed one after another. A window holds them and the silence between them, of which more than
-    2 s is shortened to 2 s. It starts and ends with the padding of its first and last span. When the next span does not
-    fit, the window ends in the best pause so far: one second more of pause is worth a third of a window left empty. It
-    also ends when silence lasts longer than the room that is left. A span that is longer than a window is cut in the
-    best pause of the window's last third, or where that third is quietest; the parts join without loss.
+    Spans of speech are packed one after another. A window holds them and silence for what lies between them, of which
+    more than 2 s is shortened to 2 s. It starts and ends with the padding of its first and last span. When the next
+    span does not fit, the window ends in the best pause so far: one second more of pause is worth a third of a window
+    left empty. It also ends when silence lasts longer than the room that is left. A span that is longer than a window
+    is cut in the best pause of the window's last third, or where that third is quietest; the parts join without loss.
 
     Without voice detection all audio is packed, cut where the last sixth of each window is quietest. A window in which
     nothing is as loud as `options.min_level_db` is left out, with voice detection and without.
