@@ -23,8 +23,8 @@ def compared(talk, transcript):
     return jiwer.process_words(words(talk.text), words(transcript.text))
 
 
-def transcribed(transcriber, talk, options=TranscribeOptions(ENGLISH)):
-    return transcriber.transcribe(wav(talk), options)
+def transcribed(transcriber, talk, options=None):
+    return transcriber.transcribe(wav(talk), options or TranscribeOptions(ENGLISH))
 
 
 @pytest.fixture(scope="module")
