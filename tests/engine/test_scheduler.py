@@ -5,13 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plan_follower import PlanFollower
 
-from ifw.engine.scheduler import Phase, Plan, Scheduler, SchedulerPolicy
+from ifw.engine.scheduler import Phase, Scheduler, SchedulerPolicy
 from ifw.engine.slots import SlotPool
 from ifw.engine.waiting import WaitingQueue
 from ifw.errors import ConfigError
@@ -27,119 +27,8 @@ POLICIES = st.builds(
 )
 
 
-@dataclass
-class FakeRunner:
-    """Carries out plans without computing anything, and checks that they make sense."""
-
-    scheduler: Scheduler
-    n_slots: int
-    detects: dict[str, bool] = field(default_factory=dict)
-    aligns: dict[str, bool] = field(default_factory=dict)
-    steps_left: dict[str, int] = field(default_factory=dict)
-    searches: dict[str, list[int]] = field(default_factory=dict)  # steps of each search that follows the first decoding
-    searching: str | None = None
-    done: dict[str, set[Phase]] = field(default_factory=dict)
-    slot_of: dict[str, int] = field(default_factory=dict)
-    ended: Counter[str] = field(default_factory=Counter)
-    encoded_in_order: list[str] = field(default_factory=list)
-
-    def add(self, request_id: str, *, group="g", priority=0, n_steps=1, detect=False, align=False, searches=()):
-        self.searches[request_id] = list(searches)
-        self.detects[request_id] = detect
-        self.aligns[request_id] = align
-        self.steps_left[request_id] = n_steps
-        self.scheduler.add(request_id, group, priority)
-
-    def cancel(self, request_id: str) -> None:
-        if request_id in self.scheduler:
-            seat = self.scheduler.remove(request_id)
-            assert (seat.slot if seat else None) == self.slot_of.pop(request_id, None)
-            self.ended[request_id] += 1
-            if self.searching == request_id:
-                self.searching = None
-        else:
-            assert self.scheduler.remove(request_id) is None
-
-    def turn(self) -> Plan | None:
-        plan = self.scheduler.next_plan()
-        if plan is None:
-            assert self.scheduler.n_waiting == self.scheduler.n_occupied == 0, "work is left, but no plan"
-            return None
-        assert plan.seats
-        assert list(plan.seats) == sorted(plan.seats)
-        for slot, request_id in plan.seats:
-            assert 0 <= slot < self.n_slots
-            self._carry_out(plan.phase, slot, request_id)
-        assert len(set(self.slot_of.values())) == len(self.slot_of) == self.scheduler.n_occupied
-        return plan
-
-    def _carry_out(self, phase: Phase, slot: int, request_id: str) -> None:
-        assert self.ended[request_id] == 0, "ended already"
-        history = self.done.setdefault(request_id, set())
-        if phase is Phase.ENCODE:
-            assert request_id not in self.slot_of, "encoded twice"
-            assert slot not in self.slot_of.values(), "slot used twice"
-            self.slot_of[request_id] = slot
-            self.encoded_in_order.append(request_id)
-            self.scheduler.advance(request_id, Phase.DETECT if self.detects[request_id] else Phase.PREFILL)
-        else:
-            assert self.slot_of[request_id] == slot, "moved"
-            assert Phase.ENCODE in history
-            if phase is Phase.DETECT:
-                assert self.detects[request_id]
-                self.scheduler.advance(request_id, Phase.PREFILL)
-            elif phase is Phase.PREFILL:
-                assert (Phase.DETECT in history) == self.detects[request_id]
-                self.scheduler.advance(request_id, Phase.DECODE)
-            elif phase is Phase.DECODE:
-                assert Phase.PREFILL in history
-                assert Phase.ALIGN not in history
-                self.steps_left[request_id] -= 1
-                if self.steps_left[request_id] == 0:
-                    self._next_attempt(slot, request_id)
-            elif phase is Phase.SEARCH:
-                assert self.searching in {None, request_id}, "two in the workspace"
-                self.searching = request_id
-                self.searches[request_id][0] -= 1
-                if self.searches[request_id][0] == 0:
-                    self.searching = None
-                    del self.searches[request_id][0]
-                    self._next_attempt(slot, request_id)
-            else:
-                assert self.aligns[request_id]
-                assert self.steps_left[request_id] == 0
-                assert not self.searches[request_id]
-                self._end(slot, request_id)
-        history.add(phase)
-
-    def _next_attempt(self, slot: int, request_id: str) -> None:
-        searches = self.searches[request_id]
-        if searches and searches[0] > 0:
-            self.scheduler.advance(request_id, Phase.SEARCH)
-        elif searches:  # an attempt in the slot again, of one step
-            del searches[0]
-            self.steps_left[request_id] = 1
-            self.scheduler.advance(request_id, Phase.DECODE)
-        elif self.aligns[request_id]:
-            self.scheduler.advance(request_id, Phase.ALIGN)
-        else:
-            self._end(slot, request_id)
-
-    def _end(self, slot: int, request_id: str) -> None:
-        assert self.scheduler.remove(request_id) == (slot, request_id)
-        del self.slot_of[request_id]
-        self.ended[request_id] += 1
-
-    def drain(self, limit: int = 10_000) -> int:
-        turns = 0
-        while self.turn() is not None:
-            turns += 1
-            assert turns < limit, "does not come to an end"
-        return turns
-
-
-def runner(n_slots: int, **policy: int) -> FakeRunner:
-    return FakeRunner(Scheduler(n_slots, SchedulerPolicy(**policy)), n_slots)
+def runner(n_slots: int, **policy: int) -> PlanFollower:
+    return PlanFollower(Scheduler(n_slots, SchedulerPolicy(**policy)), n_slots)
 
 
 SEARCHES = st.lists(st.integers(0, 4), max_size=3)
@@ -153,7 +42,7 @@ TURN = st.tuples(st.just("turn"))
 @given(st.integers(1, 5), POLICIES, st.lists(st.one_of(ADD, CANCEL, TURN, TURN), max_size=80))
 @settings(max_examples=300, deadline=None)
 def test_every_request_ends_exactly_once_and_no_slot_is_shared_or_lost(n_slots, policy, events):
-    fake = FakeRunner(Scheduler(n_slots, policy), n_slots)
+    fake = PlanFollower(Scheduler(n_slots, policy), n_slots)
     for event in events:
         if event[0] == "add":
             _, group, priority, n_steps, detect, align, searches = event
@@ -184,7 +73,7 @@ def test_every_request_ends_exactly_once_and_no_slot_is_shared_or_lost(n_slots, 
 @given(POLICIES, st.integers(2, 6), st.data())
 @settings(max_examples=100, deadline=None)
 def test_a_running_request_waits_for_a_bounded_number_of_windows(policy, n_slots, data):
-    fake = FakeRunner(Scheduler(n_slots, policy), n_slots)
+    fake = PlanFollower(Scheduler(n_slots, policy), n_slots)
     fake.add("watched", n_steps=40)
     assert [fake.turn().phase for _ in range(3)] == [Phase.ENCODE, Phase.PREFILL, Phase.DECODE]
     n_between, n_steps_between = 0, 1
@@ -208,7 +97,7 @@ def test_a_running_request_waits_for_a_bounded_number_of_windows(policy, n_slots
 @given(POLICIES, st.integers(2, 6), st.data())
 @settings(max_examples=100, deadline=None)
 def test_searches_and_steps_take_turns(policy, n_slots, data):
-    fake = FakeRunner(Scheduler(n_slots, policy), n_slots)
+    fake = PlanFollower(Scheduler(n_slots, policy), n_slots)
     fake.add("decoding", n_steps=60)
     fake.add("searching", searches=[60])
     n_steps = n_searches = n_encoded = 0
