@@ -8,7 +8,9 @@ from typer.main import get_command
 
 from ifw.cli.app import app
 from ifw.cli.destinations import ALL_FORMATS
-from ifw.cli.flags import OutputFormat, in_flags, temperature_ladder
+from ifw.cli.flag_names import in_flags
+from ifw.cli.flags import OutputFormat
+from ifw.cli.temperature_flags import temperature_ladder
 from ifw.config import (
     DEFAULT_TEMPERATURES,
     DecodeOptions,

@@ -11,9 +11,8 @@ import torch
 
 from ifw.engine.request import EncodedWindow, TokenAttention
 from ifw.engine.rules import RowStart
-from ifw.engine.runner import AlignInput, Detected, Prefilled, PrefillInput, WindowInput
+from ifw.engine.runner_interface import AlignInput, Detected, Prefilled, PrefillInput, SearchInput, WindowInput
 from ifw.engine.search import Move, Sampled
-from ifw.engine.search_runner import SearchInput
 
 Attempt = list[tuple[int, float]]  # token and log-probability, one a step
 

@@ -21,7 +21,8 @@ from ifw.engine.decoding import WindowDecoding
 from ifw.engine.prefix import Prefix
 from ifw.engine.request import DecodeRequest, EncodedWindow
 from ifw.engine.rules import NO_LIMIT, RowStart, RowStates, RuleTokens, TokenRules
-from ifw.engine.runner import ModelRunner, PrefillInput, RunnerTokens
+from ifw.engine.runner import ModelRunner, RunnerTokens
+from ifw.engine.runner_interface import PrefillInput
 from ifw.model.dims import ModelDims
 
 N_CASES = 10_000

@@ -4,7 +4,8 @@ import numpy as np
 
 from ifw import CancelToken, DecodeOptions, TranscribeOptions, VadOptions
 from ifw.engine.request import Hypothesis
-from ifw.pipeline.transcription import MIN_IN_FLIGHT, Transcription
+from ifw.pipeline.flights import MIN_IN_FLIGHT
+from ifw.pipeline.transcription import Transcription
 
 SILENT = Hypothesis(
     token_ids=(),

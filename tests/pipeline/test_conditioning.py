@@ -8,7 +8,8 @@ import pytest
 
 from ifw import CancelToken, DecodeOptions, TranscribeOptions, VadOptions
 from ifw.engine.request import Hypothesis, LanguageDetection
-from ifw.pipeline.transcription import MIN_IN_FLIGHT, Transcription
+from ifw.pipeline.flights import MIN_IN_FLIGHT
+from ifw.pipeline.transcription import Transcription
 
 N_WINDOWS = 20
 

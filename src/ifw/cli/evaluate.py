@@ -70,7 +70,7 @@ def evaluate(
     report = Report(quiet=quiet)
     errors: list[Exception] = []
     with ending(report):
-        from ifw.cli.evaluation_run import EvaluationPlan, run_evaluation
+        from ifw.cli.evaluation_run import EvaluationOptions, run_evaluation
         from ifw.cli.score_table import comparison_text, evaluation_text
         from ifw.evaluation import compare as compare_evaluations
         from ifw.evaluation import read_manifest, read_results, results_json
@@ -87,7 +87,7 @@ def evaluate(
         if is_results(manifest):
             evaluation = read_results(manifest)
         else:
-            plan = EvaluationPlan(
+            asked = EvaluationOptions(
                 entries=read_manifest(manifest),
                 options=TranscribeOptions.preset(preset, vad=VadOptions(enabled=vad), language=language_code(language)),
                 is_language_given=language is not None,
@@ -106,7 +106,7 @@ def evaluate(
                 },
             )
             with interruptible() as interruption, report:
-                evaluation, errors = run_evaluation(plan, report, interruption)
+                evaluation, errors = run_evaluation(asked, report, interruption)
         comparison = None if earlier is None else compare_evaluations(earlier, evaluation)
         if output == STDOUT:
             report.print_output(results_json(evaluation))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class EvaluationPlan:
+class EvaluationOptions:
     """All that the user asked for.
 
     Attributes:
@@ -49,7 +49,7 @@ class EvaluationPlan:
 
 
 def run_evaluation(
-    plan: EvaluationPlan, report: Report, interruption: Interruption
+    asked: EvaluationOptions, report: Report, interruption: Interruption
 ) -> tuple[Evaluation, list[Exception]]:
     """Transcribe and score every entry.
 
@@ -61,11 +61,11 @@ def run_evaluation(
         Interrupted: A signal arrived.
     """
     require_extra()
-    run = _Run(plan, report, interruption)
+    run = _Run(asked, report, interruption)
     try:
         wall_s = run.transcribe()
     except Interrupted:
-        report.note(f"interrupted: {len(run.scores)} of {len(plan.entries)} files are done")
+        report.note(f"interrupted: {len(run.scores)} of {len(asked.entries)} files are done")
         raise
     return run.evaluation(wall_s), list(run.errors.values())
 
@@ -73,32 +73,32 @@ def run_evaluation(
 class _Run:
     """Scores and errors by the place of their entries in the manifest, as they come."""
 
-    def __init__(self, plan: EvaluationPlan, report: Report, interruption: Interruption) -> None:
+    def __init__(self, asked: EvaluationOptions, report: Report, interruption: Interruption) -> None:
         self.scores: dict[int, FileScore] = {}
         self.errors: dict[int, Exception] = {}
-        self._plan = plan
+        self._asked = asked
         self._report = report
         self._interruption = interruption
-        self._labels = [str(entry.path) for entry in plan.entries]
+        self._labels = [str(entry.path) for entry in asked.entries]
 
     def transcribe(self) -> float:
         """Transcribe and score everything; the wall seconds that it took, the model loaded and warm."""
-        plan, config = self._plan, self._plan.engine
+        asked, config = self._asked, self._asked.engine
         inputs = [
             Input(label, entry.path, Path(entry.path.name))
-            for label, entry in zip(self._labels, plan.entries, strict=True)
+            for label, entry in zip(self._labels, asked.entries, strict=True)
         ]
-        options = [_options_for(plan, entry) for entry in plan.entries]
-        self._report.loading(plan.model)
+        options = [_options_for(asked, entry) for entry in asked.entries]
+        self._report.loading(asked.model)
         from ifw.transcriber import Transcriber
 
         with Transcriber(
-            plan.model, config.device, config.dtype, n_slots=config.n_slots, n_threads=config.n_threads
+            asked.model, config.device, config.dtype, n_slots=config.n_slots, n_threads=config.n_threads
         ) as transcriber:
             _warm_up(transcriber)
             self._report.start_bars(self._labels)
             started = time.perf_counter()
-            batch = Batch(transcriber, inputs, options, min(plan.n_parallel, len(inputs)))
+            batch = Batch(transcriber, inputs, options, min(asked.n_parallel, len(inputs)))
             with batch, self._interruption.told_to(batch.interrupt):
                 for event in batch:
                     self._handle(event)
@@ -106,13 +106,13 @@ class _Run:
 
     def evaluation(self, wall_s: float) -> Evaluation:
         """What it came to, in the order of the manifest."""
-        entries = self._plan.entries
+        entries = self._asked.entries
         failures = (
             Failure(entries[index].audio, entries[index].mode, error_code(error), str(error))
             for index, error in sorted(self.errors.items())
         )
         files = tuple(self.scores[index] for index in sorted(self.scores))
-        return Evaluation(files, tuple(failures), wall_s, self._plan.settings)
+        return Evaluation(files, tuple(failures), wall_s, self._asked.settings)
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Advanced):
@@ -120,18 +120,18 @@ class _Run:
         elif isinstance(event, Finished):
             self._report.end(event.index)
             self._report.finished(self._labels[event.index], event.transcript, ())
-            self.scores[event.index] = score(self._plan.entries[event.index], event.transcript)
+            self.scores[event.index] = score(self._asked.entries[event.index], event.transcript)
         elif isinstance(event, Failed):
             self._report.end(event.index)
             self._report.error(self._labels[event.index], event.error)
             self.errors[event.index] = event.error
 
 
-def _options_for(plan: EvaluationPlan, entry: ManifestEntry) -> TranscribeOptions:
-    decode = replace(plan.options.decode, mode=entry.mode, word_timestamps=entry.words is not None)
-    if not plan.is_language_given:
+def _options_for(asked: EvaluationOptions, entry: ManifestEntry) -> TranscribeOptions:
+    decode = replace(asked.options.decode, mode=entry.mode, word_timestamps=entry.words is not None)
+    if not asked.is_language_given:
         decode = replace(decode, language=entry.language)
-    return replace(plan.options, decode=decode)
+    return replace(asked.options, decode=decode)
 
 
 def _warm_up(transcriber: Transcriber) -> None:

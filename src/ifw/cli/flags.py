@@ -1,24 +1,19 @@
-"""Every flag of `ifw transcribe`. Names follow openai-whisper and whisperX; `_` may be written for `-`."""
+"""The other flags of `ifw transcribe`. Names follow openai-whisper and whisperX; `_` may be written for `-`."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from enum import Enum
-from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from ifw.config import DEFAULT_TEMPERATURES, MAX_HYPOTHESES, DecodeOptions
+from ifw.cli.optional_number import parse_optional
+from ifw.config import MAX_HYPOTHESES
 from ifw.config import Channels as ChannelsName
 from ifw.config import Device as DeviceName
 from ifw.config import Preset as PresetName
-from ifw.errors import ConfigError
 from ifw.types import Mode
 
-MAX_LADDER_TEMPERATURE = 1.0
-MIN_INCREMENT = 0.01
 ComputeTypeName = Literal["auto", "default", "float32", "float16", "bfloat16"]
 
 
@@ -34,99 +29,9 @@ class OutputFormat(str, Enum):
     ALL = "all"
 
 
-_FLAG_OF: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "model": "--model",
-        "language": "--language",
-        "mode": "--task",
-        "preset": "--preset",
-        "initial_prompt": "--initial-prompt",
-        "hotwords": "--hotwords",
-        "condition_on_previous_text": "--condition-on-previous-text",
-        "multilingual": "--multilingual",
-        "beam_size": "--beam-size",
-        "best_of": "--best-of",
-        "word_timestamps": "--word-timestamps",
-        "temperatures": "--temperature",
-        "compression_ratio_threshold": "--compression-ratio-threshold",
-        "logprob_threshold": "--logprob-threshold",
-        "no_speech_threshold": "--no-speech-threshold",
-        "seed": "--seed",
-        "clip": "--clip",
-        "channels": "--channels",
-        "onset": "--vad-onset",
-        "offset": "--vad-offset",
-        "min_speech_ms": "--vad-min-speech-ms",
-        "min_silence_ms": "--vad-min-silence-ms",
-        "pad_ms": "--vad-pad-ms",
-        "max_window_s": "--chunk-size",
-        "max_line_width": "--max-line-width",
-        "max_line_count": "--max-line-count",
-        "max_words_per_line": "--max-words-per-line",
-        "highlight_words": "--highlight-words",
-        "min_cue_s": "--min-cue-s",
-        "layout": "--cue-layout",
-        "device": "--device",
-        "dtype": "--compute-type",
-        "n_slots": "--batch-size",
-        "n_threads": "--threads",
-    }
-)
-
-
-def in_flags(message: str) -> str:
-    """Put the flag for the name of the library's parameter with which a message begins."""
-    name, colon, rest = message.partition(": ")
-    return f"{_FLAG_OF.get(name, name)}{colon}{rest}"
-
-
-def parse_optional(text: str | float) -> float | None:
-    """Read a number, or `none` for no number at all, as openai-whisper does."""
-    if isinstance(text, str) and text.strip().lower() == "none":
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is neither a number nor 'none'") from None
-
-
-def parse_increment(text: str | float) -> float:
-    """Read a number; `none` is 0: never try again."""
-    return parse_optional(text) or 0.0
-
-
 def given(**values: Any) -> dict[str, Any]:
     """Those of the values that the user gave; None is left to the preset."""
     return {name: value for name, value in values.items() if value is not None}
-
-
-def temperature_ladder(first: float | None, increment: float | None) -> tuple[float, ...] | None:
-    """The temperatures to try in turn: from `first` in steps of `increment` up to 1.0, as openai-whisper does.
-
-    Args:
-        first: None is 0, where an increment is given.
-        increment: 0 makes no other step; None is 0.2, where a first temperature is given.
-
-    Returns:
-        The ladder; None, which is that of the preset, where nothing is given, or only that the first is 0, as it is in
-        every preset.
-
-    Raises:
-        ConfigError: The increment is negative or so small that nobody can mean it, or `first` is out of range.
-    """
-    first = DEFAULT_TEMPERATURES[0] if first is None else first
-    if first == DEFAULT_TEMPERATURES[0] and increment is None:
-        return None
-    increment = DEFAULT_TEMPERATURES[1] - DEFAULT_TEMPERATURES[0] if increment is None else increment
-    DecodeOptions(temperatures=(first,))  # its bounds hold before any step is counted
-    if not increment:
-        return (first,)
-    if not increment >= MIN_INCREMENT:
-        raise ConfigError(
-            f"--temperature-increment-on-fallback: got {increment}, allowed: none, 0, or {MIN_INCREMENT} and more"
-        )
-    n_steps = max(math.floor((MAX_LADDER_TEMPERATURE - first) / increment + 1e-6), 0)
-    return tuple(round(first + step * increment, 6) for step in range(n_steps + 1))
 
 
 Files = Annotated[
@@ -244,20 +149,6 @@ Timestamps = Annotated[
     typer.Option(
         "--timestamps/--no-timestamps",
         help="Let the model find times; without them a window of up to 30 s is one segment.",
-    ),
-]
-Temperature = Annotated[
-    float | None,
-    typer.Option("--temperature", help="First temperature; 0 is greedy. Left out: 0."),
-]
-TemperatureIncrement = Annotated[
-    float | None,
-    typer.Option(
-        "--temperature-increment-on-fallback",
-        metavar="FLOAT|none",
-        parser=parse_increment,
-        help="Added, up to 1.0, each time the text looks wrong; none or 0 never tries again. Left out: 0.2, or 0.4 "
-        "once with --preset fast.",
     ),
 ]
 CompressionRatioThreshold = Annotated[

@@ -10,7 +10,7 @@ from time import monotonic
 from types import TracebackType
 
 from ifw.cli.exit_status import BUG_CODE, error_code
-from ifw.cli.flags import in_flags
+from ifw.cli.flag_names import in_flags
 from ifw.cli.progress_bars import Bars
 from ifw.cli.progress_log import ProgressLog
 from ifw.cli.standard_streams import write_note, write_output

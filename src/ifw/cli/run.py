@@ -1,4 +1,4 @@
-"""One run of `ifw transcribe`: from a plan to files, output and a list of what went wrong."""
+"""One run of `ifw transcribe`: from what was asked for to files, output and a list of what went wrong."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WRONG_FOR_ALL = (ConfigError, LanguageError, ModeError, PromptError)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RunOptions:
     """All that the user asked for.
 
     Attributes:
@@ -69,10 +69,10 @@ class Work:
 
 
 class Run:
-    """Carries out one plan."""
+    """Transcribes all inputs of one command."""
 
-    def __init__(self, plan: Plan, report: Report, interruption: Interruption) -> None:
-        self._plan = plan
+    def __init__(self, asked: RunOptions, report: Report, interruption: Interruption) -> None:
+        self._asked = asked
         self._report = report
         self._interruption = interruption
         self._works = self._all_works()
@@ -93,7 +93,7 @@ class Run:
             Interrupted: A signal arrived. What was written stays.
         """
         prepare_folders(work.stem for work in self._works if work.stem is not None)
-        if self._plan.is_resuming:
+        if self._asked.is_resuming:
             self._skip_finished()
         if not self._works:
             return []
@@ -102,19 +102,19 @@ class Run:
         try:
             self._transcribe()
         except Interrupted:
-            self._report.note(f"interrupted: {self._n_finished} of {len(self._plan.inputs)} files are done")
+            self._report.note(f"interrupted: {self._n_finished} of {len(self._asked.inputs)} files are done")
             raise
-        if self._plan.print_timings:
+        if self._asked.print_timings:
             self._report.process_timings(self._first_text_s, process_age_s())
         return self._errors
 
     def _all_works(self) -> list[Work]:
-        inputs, folder = self._plan.inputs, self._plan.destination.folder
+        inputs, folder = self._asked.inputs, self._asked.destination.folder
         if folder is None:
             return [Work(item, None, None) for item in inputs]
         stems = [folder / stem for stem in output_stems(inputs)]
         return [
-            Work(item, stem, JournalFile(journal_of(stem), is_resuming=self._plan.is_resuming))
+            Work(item, stem, JournalFile(journal_of(stem), is_resuming=self._asked.is_resuming))
             for item, stem in zip(inputs, stems, strict=True)
         ]
 
@@ -123,7 +123,7 @@ class Run:
         for work in self._works.copy():
             assert work.stem is not None
             assert work.journal is not None
-            paths = [output_path(work.stem, name) for name in self._plan.destination.formats]
+            paths = [output_path(work.stem, name) for name in self._asked.destination.formats]
             if not work.journal.path.exists() and all(path.exists() for path in paths):
                 self._report.note(f"already done: {work.item.label}")
                 self._works.remove(work)
@@ -131,23 +131,23 @@ class Run:
 
     def _note_what_is_replaced(self) -> None:
         for work in self._works:
-            if not self._plan.is_resuming and work.journal is not None and work.journal.path.exists():
+            if not self._asked.is_resuming and work.journal is not None and work.journal.path.exists():
                 self._report.note(f"starting over: {work.item.label} is half done; --resume would continue it")
 
     def _transcribe(self) -> None:
-        plan, config = self._plan, self._plan.engine
-        self._report.loading(plan.model)
+        asked, config = self._asked, self._asked.engine
+        self._report.loading(asked.model)
         started = time.perf_counter()
         from ifw.transcriber import Transcriber
 
         self._import_s = time.perf_counter() - started
         with Transcriber(
-            plan.model, config.device, config.dtype, n_slots=config.n_slots, n_threads=config.n_threads
+            asked.model, config.device, config.dtype, n_slots=config.n_slots, n_threads=config.n_threads
         ) as transcriber:
             self._report.start_bars([work.item.label for work in self._works])
             inputs, journals = [work.item for work in self._works], [work.journal for work in self._works]
-            options = [plan.options] * len(inputs)
-            batch = Batch(transcriber, inputs, options, min(plan.n_parallel, len(inputs)), journals)
+            options = [asked.options] * len(inputs)
+            batch = Batch(transcriber, inputs, options, min(asked.n_parallel, len(inputs)), journals)
             try:
                 with batch, self._interruption.told_to(batch.interrupt):
                     for event in batch:
@@ -184,7 +184,7 @@ class Run:
         if self._printer is not None:
             self._printer.finish(index, transcript)
         self._report.finished(work.item.label, transcript, paths)
-        if self._plan.print_timings:
+        if self._asked.print_timings:
             self._report.timings(work.item.label, transcript, self._import_s)
 
     def _keep(self, index: int, partial: Transcript | None) -> None:
@@ -203,7 +203,7 @@ class Run:
         if stem is None:
             return []
         try:
-            return write_files(transcript, stem, self._plan.destination.formats, self._plan.subtitles)
+            return write_files(transcript, stem, self._asked.destination.formats, self._asked.subtitles)
         except OutputError as error:
             self._fail(Failed(index, error))
             return None
@@ -224,15 +224,15 @@ class Run:
             self._printer.skip(failed.index)
 
     def _make_printer(self) -> Printer | None:
-        plan, destination = self._plan, self._plan.destination
+        asked, destination = self._asked, self._asked.destination
         labels = [work.item.label for work in self._works]
         if destination.folder is None:
-            is_for_people = plan.verbose or (not destination.is_asked and sys.stdout.isatty())
+            is_for_people = asked.verbose or (not destination.is_asked and sys.stdout.isatty())
             return Printer(
                 labels,
                 self._report.print_output,
                 format_name=destination.formats[0],
-                subtitles=plan.subtitles,
+                subtitles=asked.subtitles,
                 stamps=is_for_people,
             )
-        return Printer(labels, self._report.print_output, stamps=True) if plan.verbose else None
+        return Printer(labels, self._report.print_output, stamps=True) if asked.verbose else None

@@ -6,19 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ifw.cli.flags import parse_optional
+from ifw.cli.optional_number import parse_optional, parse_optional_count
 from ifw.config import CueLayout as CueLayoutName
-
-
-def parse_optional_count(text: str | int) -> int | None:
-    """Read a whole number, or `none` for no limit, as openai-whisper does."""
-    if isinstance(text, str) and text.strip().lower() == "none":
-        return None
-    try:
-        return int(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is neither a whole number nor 'none'") from None
-
 
 MaxLineWidth = Annotated[
     int | None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ifw.cli import flags, subtitle_flags
+from ifw.cli import flags, subtitle_flags, temperature_flags
 from ifw.cli.clip_flag import parse_clips
 from ifw.cli.destinations import choose_destination
 from ifw.cli.ending import ending
@@ -12,7 +12,7 @@ from ifw.cli.exit_status import exit_status
 from ifw.cli.inputs import expand_inputs
 from ifw.cli.interrupt import interruptible
 from ifw.cli.report import Report
-from ifw.cli.run import Plan, Run
+from ifw.cli.run import Run, RunOptions
 from ifw.config import (
     DEFAULT_PRESET,
     AudioOptions,
@@ -55,8 +55,8 @@ def transcribe(
     word_timestamps: flags.WordTimestamps = DECODE.word_timestamps,
     beam_size: flags.BeamSize = None,
     best_of: flags.BestOf = None,
-    temperature: flags.Temperature = None,
-    temperature_increment_on_fallback: flags.TemperatureIncrement = None,
+    temperature: temperature_flags.Temperature = None,
+    temperature_increment_on_fallback: temperature_flags.TemperatureIncrement = None,
     compression_ratio_threshold: flags.CompressionRatioThreshold = DECODE.compression_ratio_threshold,
     logprob_threshold: flags.LogprobThreshold = DECODE.logprob_threshold,
     no_speech_threshold: flags.NoSpeechThreshold = DECODE.no_speech_threshold,
@@ -101,7 +101,7 @@ def transcribe(
                     condition_on_previous_text=condition_on_previous_text,
                     beam_size=beam_size,
                     best_of=best_of,
-                    temperatures=flags.temperature_ladder(temperature, temperature_increment_on_fallback),
+                    temperatures=temperature_flags.temperature_ladder(temperature, temperature_increment_on_fallback),
                 ),
             ),
             audio=AudioOptions(clip=parse_clips(clip or ()), channels=channels),
@@ -133,9 +133,11 @@ def transcribe(
         destination = choose_destination(output_dir, [item.value for item in output_format or ()], len(inputs))
         if resume and destination.folder is None:
             raise ConfigError("--resume: got no files to resume, allowed: with --output-dir or --output-format")
-        plan = Plan(inputs, destination, options, subtitles, model, engine, jobs, resume, verbose, print_timings)
+        run_options = RunOptions(
+            inputs, destination, options, subtitles, model, engine, jobs, resume, verbose, print_timings
+        )
         for bad in bad_inputs:
             report.error(bad.label, bad.error)
         with interruptible() as interruption, report:
-            errors = [bad.error for bad in bad_inputs] + Run(plan, report, interruption).go()
+            errors = [bad.error for bad in bad_inputs] + Run(run_options, report, interruption).go()
     raise typer.Exit(exit_status(errors))

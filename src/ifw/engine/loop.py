@@ -13,8 +13,9 @@ from typing import Any
 import torch
 
 from ifw.engine.request import EngineStats, Request
+from ifw.engine.runner_interface import Runner
 from ifw.engine.scheduler import Scheduler, SchedulerPolicy
-from ifw.engine.turns import Counters, Entry, Runner, Turns
+from ifw.engine.turns import Counters, Entry, Turns
 from ifw.engine.vocabulary import Vocabulary
 from ifw.errors import EngineClosedError, EngineError
 

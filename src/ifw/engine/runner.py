@@ -5,85 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from ifw.engine.attention import AlignmentAttention
 from ifw.engine.cache import DecoderCache
-from ifw.engine.prefix import Prefix
 from ifw.engine.request import EncodedWindow, TokenAttention
 from ifw.engine.rules import Field, RowStart, RowStates, RuleTokens, TokenRules
+from ifw.engine.runner_interface import AlignInput, Detected, Prefilled, PrefillInput, SearchInput, WindowInput
 from ifw.engine.search import Move, Sampled
-from ifw.engine.search_runner import SearchInput, SearchRunner
+from ifw.engine.search_runner import SearchRunner
 from ifw.model.mel import log_mel
 from ifw.model.whisper import Whisper
-
-
-@dataclass(frozen=True, slots=True)
-class WindowInput:
-    """A window that is to fill a slot.
-
-    Attributes:
-        slot: Where its cross-attention keys and values go.
-        samples: [n] float32, at most 30 s; not read where `encoded` is given.
-        encoded: The encoder's output, where it is known already.
-    """
-
-    slot: int
-    samples: npt.NDArray[np.float32] | None
-    encoded: EncodedWindow | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PrefillInput:
-    """A prefix that is to be computed in a slot.
-
-    Attributes:
-        slot: One that is encoded.
-        prefix: The tokens.
-        start: How the row samples afterwards.
-        suppress: Token ids that the row never produces.
-    """
-
-    slot: int
-    prefix: Prefix
-    start: RowStart
-    suppress: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class AlignInput:
-    """Text whose attention is wanted.
-
-    Attributes:
-        slot: One that is encoded and not live.
-        token_ids: Prefix, text, and `<|endoftext|>`.
-        n_prefix: Tokens before the text, at least 1.
-        n_positions: Encoder positions with content, from the start of the window.
-    """
-
-    slot: int
-    token_ids: tuple[int, ...]
-    n_prefix: int
-    n_positions: int
-
-
-class Prefilled(NamedTuple):
-    """The first sampled token of a row, and what the logits at `<|startoftranscript|>` say about silence."""
-
-    sampled: Sampled
-    no_speech_prob: float
-
-
-class Detected(NamedTuple):
-    """Probabilities of the languages, in the order of `ModelRunner.language_ids`, and of silence."""
-
-    probabilities: list[float]
-    no_speech_prob: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,27 +9,11 @@ import torch
 from torch import Tensor
 
 from ifw.engine.cache import DecoderCache
-from ifw.engine.rules import Field, RowStart, RuleTokens, TokenRules
+from ifw.engine.rules import Field, RuleTokens, TokenRules
+from ifw.engine.runner_interface import SearchInput
 from ifw.engine.search import Move, Sampled
 from ifw.engine.workspace import SearchWorkspace
 from ifw.model.whisper import Whisper
-
-
-@dataclass(frozen=True, slots=True)
-class SearchInput:
-    """An attempt with several hypotheses at the window of a parked slot.
-
-    Attributes:
-        slot: Its window is encoded, its prefix computed.
-        starts: How the first rows sample.
-        n_rows: Rows that there may be later.
-        n_candidates: 1 lets each row sample; more are the likeliest tokens of each row.
-    """
-
-    slot: int
-    starts: tuple[RowStart, ...]
-    n_rows: int
-    n_candidates: int
 
 
 @dataclass(frozen=True, slots=True)

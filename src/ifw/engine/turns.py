@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -19,74 +19,14 @@ from ifw.engine.request import (
     Hypothesis,
     LanguageDetection,
     Request,
-    TokenAttention,
 )
-from ifw.engine.rules import RowStart
-from ifw.engine.runner import AlignInput, Detected, Prefilled, PrefillInput, WindowInput
+from ifw.engine.runner_interface import AlignInput, Runner, WindowInput
 from ifw.engine.scheduler import Phase, Plan, Scheduler, Seat
-from ifw.engine.search import Candidates, Move, Sampled
-from ifw.engine.search_runner import SearchInput
+from ifw.engine.search import Candidates
 from ifw.engine.vocabulary import Vocabulary
 from ifw.errors import CancelledError, ConfigError, EngineError, EngineMemoryError
 
 Seats = Sequence[Seat]
-
-
-class Runner(Protocol):
-    """What the turns need of a `ModelRunner`; see there."""
-
-    @property
-    def n_slots(self) -> int:
-        """Rows of the cache."""
-        ...
-
-    def encode(self, windows: Sequence[WindowInput]) -> list[EncodedWindow]:
-        """Fill slots with cross-attention keys and values."""
-        ...
-
-    def detect(self, slots: Sequence[int]) -> list[Detected]:
-        """Ask for the language of encoded slots."""
-        ...
-
-    def prefill(self, inputs: Sequence[PrefillInput]) -> list[Prefilled]:
-        """Compute prefixes and sample the first token of each row."""
-        ...
-
-    def restart(self, slot: int, start: RowStart) -> None:
-        """Let a live or parked row sample again from the end of its prefix."""
-        ...
-
-    def park(self, slot: int, start: RowStart) -> None:
-        """Take a live row out of the steps."""
-        ...
-
-    def begin_search(self, search: SearchInput) -> None:
-        """Let the workspace begin on an attempt at the window of a parked row."""
-        ...
-
-    def search(self, moves: Sequence[Move]) -> list[list[Sampled]]:
-        """One step of the search that has begun."""
-        ...
-
-    def step(self, slots: Sequence[int]) -> list[Sampled]:
-        """Sample one token in every live row."""
-        ...
-
-    def stop(self, slot: int) -> None:
-        """Let a live row sample no more; its window stays."""
-        ...
-
-    def align(self, inputs: Sequence[AlignInput]) -> list[TokenAttention]:
-        """Compute the attention of whole rows."""
-        ...
-
-    def release(self, slot: int, *, wipe: bool = False) -> None:
-        """Make a row idle."""
-        ...
-
-    def free_memory(self) -> None:
-        """Give unused memory back to the device."""
-        ...
 
 
 @dataclass(slots=True)

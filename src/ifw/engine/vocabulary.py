@@ -11,14 +11,14 @@ from ifw.engine.noise import noise_key
 from ifw.engine.prefix import build_prefix
 from ifw.engine.request import DecodeRequest, LanguageDetection
 from ifw.engine.rules import NO_LIMIT, RowStart, RuleTokens
-from ifw.engine.runner import AlignInput, PrefillInput, RunnerTokens
-from ifw.engine.search_runner import SearchInput
+from ifw.engine.runner import RunnerTokens
+from ifw.engine.runner_interface import AlignInput, PrefillInput, SearchInput
 from ifw.engine.segments import split_segments
 from ifw.errors import ConfigError, EngineError, LanguageError, ModeError, PromptError, ShapeError
 
 if TYPE_CHECKING:
     from ifw.engine.request import EncodedWindow, Hypothesis, Request
-    from ifw.engine.runner import Detected
+    from ifw.engine.runner_interface import Detected
     from ifw.model.checkpoint import Checkpoint
 
 

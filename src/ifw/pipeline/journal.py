@@ -64,17 +64,26 @@ class Remembered(NamedTuple):
 
 
 class Replay:
-    """The results of an earlier run, handed out again, and those of this run, kept."""
+    """The results of an earlier run, handed out again, and those of this run, kept.
 
-    def __init__(self, journal: Journal | None, identity: Mapping[str, Any]) -> None:
+    Args:
+        journal: Where they are kept; None keeps and knows nothing.
+    """
+
+    def __init__(self, journal: Journal | None) -> None:
+        self._journal = journal
+        self._windows: dict[int, Record] = {}
+
+    def begin(self, identity: Mapping[str, Any]) -> None:
         """Read what the journal has.
+
+        Args:
+            identity: See `Journal.begin`.
 
         Raises:
             ResumeError: It belongs to something else.
         """
-        self._journal = journal
-        self._windows: dict[int, Record] = {}
-        for record in () if journal is None else journal.begin(identity):
+        for record in () if self._journal is None else self._journal.begin(identity):
             if "window" in record:
                 self._windows[record["window"]] = record
             else:
