@@ -13,6 +13,7 @@ from ifw.speech.spans import FoundSpan
 from ifw.speech.windows import Piece, Window
 
 KEPT_SILENCE_SAMPLES: Final = 1 * SAMPLE_RATE  # beside each of two spans: longer silence between them is shortened
+QUIET: Final = 5e-3  # root mean square: the hush of a room does no harm, and taking it away does
 FADE_SAMPLES: Final = SAMPLE_RATE // 100  # silence begins and ends softly: a step is a click
 
 
@@ -44,7 +45,8 @@ def n_samples_of(spans: Sequence[FoundSpan]) -> int:
 def make_window(index: int, spans: Sequence[FoundSpan], parts: Sequence[FloatArray]) -> Window:
     """Put a window together.
 
-    What is between two spans is nobody's voice, and Whisper writes sentences for music and noise: it is silenced.
+    What is between two spans is nobody's voice, and Whisper writes sentences for music and noise: what is loud
+    of it is silenced.
 
     Args:
         index: Its position among the windows.
@@ -62,7 +64,7 @@ def make_window(index: int, spans: Sequence[FoundSpan], parts: Sequence[FloatArr
 
 
 def _silenced(part: FloatArray, start: int, stop: int, spans: Sequence[FoundSpan]) -> FloatArray:
-    """A stretch with nothing but fades between the spans in it and around them."""
+    """A stretch with nothing but fades between and around its spans, where that is loud enough to mislead."""
     volume = np.zeros(len(part), np.float32)
     free = start
     for span in spans:
@@ -71,7 +73,8 @@ def _silenced(part: FloatArray, start: int, stop: int, spans: Sequence[FoundSpan
             volume[span.start - start : span.stop - start] = 1
             free = span.stop
     _fade(volume[free - start :], is_before=True, is_behind=False)
-    return part * volume
+    between = part[volume == 0]
+    return part * volume if len(between) and np.sqrt(np.square(between).mean()) > QUIET else part
 
 
 def _fade(volume: FloatArray, *, is_before: bool, is_behind: bool) -> None:
