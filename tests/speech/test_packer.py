@@ -192,6 +192,14 @@ def test_what_lies_between_spans_is_silenced(pause_s):
     assert (np.diff(steps) < 0).all(), "it fades"
 
 
+@pytest.mark.parametrize("pause_s", [0.5, 1.9, 5.0])
+def test_the_hush_of_a_room_is_kept(pause_s):
+    probabilities = frames(2.0, pause_s, 2.0)
+    samples = noise(len(probabilities) * FRAME) / 30
+    (window,) = pack(VadOptions(pad_ms=0), ScriptedDetector(probabilities), samples)
+    assert np.array_equal(window.samples, np.concatenate([samples[a:b] for a, b in audio_ranges(window)]))
+
+
 def test_spans_that_fit_share_a_window():
     windows = pack(VadOptions(), ScriptedDetector(frames(5, 1, 5, 4, 5)), noise(20 * RATE))
     assert len(windows) == 1
