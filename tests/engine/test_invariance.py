@@ -14,10 +14,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import ifw.engine.engine
 from ifw.config import DecodeOptions, EngineConfig
 from ifw.engine.align import token_starts
 from ifw.engine.engine import Engine
 from ifw.engine.request import DecodeRequest, DetectRequest, EncodedWindow, Hypothesis, new_request_id
+from ifw.engine.runner import ModelRunner
 from ifw.errors import CancelledError, EngineError
 
 N_WINDOWS = 16
@@ -114,6 +116,21 @@ def test_beside_others_and_in_refilled_slots(alone, n_slots, encode_batch):
         stats = shared.stats()
     assert stats.n_completed == N_WINDOWS
     assert stats.n_occupied == 0
+
+
+@pytest.mark.parametrize(("align_batch", "n_slots"), [(3, 5), (16, 16)])
+def test_aligned_together_with_others(alone, monkeypatch, align_batch, n_slots):
+    policy = ifw.engine.engine.SchedulerPolicy
+    patient = {"align_batch": align_batch, "max_align_wait": 10_000}
+    monkeypatch.setattr("ifw.engine.engine.SchedulerPolicy", lambda **kw: policy(**kw | patient))
+    sizes = []
+    align = ModelRunner.align
+    monkeypatch.setattr(ModelRunner, "align", lambda self, rows: sizes.append(len(rows)) or align(self, rows))
+    with engine(n_slots, encode_batch=3) as shared:
+        for got, expected in zip(decode_all(shared, requests()), alone, strict=True):
+            assert_same(got, expected)
+    assert max(sizes) >= 3, "or nothing was aligned together"
+    assert sum(sizes) == sum(hypothesis.attention is not None for hypothesis in alone)
 
 
 def test_in_any_order_of_submission(alone):
