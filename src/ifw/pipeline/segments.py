@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ifw.engine.ends import reach_ends
 from ifw.engine.segments import WindowSegment, split_segments
 from ifw.engine.words import time_words
 from ifw.pipeline.channels import speaker_of
@@ -61,5 +62,5 @@ def _words(
     if hypothesis.attention is None:
         return [None] * len(segments)
     timed = time_words(segments, hypothesis.attention, tokenizer, hypothesis.language)
-    placed, speaker = place_words(timed, window), speaker_of(window)
+    placed, speaker = place_words(reach_ends(segments, timed, window.samples), window), speaker_of(window)
     return [tuple(replace(word, speaker=speaker) for word in words) for words in placed]
