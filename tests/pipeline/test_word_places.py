@@ -107,6 +107,10 @@ def test_the_words_of_the_sample_are_where_they_are_spoken(transcriber, sample, 
     for said in reference["segments"][:20]:
         first = min(words, key=lambda word: abs(word.start_s - said["start_s"]))
         assert abs(first.start_s - said["start_s"]) <= 0.5
+    ends = [
+        min(abs(segment.end_s - said["end_s"]) for segment in transcript.segments) for said in reference["segments"]
+    ]
+    assert np.median(ends) < 0.04, "last words last until the timestamps"
 
 
 @pytest.mark.parametrize(

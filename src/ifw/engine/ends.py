@@ -52,7 +52,7 @@ def reach_ends(
             later = [other[0].start_s for other in reached[index + 1 :] if other]
             free_s = min([segment.end_s, *later])
             heard_s = _last_sound_s(levels, first.start_s, last.end_s, segment.end_s)
-            reached[index][-1] = last._replace(end_s=max(last.end_s, min(free_s, heard_s)))
+            reached[index][-1] = last._replace(end_s=min(free_s, heard_s))
     return reached
 
 
