@@ -60,7 +60,8 @@ def _levels_db(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """The loudness of each whole position."""
     n_frames = len(samples) // _FRAME_SAMPLES
     frames = samples[: n_frames * _FRAME_SAMPLES].reshape(n_frames, _FRAME_SAMPLES)
-    return 10 * np.log10(np.square(frames, dtype=np.float64).mean(1) + 1e-10)
+    power: npt.NDArray[np.float64] = np.square(frames, dtype=np.float64).mean(1)
+    return 10 * np.log10(power + 1e-10)
 
 
 def _last_sound_s(levels: npt.NDArray[np.float64], speech_s: float, from_s: float, until_s: float) -> float:
