@@ -84,15 +84,6 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class SpeakerTurn:
-    """A stretch in which one speaker talks."""
-
-    start_s: float
-    end_s: float
-    speaker: str
-
-
-@dataclass(frozen=True, slots=True)
 class TranscriptWarning:
     """Something that went wrong without ending the work, such as a truncated file.
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from whisper.decoding import BeamSearchDecoder, MaximumLikelihoodRanker
 
 from ifw.config import DecodeOptions
-from ifw.engine.attempts import AttemptPlan, plan_attempts
-from ifw.engine.search import BeamSearch, Move, Path, PathLimits, SampleSearch
+from ifw.engine.attempts import AttemptOptions, attempt_ladder
+from ifw.engine.search import BeamSearch, Move, SampleSearch, SearchHypothesis, SearchLimits
 from ifw.errors import EngineError
 
 N_VOCAB, EOT, SOT = 14, 10, 11
@@ -29,8 +29,8 @@ def logits_after(seed: int, tokens: tuple[int, ...], eot_bias: float) -> torch.T
     return torch.from_numpy(logits)
 
 
-def limits(max_tokens: int, is_hopeless=lambda token_ids: False) -> PathLimits:
-    return PathLimits(EOT, max_tokens, is_hopeless)
+def limits(max_tokens: int, is_hopeless=lambda token_ids: False) -> SearchLimits:
+    return SearchLimits(EOT, max_tokens, is_hopeless)
 
 
 def their_beam(seed: int, beam_size: int, max_tokens: int, eot_bias: float) -> tuple[dict[tuple, float], tuple]:
@@ -68,7 +68,7 @@ def our_beam(seed: int, beam_size: int, max_tokens: int, eot_bias: float) -> Bea
 def test_beam_search_is_openai_whispers(seed, beam_size, max_tokens, eot_bias):
     expected, their_best = their_beam(seed, beam_size, max_tokens, eot_bias)
     search = our_beam(seed, beam_size, max_tokens, eot_bias)
-    got = {path.token_ids: path.sum_logprob for path in search.hypotheses}
+    got = {one.token_ids: one.sum_logprob for one in search.hypotheses}
     assert list(got) == list(expected)
     assert got == pytest.approx(expected, abs=1e-4)
     assert search.best().token_ids == their_best
@@ -79,7 +79,7 @@ def test_a_continuation_without_probability_is_none():
     assert not search.advance([[(1, -0.1), (2, -math.inf), (EOT, -math.inf)]])
     assert search.moves == [Move(0, 1)]
     assert search.advance([[(EOT, 0.0), (2, -math.inf), (3, -math.inf)]])
-    assert search.hypotheses == [Path((1,), -0.1)]
+    assert search.hypotheses == [SearchHypothesis((1,), -0.1)]
 
 
 def test_a_hypothesis_in_a_loop_has_ended_and_counts_only_where_nothing_better_has():
@@ -90,7 +90,7 @@ def test_a_hypothesis_in_a_loop_has_ended_and_counts_only_where_nothing_better_h
         assert not search.advance([row, row])
     assert [move.token for move in search.moves] == [1, 1]
     assert not search.advance([row, row])  # the 16th token: the first of the two is cut
-    assert search.hypotheses[0] == Path((1,) * 16, pytest.approx(-1.6), is_cut=True)
+    assert search.hypotheses[0] == SearchHypothesis((1,) * 16, pytest.approx(-1.6), is_cut=True)
     assert search.advance([[(EOT, -0.5), (2, -4.0), (3, -4.0)]] * 2)
     assert not search.best().is_cut
     assert search.best().sum_logprob < -2.4
@@ -115,7 +115,7 @@ def test_the_likeliest_sample_a_token_is_kept_and_rows_that_ended_leave():
     assert search.moves == [Move(1, 4), Move(2, 5)]
     assert search.advance([[(EOT, -3.0)], [(6, -0.1)]])
     # sums a token: -0.6, -3.4 / 2, -0.6 / 3: the end counts in the sum, not in the length, as openai-whisper ranks
-    assert search.best() == Path((3, 5, 6), pytest.approx(-0.6))
+    assert search.best() == SearchHypothesis((3, 5, 6), pytest.approx(-0.6))
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -140,6 +140,6 @@ def test_numbers_that_are_not_finite_are_an_error(bad):
     ],
 )
 def test_the_ladder(options, expected):
-    plans = plan_attempts(DecodeOptions(**options))
-    assert list(plans) == [AttemptPlan(*plan) for plan in expected]
-    assert [plan.is_single for plan in plans] == [n == 1 for _, n, _ in expected]
+    ladder = attempt_ladder(DecodeOptions(**options))
+    assert list(ladder) == [AttemptOptions(*attempt) for attempt in expected]
+    assert [attempt.is_single for attempt in ladder] == [n == 1 for _, n, _ in expected]

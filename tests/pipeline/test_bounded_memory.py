@@ -1,24 +1,15 @@
 """A long file must not pile up in the engine: each window that it holds is 2 MB of samples."""
 
+from dataclasses import replace
+
 import numpy as np
+from made_hypotheses import NOTHING_ODD
 
 from ifw import CancelToken, DecodeOptions, TranscribeOptions, VadOptions
-from ifw.engine.request import Hypothesis
 from ifw.pipeline.flights import MIN_IN_FLIGHT
 from ifw.pipeline.transcription import Transcription
 
-SILENT = Hypothesis(
-    token_ids=(),
-    text="",
-    language="en",
-    avg_logprob=0.0,
-    no_speech_prob=1.0,
-    compression_ratio=0.0,
-    temperature=0.0,
-    suspect=None,
-    is_silent=True,
-    n_attempts=1,
-)
+SILENT = replace(NOTHING_ODD, is_silent=True, no_speech_prob=1.0)
 
 
 class SlowEngine:

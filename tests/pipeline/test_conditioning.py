@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from made_hypotheses import NOTHING_ODD
 
 from ifw import CancelToken, DecodeOptions, TranscribeOptions, VadOptions
-from ifw.engine.request import Hypothesis, LanguageDetection
+from ifw.engine.request import LanguageDetection
 from ifw.pipeline.flights import MIN_IN_FLIGHT
 from ifw.pipeline.transcription import Transcription
 
@@ -45,17 +46,11 @@ class RecordingEngine:
         self.most_running = max(self.most_running, self.n_running)
         begin = self.tokenizer.timestamp_begin
         text_ids = self.tokenizer.encode(said(request.window_index))
-        hypothesis = Hypothesis(
+        hypothesis = replace(
+            NOTHING_ODD,
             token_ids=(begin, *request.prefix_ids, *text_ids, begin + 5),
             text=said(request.window_index),
             language=request.language,
-            avg_logprob=-0.1,
-            no_speech_prob=0.0,
-            compression_ratio=1.0,
-            temperature=0.0,
-            suspect=None,
-            is_silent=False,
-            n_attempts=1,
         )
         hypothesis = replace(hypothesis, **self.changes.get(request.window_index, {}))
         if self.misled_by is not None and self.misled_by in self.tokenizer.decode(request.prompt_ids):

@@ -1,8 +1,9 @@
 """How much of the speech in a window its text leaves out."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import pytest
+from made_hypotheses import NOTHING_ODD
 
 from ifw.pipeline.coverage import is_better, skipped_share
 from ifw.types import SpeechSpan
@@ -27,19 +28,12 @@ class Window:
         return start_s, end_s
 
 
-@dataclass
-class Hypothesis:
-    token_ids: tuple
-    suspect: str | None = None
-    is_silent: bool = field(default=False)
-
-
 def saying(*times, **fields):
     """One word for each pair of times."""
     token_ids = ()
     for start_s, end_s in times:
         token_ids += (BEGIN + round(start_s * 50), ord("a"), BEGIN + round(end_s * 50))
-    return Hypothesis(token_ids, **fields)
+    return replace(NOTHING_ODD, token_ids=token_ids, **fields)
 
 
 @pytest.mark.parametrize(

@@ -4,24 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from made_hypotheses import NOTHING_ODD
 
-from ifw.engine.request import Hypothesis
 from ifw.pipeline.missing import MissingText
 from ifw.speech.windows import Piece, Window
 from ifw.types import SpeechSpan
 
-NOTHING = Hypothesis(
-    token_ids=(),
-    text="",
-    language="en",
-    avg_logprob=-1.1,
-    no_speech_prob=0.01,
-    compression_ratio=0.0,
-    temperature=0.0,
-    suspect="low_probability",
-    is_silent=False,
-    n_attempts=6,
-)
+NOTHING = replace(NOTHING_ODD, avg_logprob=-1.1, no_speech_prob=0.01, suspect="low_probability", n_attempts=6)
 
 
 def warnings_of(*hypotheses):

@@ -11,7 +11,7 @@ AttemptKind = Literal["sample", "beam"]
 
 
 @dataclass(frozen=True, slots=True)
-class AttemptPlan:
+class AttemptOptions:
     """How an attempt is made.
 
     Attributes:
@@ -30,17 +30,17 @@ class AttemptPlan:
         return self.n_hypotheses == 1
 
 
-def plan_attempts(options: DecodeOptions) -> tuple[AttemptPlan, ...]:
+def attempt_ladder(options: DecodeOptions) -> tuple[AttemptOptions, ...]:
     """The ladder: greedy and then a beam search at temperature 0, `best_of` samples at each temperature above it.
 
     A beam of one hypothesis is greedy decoding, so it is no attempt of its own.
     """
-    plans: list[AttemptPlan] = []
+    ladder: list[AttemptOptions] = []
     for temperature in options.temperatures:
         if temperature > 0:
-            plans.append(AttemptPlan("sample", options.best_of, temperature))
+            ladder.append(AttemptOptions("sample", options.best_of, temperature))
             continue
-        plans.append(AttemptPlan("sample", 1, temperature))
+        ladder.append(AttemptOptions("sample", 1, temperature))
         if options.beam_size is not None and options.beam_size > 1:
-            plans.append(AttemptPlan("beam", options.beam_size, temperature))
-    return tuple(plans)
+            ladder.append(AttemptOptions("beam", options.beam_size, temperature))
+    return tuple(ladder)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ifw.engine.attempts import AttemptPlan, plan_attempts
+from ifw.engine.attempts import AttemptOptions, attempt_ladder
 from ifw.engine.fallback import LOOP_TOKENS, Attempt, Verdict, best_attempt, compression_ratio, is_looping, judge
 from ifw.engine.request import Hypothesis
-from ifw.engine.search import BeamSearch, Candidates, Move, PathLimits, SampleSearch, Search
+from ifw.engine.search import BeamSearch, Candidates, Move, SampleSearch, Search, SearchLimits
 
 if TYPE_CHECKING:
     from ifw.engine.prefix import Prefix
@@ -42,12 +42,12 @@ class WindowDecoding:
         self._options = request.options
         self._language = language
         self._tokenizer = tokenizer
-        self._limits = PathLimits(
+        self._limits = SearchLimits(
             eot=tokenizer.eot,
             max_tokens=min(request.options.max_tokens, n_text_positions - len(prefix.token_ids) + 1),
             is_hopeless=self._is_hopeless,
         )
-        self._plans = plan_attempts(request.options)
+        self._ladder = attempt_ladder(request.options)
         self._attempts: list[Attempt] = []
         self._search = self._new_search()
 
@@ -57,9 +57,9 @@ class WindowDecoding:
         return len(self._attempts)
 
     @property
-    def plan(self) -> AttemptPlan:
+    def attempt_options(self) -> AttemptOptions:
         """Of the attempt that is running."""
-        return self._plans[self.attempt_index]
+        return self._ladder[self.attempt_index]
 
     @property
     def moves(self) -> Sequence[Move]:
@@ -90,7 +90,7 @@ class WindowDecoding:
         attempt = self._end_attempt()
         verdict = judge(attempt, self._options)
         if verdict.is_retried:
-            if len(self._attempts) < len(self._plans):
+            if len(self._attempts) < len(self._ladder):
                 self._search = self._new_search()
                 return None
             attempt = best_attempt(self._attempts, self._options)
@@ -110,18 +110,18 @@ class WindowDecoding:
         )
 
     def _new_search(self) -> Search:
-        plan = self.plan
-        return (BeamSearch if plan.kind == "beam" else SampleSearch)(plan.n_hypotheses, self._limits)
+        options = self.attempt_options
+        return (BeamSearch if options.kind == "beam" else SampleSearch)(options.n_hypotheses, self._limits)
 
     def _end_attempt(self) -> Attempt:
-        path = self._search.best()
+        best = self._search.best()
         attempt = Attempt(
-            token_ids=(*self.prefix.given_ids, *path.token_ids),
-            text=self._tokenizer.decode([*self.prefix.given_ids, *path.token_ids]).strip(),
-            avg_logprob=path.sum_logprob / (len(path.token_ids) + 1),
+            token_ids=(*self.prefix.given_ids, *best.token_ids),
+            text=self._tokenizer.decode([*self.prefix.given_ids, *best.token_ids]).strip(),
+            avg_logprob=best.sum_logprob / (len(best.token_ids) + 1),
             no_speech_prob=self.no_speech_prob,
-            temperature=self.plan.temperature,
-            is_cut=path.is_cut,
+            temperature=self.attempt_options.temperature,
+            is_cut=best.is_cut,
         )
         self._attempts.append(attempt)
         return attempt
@@ -129,7 +129,7 @@ class WindowDecoding:
     def _is_hopeless(self, token_ids: Sequence[int]) -> bool:
         """Whether tokens repeat one phrase and their text fails the guard, with another attempt to come."""
         threshold = self._options.compression_ratio_threshold
-        if threshold is None or self.attempt_index + 1 == len(self._plans) or len(token_ids) < LOOP_TOKENS:
+        if threshold is None or self.attempt_index + 1 == len(self._ladder) or len(token_ids) < LOOP_TOKENS:
             return False
         text_ids = [token for token in token_ids if token < self._tokenizer.eot]
         return is_looping(text_ids) and compression_ratio(self._tokenizer.decode(text_ids).strip()) > threshold

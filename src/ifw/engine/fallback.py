@@ -47,14 +47,14 @@ _RETRIED: Final = frozenset({Verdict.REPETITIVE, Verdict.UNLIKELY})
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One decoding of a window at one temperature.
+    """One decoding of a window: greedy, a beam search, or samples at one temperature.
 
     Attributes:
         token_ids: Sampled tokens with timestamps, without `<|endoftext|>`.
         text: Their text, without surrounding space.
         avg_logprob: Mean natural-log probability of the tokens and the end.
         no_speech_prob: Probability of `<|nospeech|>` at the start.
-        temperature: Of the sampler.
+        temperature: Of the sampler; 0 of a beam search.
         is_cut: It was given up because it had fallen into a loop.
     """
 

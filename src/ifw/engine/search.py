@@ -32,8 +32,8 @@ class Move(NamedTuple):
     token: int
 
 
-class Path(NamedTuple):
-    """Tokens in a row.
+class SearchHypothesis(NamedTuple):
+    """The tokens of one hypothesis so far.
 
     Attributes:
         token_ids: Sampled tokens, without `<|endoftext|>`.
@@ -47,8 +47,8 @@ class Path(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class PathLimits:
-    """Where a path ends.
+class SearchLimits:
+    """Where a hypothesis ends.
 
     Attributes:
         eot: `<|endoftext|>`.
@@ -84,7 +84,7 @@ class Search(Protocol):
         """
         ...
 
-    def best(self) -> Path:
+    def best(self) -> SearchHypothesis:
         """The best hypothesis; there after the end."""
         ...
 
@@ -101,10 +101,10 @@ class _Sample:
 class SampleSearch:
     """Independent samples, one token each a step. One sample at temperature 0 is greedy decoding."""
 
-    def __init__(self, n_samples: int, limits: PathLimits) -> None:
+    def __init__(self, n_samples: int, limits: SearchLimits) -> None:
         self._limits = limits
         self._live = [_Sample(row, [], 0.0) for row in range(n_samples)]
-        self._ended: list[Path] = []
+        self._ended: list[SearchHypothesis] = []
 
     @property
     def moves(self) -> Sequence[Move]:
@@ -129,13 +129,13 @@ class SampleSearch:
                 self._end(sample, is_cut=is_cut)
         return not self._live
 
-    def best(self) -> Path:
+    def best(self) -> SearchHypothesis:
         """See `Search.best`."""
         return _likeliest(self._ended)
 
     def _end(self, sample: _Sample, *, is_cut: bool = False) -> None:
         self._live = [other for other in self._live if other is not sample]
-        self._ended.append(Path(tuple(sample.token_ids), sample.sum_logprob, is_cut))
+        self._ended.append(SearchHypothesis(tuple(sample.token_ids), sample.sum_logprob, is_cut))
 
 
 class BeamSearch:
@@ -149,11 +149,11 @@ class BeamSearch:
         limits: Where one ends.
     """
 
-    def __init__(self, beam_size: int, limits: PathLimits) -> None:
+    def __init__(self, beam_size: int, limits: SearchLimits) -> None:
         self._beam_size = beam_size
         self._limits = limits
-        self._live = [Path()]
-        self._ended: list[Path] = []
+        self._live = [SearchHypothesis()]
+        self._ended: list[SearchHypothesis] = []
         self._moves: list[Move] = []
 
     @property
@@ -168,8 +168,8 @@ class BeamSearch:
                 raise _not_finite(token, logprob)
         ranked = sorted(
             (
-                (path.sum_logprob + logprob, row, token)
-                for row, (path, tokens) in enumerate(zip(self._live, candidates, strict=True))
+                (hypothesis.sum_logprob + logprob, row, token)
+                for row, (hypothesis, tokens) in enumerate(zip(self._live, candidates, strict=True))
                 for token, logprob in tokens
                 if logprob > -math.inf
             ),
@@ -180,13 +180,13 @@ class BeamSearch:
         for sum_logprob, row, token in ranked:
             token_ids = rows[row].token_ids
             if token == self._limits.eot:
-                self._end(Path(token_ids, sum_logprob))
+                self._end(SearchHypothesis(token_ids, sum_logprob))
                 continue
-            path = Path((*token_ids, token), sum_logprob)
-            if len(path.token_ids) % _LOOP_CHECK_TOKENS == 0 and self._limits.is_hopeless(path.token_ids):
-                self._end(path._replace(is_cut=True))
+            hypothesis = SearchHypothesis((*token_ids, token), sum_logprob)
+            if len(hypothesis.token_ids) % _LOOP_CHECK_TOKENS == 0 and self._limits.is_hopeless(hypothesis.token_ids):
+                self._end(hypothesis._replace(is_cut=True))
                 continue
-            self._live.append(path)
+            self._live.append(hypothesis)
             self._moves.append(Move(row, token))
             if len(self._live) == self._beam_size:
                 break
@@ -194,24 +194,24 @@ class BeamSearch:
             return len(self._ended) == self._beam_size
         return True
 
-    def best(self) -> Path:
+    def best(self) -> SearchHypothesis:
         """See `Search.best`."""
         return _likeliest(self.hypotheses)
 
     @property
-    def hypotheses(self) -> Sequence[Path]:
+    def hypotheses(self) -> Sequence[SearchHypothesis]:
         """Those that have ended and, where these are too few, the likeliest of the others."""
         n_missing = self._beam_size - len(self._ended)
         return [*self._ended, *self._live[:n_missing]]
 
-    def _end(self, path: Path) -> None:
+    def _end(self, hypothesis: SearchHypothesis) -> None:
         if len(self._ended) < self._beam_size:
-            self._ended.append(path)
+            self._ended.append(hypothesis)
 
 
-def _likeliest(paths: Sequence[Path]) -> Path:
-    """The path of the highest log-probability a token; one that was cut only where there is no other."""
-    return max(paths, key=lambda path: (not path.is_cut, path.sum_logprob / max(1, len(path.token_ids))))
+def _likeliest(hypotheses: Sequence[SearchHypothesis]) -> SearchHypothesis:
+    """The one of the highest log-probability a token; one that was cut only where there is no other."""
+    return max(hypotheses, key=lambda one: (not one.is_cut, one.sum_logprob / max(1, len(one.token_ids))))
 
 
 def _not_finite(token: int, logprob: float) -> EngineError:

@@ -187,7 +187,7 @@ class Turns:
         self._counters.n_prefills += len(seats)
         for seat, decoding, row in zip(seats, decodings, prefilled, strict=True):
             decoding.no_speech_prob = row.no_speech_prob
-            if decoding.plan.is_single:
+            if decoding.attempt_options.is_single:
                 self._scheduler.advance(seat.request_id, Phase.DECODE)
                 self._take(seat, decoding, [[row.sampled]])
             else:
@@ -251,14 +251,14 @@ class Turns:
         """Begin an attempt behind the prefix, which is computed already."""
         try:
             start = self._vocabulary.row_starts(decoding)[0]
-            if decoding.plan.is_single:
+            if decoding.attempt_options.is_single:
                 self._runner.restart(seat.slot, start)
             else:
                 self._runner.park(seat.slot, start)
         except Exception as error:  # whatever one window provokes must not end the others
             self._fail(seat, _as_engine_error(error))
             return
-        self._scheduler.advance(seat.request_id, Phase.DECODE if decoding.plan.is_single else Phase.SEARCH)
+        self._scheduler.advance(seat.request_id, Phase.DECODE if decoding.attempt_options.is_single else Phase.SEARCH)
 
     def _align(self, seats: Seats) -> None:
         entries = [self._entries[seat.request_id] for seat in seats]

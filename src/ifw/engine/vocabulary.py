@@ -126,10 +126,10 @@ class Vocabulary:
 
     def row_starts(self, decoding: WindowDecoding) -> tuple[RowStart, ...]:
         """How the rows of the attempt that is running begin to sample: one a sample, one in all for a beam search."""
-        request, plan, prefix_ids = decoding.request, decoding.plan, decoding.prefix.token_ids
+        request, attempt, prefix_ids = decoding.request, decoding.attempt_options, decoding.prefix.token_ids
         first_s = request.options.max_initial_timestamp_s
         place = (request.options.seed, request.window_index, decoding.attempt_index)
-        n_rows = plan.n_hypotheses if plan.kind == "sample" else 1
+        n_rows = attempt.n_hypotheses if attempt.kind == "sample" else 1
         return tuple(
             RowStart(
                 last_prefix_token=prefix_ids[-1],
@@ -137,7 +137,7 @@ class Vocabulary:
                 given_ids=decoding.prefix.given_ids,
                 has_grammar=request.options.timestamps,
                 max_first_stamp=NO_LIMIT if first_s is None else round(first_s / POSITION_S),
-                temperature=plan.temperature,
+                temperature=attempt.temperature,
                 key=noise_key(*place) if n_rows == 1 else noise_key(*place, sample),
             )
             for sample in range(n_rows)
@@ -145,9 +145,9 @@ class Vocabulary:
 
     def search_input(self, slot: int, decoding: WindowDecoding) -> SearchInput:
         """The attempt that is running, for the search workspace."""
-        plan = decoding.plan
-        n_candidates = 1 if plan.kind == "sample" else min(plan.n_hypotheses + 1, self._dims.n_vocab)
-        return SearchInput(slot, self.row_starts(decoding), plan.n_hypotheses, n_candidates)
+        attempt = decoding.attempt_options
+        n_candidates = 1 if attempt.kind == "sample" else min(attempt.n_hypotheses + 1, self._dims.n_vocab)
+        return SearchInput(slot, self.row_starts(decoding), attempt.n_hypotheses, n_candidates)
 
     def prefill_input(self, slot: int, decoding: WindowDecoding) -> PrefillInput:
         """The prefix of a window, for its slot."""

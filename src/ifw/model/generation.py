@@ -26,8 +26,6 @@ class GenerationConfig:
         lang_to_id: ISO code to language token, of those in the vocabulary that the file lists, or of all where it
             lists none; empty for English-only checkpoints.
         task_to_id: Mode to mode token; empty for English-only checkpoints.
-        no_timestamps_token_id: `<|notimestamps|>`.
-        prev_sot_token_id: `<|startofprev|>`.
         alignment_heads: (decoder layer, head) pairs whose cross-attention follows the audio.
         is_multilingual: The prefix carries a language and a mode token.
         max_initial_timestamp_index: The first timestamp is at most this many steps of 0.02 s into the window.
@@ -37,8 +35,6 @@ class GenerationConfig:
     begin_suppress_tokens: tuple[int, ...]
     lang_to_id: Mapping[str, int]
     task_to_id: Mapping[Mode, int]
-    no_timestamps_token_id: int
-    prev_sot_token_id: int
     alignment_heads: tuple[tuple[int, int], ...]
     is_multilingual: bool
     max_initial_timestamp_index: int = DEFAULT_MAX_INITIAL_TIMESTAMP_INDEX
@@ -86,8 +82,6 @@ def _complete(given: Mapping[str, Any], dims: ModelDims, tokenizer: WhisperToken
         ),
         lang_to_id=MappingProxyType(_languages(given.get("lang_to_id"), dims, tokenizer)),
         task_to_id=MappingProxyType(_modes(given.get("task_to_id"), tokenizer)),
-        no_timestamps_token_id=tokenizer.no_timestamps,
-        prev_sot_token_id=tokenizer.sot_prev,
         alignment_heads=_alignment_heads(given.get("alignment_heads"), dims),
         is_multilingual=tokenizer.is_multilingual,
         max_initial_timestamp_index=(

@@ -65,8 +65,6 @@ class WhisperTokenizer:
         is_multilingual: The checkpoint uses language and mode tokens.
     """
 
-    n_timestamps: Final = N_TIMESTAMPS
-
     def __init__(
         self, plain: Tokenizer, vocab: Mapping[str, int], literal_ids: frozenset[int], *, is_multilingual: bool
     ) -> None:
@@ -85,7 +83,6 @@ class WhisperTokenizer:
         self.timestamp_begin = self.no_timestamps + 1
         self.is_multilingual = is_multilingual
         self.language_ids: Mapping[str, int] = MappingProxyType(_language_ids(vocab) if is_multilingual else {})
-        self._languages = {token_id: code for code, token_id in self.language_ids.items()}
 
     def encode(self, text: str) -> list[int]:
         """Turn text into text tokens. Special tokens written out in it are plain text.
@@ -116,14 +113,6 @@ class WhisperTokenizer:
     def is_timestamp(self, token_id: int) -> bool:
         """Whether the token is one of the 1,501 timestamps."""
         return self.timestamp_begin <= token_id < self.timestamp_begin + N_TIMESTAMPS
-
-    def language_of(self, token_id: int) -> str:
-        """The ISO code of a language token.
-
-        Raises:
-            KeyError: It is none.
-        """
-        return self._languages[token_id]
 
     def _bytes(self, token_id: int) -> bytes:
         token = self._text.get(token_id, "")

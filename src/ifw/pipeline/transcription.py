@@ -59,7 +59,7 @@ class Transcription(Iterator[Segment]):
         self._cancel = CancelToken()  # what ends this one only: the caller's may be that of other work too
         self._is_closed = False
         self._failure: str | None = None
-        self._turn = threading.Lock()  # held while the generator runs
+        self._iterating = threading.Lock()  # held while the generator runs
         self._journal = journal
         self._replay = Replay(journal)
         self._order = TimeOrder()
@@ -77,7 +77,7 @@ class Transcription(Iterator[Segment]):
 
     def __next__(self) -> Segment:
         self._engine.check_process()
-        if not self._turn.acquire(blocking=False):
+        if not self._iterating.acquire(blocking=False):
             raise RuntimeError("this transcription is being iterated already: only one thread at a time may do that")
         try:
             return next(self._generator)
@@ -87,7 +87,7 @@ class Transcription(Iterator[Segment]):
             self._failure = f"{type(error).__name__}: {error}"
             raise
         finally:
-            self._turn.release()
+            self._iterating.release()
             if self._is_closed:
                 self._close_generator()
 
@@ -128,11 +128,11 @@ class Transcription(Iterator[Segment]):
 
     def _close_generator(self) -> None:
         """Let go of everything, unless another thread is in the generator: that one does it when it comes out."""
-        if self._turn.acquire(blocking=False):
+        if self._iterating.acquire(blocking=False):
             try:
                 self._generator.close()
             finally:
-                self._turn.release()
+                self._iterating.release()
 
     def _run(self) -> Generator[Segment, None, None]:
         started = time.perf_counter()
