@@ -220,3 +220,11 @@ def test_without_a_prompt_nothing_is_heard_twice(run):
     engine, _ = run(window_s=5.0)
     indices = [request.window_index for request in engine.requests]
     assert len(set(indices)) == len(indices)
+
+
+def test_the_language_of_the_file_is_that_of_its_text_where_each_window_decides(run):
+    """Windows of which nothing is written do not count, however many they are."""
+    silent = {index: {"is_silent": True, "text": ""} for index in range(2, 2 * N_WINDOWS)}
+    languages = ["de", "de", *["en"] * (2 * N_WINDOWS)]
+    _, transcript = run(silent, languages, language=None, multilingual=True)
+    assert transcript.language == "de"
