@@ -58,6 +58,7 @@ def test_stretches_close_to_the_start():
     [
         (((8.0, 12.0),), 27_200, "the audio ends at 9.7 s, inside of the clip 8-12 (seconds)"),
         (((1.0, 2.0), (20.0, 30.0)), 16_000, "the audio ends before the clip 20-30 (seconds)"),
+        (((1.0, 1.00001), (20.0, None)), 0, "the audio ends before the clip 20- (seconds)"),
         (((20.0, None),), 0, "the audio ends before the clip 20- (seconds)"),
     ],
 )

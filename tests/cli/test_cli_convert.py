@@ -156,7 +156,7 @@ def test_an_input_is_never_replaced(ifw, save, tmp_path):
     for arguments in (["-f", "json"], ["-o", "same"], ["-f", "all"]):
         result = ifw("convert", path, *arguments)
         assert result.exit_code == 2
-        assert "is a file to convert, allowed: another folder [config_invalid]" in result.stderr
+        assert "which is an input and would be replaced, allowed: another place [config_invalid]" in result.stderr
     assert path.read_text() == before
     assert files_in(tmp_path) == ["talk.json"]
 

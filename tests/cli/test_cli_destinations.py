@@ -127,3 +127,15 @@ def test_every_format_gets_its_extension(tmp_path):
     written = write_files(NOTHING, tmp_path / "talk.v2", ["txt", "json"])
     assert [path.name for path in written] == ["talk.v2.txt", "talk.v2.json"]
     assert all(a != b for a, b in itertools.combinations(written, 2))
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"), [("a.txt", ["-f", "txt"]), ("a.json", ["-o", "."]), ("a.ifw-journal", ["-f", "srt"])]
+)
+def test_a_recording_is_never_replaced(ifw, record, transcribers, name, flags):
+    path = record(name)
+    before = path.read_bytes()
+    result = ifw("transcribe", path, *flags)
+    assert (result.exit_code, transcribers) == (2, [])
+    assert result.stderr.startswith(f"error: --output-dir: got {name}, which is an input and would be replaced")
+    assert path.read_bytes() == before

@@ -151,6 +151,8 @@ def test_results_on_standard_output_stand_alone(ifw, manifest):
         ([MANIFEST, "--compare", "none.json"], "error: none.json: cannot be read: No such"),
         ([MANIFEST, "--compare", MANIFEST], "error: set.jsonl: got ifw_evaluation None"),
         ([MANIFEST, "-o", "."], "error: --output: got '.', allowed: a file, or - for standard output"),
+        ([MANIFEST, "-o", MANIFEST], "error: --output: got set.jsonl, which is an input"),
+        ([MANIFEST, "-o", "./a.wav"], "error: --output: got a.wav, which is an input"),
         ([MANIFEST, "-o", ""], "error: --output: got ''"),
         ([MANIFEST, "--language", "klingonisch"], "error: --language: got 'klingonisch'"),
     ],

@@ -95,3 +95,11 @@ def test_a_file_that_cannot_be_written_fails_alone_and_keeps_its_text(ifw, recor
     assert "[output_failed]" in result.stderr
     assert f"what is final of {tmp_path}/a.mp3 is kept; --resume continues" in result.stderr
     assert names(tmp_path / "out") == ["a.ifw-journal", "a.txt", "b.txt"]
+
+
+def test_standard_input_is_never_taken_for_what_was_transcribed_before(ifw, tmp_path):
+    for text in ("One.", "Two."):
+        recording = json.dumps({"say": [[0.0, 1.5, text]]})
+        result = ifw("transcribe", "-", "-o", "out", "-f", "txt", "--resume", stdin=recording)
+        assert (result.exit_code, result.stderr) == (0, "wrote out/stdin.txt\n")
+        assert (tmp_path / "out" / "stdin.txt").read_text() == f"{text}\n"

@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import re
+import unicodedata
 from dataclasses import replace
 
 import av
@@ -174,6 +175,16 @@ def test_no_kind_of_line_end_breaks_a_line_format(name, line_end):
     made = transcript(segment(0.0, 1.0, f"a{line_end}{line_end}b"))
     plain = transcript(segment(0.0, 1.0, "a\nb"))
     assert write(made, name) == write(plain, name)
+
+
+@pytest.mark.parametrize("name", ["txt", "srt", "vtt", "tsv"])
+@pytest.mark.parametrize("has_words", [False, True])
+def test_text_cannot_command_a_terminal(name, has_words):
+    text = "a\0b \x1b[2J\x07\x9b31m c\x7f"
+    words = (Word(text, 0.0, 1.0, 0.5),) if has_words else None
+    written = write(transcript(replace(segment(0.0, 1.0, text, speaker="A\x1b[2J"), words=words)), name)
+    assert "a b" in written
+    assert not any(unicodedata.category(letter) == "Cc" for letter in written if letter not in "\n\t")
 
 
 def test_speaker_labels_cannot_break_a_cue():

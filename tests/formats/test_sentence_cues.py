@@ -207,16 +207,27 @@ def test_korean_breaks_at_spaces():
 
 
 @pytest.mark.parametrize(
-    "text", ["ก" * 100, "https://example.org/" + "a" * 100, "나" * 50, "e\u0301" * 60, "👩‍👧" * 40]
+    "text",
+    [
+        "ก" * 100,
+        "https://example.org/" + "a" * 100,
+        "나" * 50,
+        "e\u0301" * 60,
+        "👩‍👧" * 40,
+        "x" + "🇩🇪" * 40,
+        "👍🏽" * 40,
+    ],
 )
 def test_what_is_wider_than_a_line_is_cut_between_characters(text):
     lines = [line for cue in texts([segment(0, 9, text)]) for line in cue.split("\n")]
     assert "".join(lines) == text
     assert all(columns(line) <= 42 for line in lines)
-    assert not any(line[0] in "\u0301\u200d" for line in lines)
+    assert not any(line[0] in "\u0301\u200d🏽🇪" for line in lines)
 
 
-@pytest.mark.parametrize(("text", "width"), [("abc", 3), ("你好", 4), ("e\u0301", 1), ("나", 2), ("ｱ", 1), ("👋", 2)])
+@pytest.mark.parametrize(
+    ("text", "width"), [("abc", 3), ("你好", 4), ("e\u0301", 1), ("나", 2), ("ｱ", 1), ("👋", 2), ("👍🏽", 2)]
+)
 def test_columns(text, width):
     assert columns(text) == width
 

@@ -34,7 +34,7 @@ def shortfall(clip: Clip, n_samples: int) -> Iterator[TranscriptWarning]:
     """
     for start, stop in clip_samples(clip):
         n_wanted = None if stop is None else stop - start
-        if n_samples == 0 or (n_wanted is not None and n_samples < n_wanted):
+        if n_samples < (1 if n_wanted is None else n_wanted):
             end = "" if stop is None else f"{stop / SAMPLE_RATE:g}"
             where = f"at {(start + n_samples) / SAMPLE_RATE:.1f} s, inside of" if n_samples else "before"
             yield TranscriptWarning(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from ifw.cli.destinations import (
     output_path,
     output_stems,
     prepare_folders,
+    refuse_to_replace,
     write_files,
 )
 from ifw.cli.ending import ending
@@ -26,7 +26,7 @@ from ifw.cli.interrupt import interruptible
 from ifw.cli.printer import Printer
 from ifw.cli.report import Report
 from ifw.config import SubtitleOptions
-from ifw.errors import ConfigError, IfwError, TranscriptError
+from ifw.errors import IfwError, TranscriptError
 from ifw.formats import from_json
 from ifw.types import Transcript
 
@@ -98,7 +98,7 @@ class _Conversion:
         labels = [item.label for item in self._inputs]
         printer = Printer(labels, self._report.print_output, format_name=self._formats[0], subtitles=self._subtitles)
         if self._stems is not None:
-            _refuse_to_replace(self._inputs, self._outputs())
+            refuse_to_replace((item.path for item in self._inputs), self._outputs())
             prepare_folders(self._stems)
         errors: list[IfwError] = []
         for index, item in enumerate(self._inputs):
@@ -146,15 +146,3 @@ def _content(item: Input) -> bytes:
         return sys.stdin.buffer.read() if item.path is None else item.path.read_bytes()
     except OSError as error:
         raise TranscriptError(f"{item.label}: cannot be read: {error.strerror or error}") from error
-
-
-def _refuse_to_replace(inputs: Sequence[Input], outputs: Iterator[Path]) -> None:
-    """See that no input is overwritten.
-
-    Raises:
-        ConfigError: One would be.
-    """
-    sources = {os.path.realpath(item.path) for item in inputs if item.path is not None}
-    for path in outputs:
-        if os.path.realpath(path) in sources:
-            raise ConfigError(f"--output-dir: got a folder where {path} is a file to convert, allowed: another folder")

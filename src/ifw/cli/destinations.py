@@ -127,6 +127,23 @@ def prepare_folders(stems: Iterable[Path]) -> None:
             raise OutputError(f"cannot write into {folder}: {reason or error}") from error
 
 
+def refuse_to_replace(inputs: Iterable[Path | None], outputs: Iterable[Path], flag: str = "--output-dir") -> None:
+    """See that no input is overwritten.
+
+    Args:
+        inputs: What is read; None is standard input.
+        outputs: What will be written.
+        flag: Where the user said so, for the message.
+
+    Raises:
+        ConfigError: One would be.
+    """
+    sources = {os.path.realpath(path) for path in inputs if path is not None}
+    for path in outputs:
+        if os.path.realpath(path) in sources:
+            raise ConfigError(f"{flag}: got {path}, which is an input and would be replaced, allowed: another place")
+
+
 def output_path(stem: Path, format_name: FormatName) -> Path:
     """The file of one format."""
     return stem.with_name(f"{stem.name}.{EXTENSIONS[format_name]}")

@@ -9,7 +9,7 @@ import typer
 
 from ifw import __version__
 from ifw.cli import flags
-from ifw.cli.destinations import STDOUT, prepare_folders, replace_file
+from ifw.cli.destinations import STDOUT, prepare_folders, refuse_to_replace, replace_file
 from ifw.cli.ending import ending
 from ifw.cli.exit_status import exit_status
 from ifw.cli.interrupt import interruptible
@@ -87,8 +87,11 @@ def evaluate(
         if is_results(manifest):
             evaluation = read_results(manifest)
         else:
+            entries = read_manifest(manifest)
+            if output is not None and output != STDOUT:
+                refuse_to_replace([manifest, *(entry.path for entry in entries)], [Path(output)], "--output")
             asked = EvaluationOptions(
-                entries=read_manifest(manifest),
+                entries=entries,
                 options=TranscribeOptions.preset(preset, vad=VadOptions(enabled=vad), language=language_code(language)),
                 is_language_given=language is not None,
                 model=model,

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ifw.cli.batch import Advanced, Batch, Event, Failed, Finished, Spoken, Stopped
 from ifw.cli.clock import process_age_s
-from ifw.cli.destinations import Destination, journal_of, output_path, output_stems, prepare_folders, write_files
+from ifw.cli.destinations import (
+    Destination,
+    journal_of,
+    output_path,
+    output_stems,
+    prepare_folders,
+    refuse_to_replace,
+    write_files,
+)
 from ifw.cli.inputs import Input
 from ifw.cli.interrupt import Interrupted, Interruption
 from ifw.cli.pace import clock_of
@@ -92,6 +100,7 @@ class Run:
             IfwError: Nothing can be transcribed: the checkpoint or an option is wrong.
             Interrupted: A signal arrived. What was written stays.
         """
+        refuse_to_replace((work.item.path for work in self._works), self._outputs())
         prepare_folders(work.stem for work in self._works if work.stem is not None)
         if self._asked.is_resuming:
             self._skip_finished()
@@ -118,11 +127,22 @@ class Run:
             for item, stem in zip(inputs, stems, strict=True)
         ]
 
+    def _outputs(self) -> Iterator[Path]:
+        for work in self._works:
+            if work.stem is not None:
+                yield journal_of(work.stem)
+                yield from (output_path(work.stem, name) for name in self._asked.destination.formats)
+
     def _skip_finished(self) -> None:
-        """Leave out the files that have all their transcripts; a journal means that they are not whole."""
+        """Leave out the files that have all their transcripts; a journal means that they are not whole.
+
+        Standard input is never left out: its name does not say what it is today.
+        """
         for work in self._works.copy():
             assert work.stem is not None
             assert work.journal is not None
+            if work.item.path is None:
+                continue
             paths = [output_path(work.stem, name) for name in self._asked.destination.formats]
             if not work.journal.path.exists() and all(path.exists() for path in paths):
                 self._report.note(f"already done: {work.item.label}")

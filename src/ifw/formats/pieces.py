@@ -21,6 +21,8 @@ _CLOSING = frozenset(
     ")]}”’»」』）】〉》〕｝,.!?:;%…、。，．・：；？！％～ー々ゝゞぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮ"
 )
 _ZERO_WIDTH_JOINER = "\u200d"
+_FLAG_HALVES = re.compile("[\U0001f1e6-\U0001f1ff]+$")
+_SKIN_TONE = re.compile("[\U0001f3fb-\U0001f3ff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +99,20 @@ def _atoms(text: str, max_width: int | None) -> Iterator[tuple[str, bool]]:
         for end in range(1, len(chunk)):
             before, after = chunk[end - 1], chunk[end]
             is_joined = not _columns(after) or before == _ZERO_WIDTH_JOINER or before.isspace()
+            is_joined = is_joined or _is_whole_flag(chunk[start : end + 1])
             if not is_joined and (is_long or may_break(before, after)):
                 yield chunk[start:end], start == 0
                 start = end
         yield chunk[start:], start == 0
 
 
+def _is_whole_flag(text: str) -> bool:
+    """Whether the last two characters are the two halves of a flag."""
+    halves = _FLAG_HALVES.search(text)
+    return halves is not None and len(halves.group()) % 2 == 0
+
+
 def _columns(letter: str) -> int:
-    if unicodedata.category(letter) in ("Mn", "Me", "Cf"):
+    if unicodedata.category(letter) in ("Mn", "Me", "Cf") or _SKIN_TONE.match(letter):
         return 0
     return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
