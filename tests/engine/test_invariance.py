@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 import ifw.engine.engine
 from ifw.config import DecodeOptions, EngineConfig
-from ifw.engine.align import token_starts
 from ifw.engine.engine import Engine
 from ifw.engine.request import DecodeRequest, DetectRequest, EncodedWindow, Hypothesis, new_request_id
 from ifw.engine.runner import ModelRunner
+from ifw.engine.time_warping import token_starts
 from ifw.errors import CancelledError, EngineError
 
 N_WINDOWS = 16

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ifw.engine.attempts import AttemptOptions, attempt_ladder
-from ifw.engine.fallback import LOOP_TOKENS, Attempt, Verdict, best_attempt, compression_ratio, is_looping, judge
+from ifw.engine.guards import LOOP_TOKENS, Attempt, Verdict, best_attempt, compression_ratio, is_looping, judge
 from ifw.engine.request import Hypothesis
 from ifw.engine.search import BeamSearch, Candidates, Move, SampleSearch, Search, SearchLimits
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ifw.engine.attention import AlignmentAttention
+from ifw.engine.alignment_attention import AlignmentAttention
 from ifw.engine.cache import DecoderCache
 from ifw.engine.request import EncodedWindow, TokenAttention
 from ifw.engine.rules import Field, RowStart, RowStates, RuleTokens, TokenRules

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ifw.constants import POSITION_S
-from ifw.engine.align import token_starts
+from ifw.engine.time_warping import token_starts
 
 if TYPE_CHECKING:
     from ifw.engine.request import TokenAttention

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
 from ifw.config import SubtitleOptions
-from ifw.formats.lines import one_line
+from ifw.formats.clean_text import one_line
+from ifw.formats.line_breaking import sentence_cues
 from ifw.formats.openai_cues import openai_cues
 from ifw.formats.pieces import Piece
-from ifw.formats.sentences import sentence_cues
 from ifw.formats.times import to_ms
 from ifw.types import Segment
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ifw.config import SubtitleOptions
-from ifw.formats.lines import clean_lines, flat
+from ifw.formats.clean_text import clean_lines, flat
 from ifw.formats.pieces import Piece
 from ifw.types import Segment
 

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ifw.formats.lines import flat
+from ifw.formats.clean_text import flat
 from ifw.types import Segment, Word
 
 _CHUNK = re.compile(r"\s*\S+")

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ifw.config import SubtitleOptions
+from ifw.formats.clean_text import without_arrows
 from ifw.formats.cues import Cue, to_cues
-from ifw.formats.lines import without_arrows
 from ifw.formats.times import clock
 from ifw.types import Transcript
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ifw.formats.lines import one_line
+from ifw.formats.clean_text import one_line
 from ifw.formats.times import to_ms
 from ifw.types import Segment, Transcript
 

@@ -1,6 +1,6 @@
 """What each window of a file is given to read before it is decoded.
 
-Source: openai/whisper `transcribe.py`: the text so far, forgotten after a window that needed a high temperature.
+Source: openai/whisper `transcribe.py`: the text before, forgotten after a window that needed a high temperature.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from ifw.model.tokenizer import WhisperTokenizer
 
 MAX_TRUSTED_TEMPERATURE: Final = 0.5  # text sampled above this is not passed on
+MAX_PREVIOUS_TOKENS: Final = 40  # the last few sentences; docs/decoding.md says why not more
 
 
 class TextContext:
     """Composes the prompts of the windows of one file, in their order.
 
     A prompt is the hot words and then, next to the audio, the text before the window: the initial prompt in front of
-    the first window and, where windows are conditioned on the previous text, also what they came to since. That
+    the first window and, where windows are conditioned on the previous text, the end of what they came to since. That
     text is forgotten after a window that is suspect or was sampled above 0.5, as its errors would be repeated, and
     where the language changes, as a prompt in one language makes the model write that one.
 
@@ -63,4 +64,4 @@ class TextContext:
             self._text_ids = ()
             return
         text_ids = tuple(token for token in hypothesis.token_ids if token < self._eot)
-        self._text_ids = last_of(self._text_ids + text_ids, self._n_room)
+        self._text_ids = last_of(self._text_ids + text_ids, min(self._n_room, MAX_PREVIOUS_TOKENS))

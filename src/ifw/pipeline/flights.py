@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from ifw.engine.request import DecodeRequest, DetectRequest, Hypothesis, LanguageDetection, new_request_id
 from ifw.pipeline.channels import ChannelContexts
 from ifw.pipeline.context import TextContext
-from ifw.pipeline.coverage import MAX_SKIPPED, is_better, skipped_share
 from ifw.pipeline.journal import Remembered
 from ifw.pipeline.language import resolve_language
 from ifw.pipeline.missing import MissingText
 from ifw.pipeline.prompt import encode_prompts
 from ifw.pipeline.segments import place_segments
+from ifw.pipeline.skipped_speech import MAX_SKIPPED, is_better, skipped_share
 from ifw.pipeline.window_languages import WindowLanguages, WindowWithLanguage
 
 if TYPE_CHECKING:

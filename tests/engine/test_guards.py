@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ifw.config import DecodeOptions
-from ifw.engine.fallback import LOOP_TOKENS, Attempt, Verdict, best_attempt, compression_ratio, is_looping, judge
+from ifw.engine.guards import LOOP_TOKENS, Attempt, Verdict, best_attempt, compression_ratio, is_looping, judge
 
 GOOD = Attempt((1, 2), "a fine sentence", avg_logprob=-0.3, no_speech_prob=0.01, temperature=0.0)
 LOOP_TEXT = "thank you. " * 30

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import pytest
 from made_hypotheses import NOTHING_ODD
 
-from ifw.pipeline.coverage import is_better, skipped_share
+from ifw.pipeline.skipped_speech import is_better, skipped_share
 from ifw.types import SpeechSpan
 
 BEGIN = 1000

@@ -9,6 +9,7 @@ from made_hypotheses import NOTHING_ODD
 
 from ifw import CancelToken, DecodeOptions, TranscribeOptions, VadOptions
 from ifw.engine.request import LanguageDetection
+from ifw.pipeline.context import MAX_PREVIOUS_TOKENS
 from ifw.pipeline.flights import MIN_IN_FLIGHT
 from ifw.pipeline.transcription import Transcription
 
@@ -141,16 +142,16 @@ def test_each_window_is_given_the_text_before_it(run):
     assert engine.most_running == 1
 
 
-def test_previous_text_has_no_timestamps_and_keeps_to_the_room(run):
-    """The hot words stay whole, the text next to the audio stays, the oldest goes."""
+def test_of_previous_text_the_end_is_given_without_timestamps(run):
+    """The hot words stay whole, the text next to the audio stays, what is older goes."""
     hotwords, initial_prompt = "Anna " * 30, "A talk. " * 8
     engine, transcript = run(condition_on_previous_text=True, hotwords=hotwords, initial_prompt=initial_prompt)
     encode = engine.tokenizer.encode
     hotword_ids, text_ids = encode(" " + hotwords.strip()), encode(" " + initial_prompt.strip())
     for index in range(len(engine.requests) - 1):
         text_ids += encode(said(index))
-    assert len(hotword_ids) + len(text_ids) > 223
-    assert engine.requests[-1].prompt_ids == (*hotword_ids, *text_ids[len(hotword_ids) - 223 :])
+    assert len(text_ids) > MAX_PREVIOUS_TOKENS
+    assert engine.requests[-1].prompt_ids == (*hotword_ids, *text_ids[-MAX_PREVIOUS_TOKENS:])
     assert transcript.warnings == ()
 
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from whisper import timing
 
-from ifw.engine.align import token_starts
-from ifw.engine.attention import AlignmentAttention, median_filter
+from ifw.engine.alignment_attention import AlignmentAttention, median_filter
+from ifw.engine.time_warping import token_starts
 
 
 def reference_starts(matrix):
