@@ -31,7 +31,8 @@ def texts(segments, **changes):
 
 
 def letters(text):
-    return "".join(text.split())
+    """What is written: no spaces, and no control characters, which become spaces."""
+    return "".join(one for one in text if not one.isspace() and unicodedata.category(one) != "Cc")
 
 
 @given(st.one_of(transcripts().map(lambda made: made.segments), ordinary_segments()), options)

@@ -37,12 +37,16 @@ class RecordingEngine:
 
     def __init__(self, tokenizer, changes, languages):
         self.tokenizer, self.changes, self.languages = tokenizer, changes, languages
-        self.requests, self.n_running, self.most_running = [], 0, 0
+        self.asked, self.requests = [], []  # all, and the first about each window
+        self.n_running, self.most_running = 0, 0
+        self.surer_without_prompt = False
         self.misled_by = None  # a prompt with this text makes it write one word for the first tenth of a second
         self.unprompted = {}  # changes to what it says then without the prompt
 
     def submit(self, request):
-        self.requests.append(request)
+        if request.window_index not in {earlier.window_index for earlier in self.asked}:
+            self.requests.append(request)
+        self.asked.append(request)
         self.n_running += 1
         self.most_running = max(self.most_running, self.n_running)
         begin = self.tokenizer.timestamp_begin
@@ -60,6 +64,11 @@ class RecordingEngine:
             hypothesis = replace(
                 hypothesis, token_ids=(begin, *text_ids, begin + len(request.samples) // 320), **self.unprompted
             )
+        if self.surer_without_prompt and not request.prompt_ids:
+            text = f" Alone {request.window_index}."
+            token_ids = (begin, *self.tokenizer.encode(text), begin + len(request.samples) // 320)
+            surer = hypothesis.avg_logprob + 0.1
+            hypothesis = replace(hypothesis, token_ids=token_ids, avg_logprob=surer, **self.unprompted)
         return Answer(self, hypothesis)
 
     def detect_language(self, request):
@@ -88,9 +97,12 @@ def recording(make_wav):
 def run(transcriber, recording):
     """Transcribes 20 windows; returns the engine, and the transcript."""
 
-    def run(changes=(), languages=(), misled_by=None, unprompted=(), window_s=1.0, **options):
+    def run(
+        changes=(), languages=(), *, misled_by=None, surer_without_prompt=False, unprompted=(), window_s=1.0, **options
+    ):
         engine = RecordingEngine(transcriber.checkpoint.tokenizer, dict(changes), list(languages))
         engine.misled_by, engine.unprompted = misled_by, dict(unprompted)
+        engine.surer_without_prompt = surer_without_prompt
         options = {"language": "en"} | options
         transcription = Transcription(
             recording,
@@ -198,7 +210,7 @@ def test_the_language_that_is_given_has_no_runners_up(run):
 def test_a_prompt_that_makes_the_model_leave_out_speech_is_taken_away(run):
     """Batched or prompted, text is not dropped in silence: the window is heard again without a prompt."""
     engine, transcript = run(misled_by="talk", initial_prompt="A talk.", hotwords="Anna", window_s=5.0)
-    heard = [(request.window_index, prompt) for request, prompt in zip(engine.requests, prompts(engine), strict=True)]
+    heard = [(request.window_index, engine.tokenizer.decode(request.prompt_ids)) for request in engine.asked]
     assert [prompt for index, prompt in heard if index == 0] == [" Anna A talk.", ""]
     assert [prompt for index, prompt in heard if index == 1] == [" Anna"]
     assert transcript.text.startswith("The 0 boxes. The 1 boxes.")
@@ -206,8 +218,8 @@ def test_a_prompt_that_makes_the_model_leave_out_speech_is_taken_away(run):
 
 def test_text_that_was_heard_again_is_what_the_next_window_is_given(run):
     engine, transcript = run(misled_by="The 1", condition_on_previous_text=True, window_s=2.0)
-    heard = [(request.window_index, prompt) for request, prompt in zip(engine.requests, prompts(engine), strict=True)]
-    assert heard[:6] == [(0, ""), (1, before(1)), (2, before(2)), (2, ""), (3, before(3)), (3, "")]
+    heard = [(request.window_index, engine.tokenizer.decode(request.prompt_ids)) for request in engine.asked]
+    assert heard[:6] == [(0, ""), (1, before(1)), (1, ""), (2, before(2)), (2, ""), (3, before(3))]
     assert transcript.text.startswith("The 0 boxes. The 1 boxes. The 2 boxes. The 3 boxes.")
 
 
@@ -219,8 +231,26 @@ def test_what_is_less_trustworthy_without_the_prompt_is_not_taken(run, worse):
 
 def test_without_a_prompt_nothing_is_heard_twice(run):
     engine, _ = run(window_s=5.0)
-    indices = [request.window_index for request in engine.requests]
-    assert len(set(indices)) == len(indices)
+    assert engine.asked == engine.requests
+
+
+def test_of_the_texts_with_and_without_previous_text_the_likelier_is_kept(run):
+    engine, transcript = run(surer_without_prompt=True, condition_on_previous_text=True)
+    assert transcript.text.startswith("Alone 0. Alone 1. Alone 2.")
+    assert prompts(engine)[2] == " Alone 0. Alone 1.", "and it is what the next window is given"
+
+
+@pytest.mark.parametrize("worse", [{"suspect": "repetition"}, {"is_silent": True}], ids=["suspect", "silent"])
+def test_what_is_likelier_but_odd_is_not_kept(run, worse):
+    options = {"surer_without_prompt": True, "condition_on_previous_text": True}
+    _, transcript = run(**options, unprompted=worse, initial_prompt="A talk.")
+    assert transcript.text.startswith("The 0 boxes. The 1 boxes.")
+
+
+def test_hot_words_and_initial_prompt_alone_are_not_compared_with_nothing(run):
+    engine, transcript = run(surer_without_prompt=True, hotwords="Anna")
+    assert engine.asked == engine.requests
+    assert transcript.text.startswith("The 0 boxes.")
 
 
 def test_the_language_of_the_file_is_that_of_its_text_where_each_window_decides(run):

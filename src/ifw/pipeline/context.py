@@ -49,6 +49,10 @@ class TextContext:
         is_text_before = (self.is_conditioned or not window_index) and self._language in (None, language)
         return self._prompts.hotword_ids + (self._text_ids if is_text_before else ())
 
+    def plain_ids(self, window_index: int) -> tuple[int, ...]:
+        """The same without what earlier windows came to."""
+        return self._prompts.hotword_ids + (() if window_index else self._prompts.initial_ids)
+
     def prefix_ids(self, window_index: int) -> tuple[int, ...]:
         """The text tokens that the text of a window begins with."""
         return () if window_index else self._prompts.prefix_ids

@@ -17,7 +17,7 @@ from ifw.pipeline.language import resolve_language
 from ifw.pipeline.missing import MissingText
 from ifw.pipeline.prompt import encode_prompts
 from ifw.pipeline.segments import place_segments
-from ifw.pipeline.skipped_speech import MAX_SKIPPED, is_better, skipped_share
+from ifw.pipeline.skipped_speech import MAX_SKIPPED, is_better, is_likelier, skipped_share
 from ifw.pipeline.window_languages import WindowLanguages, WindowWithLanguage
 
 if TYPE_CHECKING:
@@ -148,14 +148,27 @@ class Flights:
         )
 
     def _believed(self, flight: _Flight) -> Hypothesis:
-        """The text of a window; where a prompt made the model leave out speech, what it says without the prompt."""
+        """The text of a window, or what it says with a smaller prompt where that is more to be believed.
+
+        A prompt that made the model leave out speech is taken away. Previous text makes it surer of itself, right or
+        wrong: there the likelier of both texts is kept.
+        """
         first, window, tokenizer = flight.hypothesis.result(), flight.window, self._tokenizer
-        is_final = flight.segments is not None or not flight.request.prompt_ids
-        if is_final or skipped_share(first, window, tokenizer) <= MAX_SKIPPED:
+        if flight.segments is not None or not flight.request.prompt_ids:
             return first
-        request = replace(flight.request, prompt_ids=(), request_id=new_request_id())
-        second = self._engine.submit(request).result()
-        return second if is_better(second, first, window, tokenizer) else first
+        if skipped_share(first, window, tokenizer) > MAX_SKIPPED:
+            second = self._ask_again(flight, ())
+            return second if is_better(second, first, window, tokenizer) else first
+        context, nth = self._contexts.of(window)
+        plain_ids = context.plain_ids(nth)
+        if flight.request.prompt_ids == plain_ids:
+            return first
+        second = self._ask_again(flight, plain_ids)
+        return second if is_likelier(second, first, window, tokenizer) else first
+
+    def _ask_again(self, flight: _Flight, prompt_ids: tuple[int, ...]) -> Hypothesis:
+        request = replace(flight.request, prompt_ids=prompt_ids, request_id=new_request_id())
+        return self._engine.submit(request).result()
 
     def _land(self, flight: _Flight) -> Landed:
         """Wait for a window, and take note of what came of it."""

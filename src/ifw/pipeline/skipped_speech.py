@@ -42,6 +42,13 @@ def is_better(second: Hypothesis, first: Hypothesis, window: Window, tokenizer: 
     return skipped_share(second, window, tokenizer) < skipped_share(first, window, tokenizer)
 
 
+def is_likelier(second: Hypothesis, first: Hypothesis, window: Window, tokenizer: TextDecoder) -> bool:
+    """Whether a second text is the likelier by its tokens, neither suspect nor silent nor leaving anything out."""
+    if second.is_silent or second.suspect is not None or second.avg_logprob <= first.avg_logprob:
+        return False
+    return skipped_share(second, window, tokenizer) <= MAX_SKIPPED
+
+
 def _gaps(start_s: float, end_s: float, covered: Iterable[tuple[float, float]]) -> Iterator[float]:
     """Lengths of what ordered intervals leave uncovered between two times."""
     for covered_start_s, covered_end_s in covered:
