@@ -63,7 +63,7 @@ say "installing pip and torch (the largest download)"
 pip_install --upgrade pip
 pip_install torch
 say "installing ifw and its tools"
-pip_install --build-constraint constraints.txt --editable '.[bench,eval]' --group dev
+pip_install --build-constraint constraints.txt --editable '.[bench,eval,server]' --group dev
 # The reference of the tests. By itself it would bring triton, 1 GB that nothing here uses.
 pip_install --build-constraint constraints.txt --no-deps openai-whisper
 if ! "$venv/bin/python" -c 'import torch' >/dev/null 2>&1; then

@@ -218,6 +218,23 @@ def test_the_runner_is_used_by_one_thread_and_let_go_at_the_end():
     assert loop.stats().n_completed == 8
 
 
+@pytest.mark.parametrize("options", [DecodeOptions(), DecodeOptions(beam_size=2), DecodeOptions(temperatures=(0.0,))])
+def test_a_window_leaves_memory_with_its_result_and_not_at_the_next_garbage_collection(options):
+    with Bench({1: Script([UNLIKELY, GOOD])}) as bench:
+        samples = bench.runner.samples(1)
+        last_reference = weakref.ref(samples)
+        request = DecodeRequest(samples=samples, language="en", options=options)
+        gc.disable()  # a circle of references would keep it: the windows of a long file piled up like that
+        try:
+            future = bench.loop.submit(request)
+            del samples, request
+            assert result(future).text == "Good morning."
+            result(bench.submit(1))  # by then the thread has let go of the plan of the first
+            assert last_reference() is None
+        finally:
+            gc.enable()
+
+
 def test_a_request_id_is_taken_once():
     with Bench({1: GOOD}) as bench:
         with bench.held():

@@ -1,5 +1,6 @@
 """Which language each window gets, with detections that are given instead of heard."""
 
+import weakref
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -141,3 +142,13 @@ def test_silence_is_english_with_probability_zero():
         languages = WindowLanguages(Detector(), None, each=each)
         assert list(languages.assign(windows())) == []
         assert languages.result() == LanguageVote("en", 0.0)
+
+
+@pytest.mark.parametrize("each", [False, True])
+def test_windows_that_have_left_are_not_kept(each):
+    left, n_kept = [], []
+    for item in WindowLanguages(Detector(), None, each=each).assign(windows(*[ENGLISH] * 6)):
+        n_kept.append(sum(window() is not None for window in left))
+        left.append(weakref.ref(item.window))
+        del item
+    assert n_kept[-1] == 0

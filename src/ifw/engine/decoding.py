@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ifw.engine.attempts import AttemptOptions, attempt_ladder
@@ -11,6 +12,7 @@ from ifw.engine.request import Hypothesis
 from ifw.engine.search import BeamSearch, Candidates, Move, SampleSearch, Search, SearchLimits
 
 if TYPE_CHECKING:
+    from ifw.config import DecodeOptions
     from ifw.engine.prefix import Prefix
     from ifw.engine.request import DecodeRequest
     from ifw.model.tokenizer import WhisperTokenizer
@@ -42,11 +44,7 @@ class WindowDecoding:
         self._options = request.options
         self._language = language
         self._tokenizer = tokenizer
-        self._limits = SearchLimits(
-            eot=tokenizer.eot,
-            max_tokens=min(request.options.max_tokens, n_text_positions - len(prefix.token_ids) + 1),
-            is_hopeless=self._is_hopeless,
-        )
+        self._max_tokens = min(request.options.max_tokens, n_text_positions - len(prefix.token_ids) + 1)
         self._ladder = attempt_ladder(request.options)
         self._attempts: list[Attempt] = []
         self._search = self._new_search()
@@ -111,7 +109,14 @@ class WindowDecoding:
 
     def _new_search(self) -> Search:
         options = self.attempt_options
-        return (BeamSearch if options.kind == "beam" else SampleSearch)(options.n_hypotheses, self._limits)
+        is_last = self.attempt_index + 1 == len(self._ladder)
+        limits = SearchLimits(
+            eot=self._tokenizer.eot,
+            max_tokens=self._max_tokens,
+            # without a way back to this object: in a circle, the samples of the window would outlive its text
+            is_hopeless=_never if is_last else partial(_is_hopeless, self._tokenizer, self._options),
+        )
+        return (BeamSearch if options.kind == "beam" else SampleSearch)(options.n_hypotheses, limits)
 
     def _end_attempt(self) -> Attempt:
         best = self._search.best()
@@ -126,10 +131,15 @@ class WindowDecoding:
         self._attempts.append(attempt)
         return attempt
 
-    def _is_hopeless(self, token_ids: Sequence[int]) -> bool:
-        """Whether tokens repeat one phrase and their text fails the guard, with another attempt to come."""
-        threshold = self._options.compression_ratio_threshold
-        if threshold is None or self.attempt_index + 1 == len(self._ladder) or len(token_ids) < LOOP_TOKENS:
-            return False
-        text_ids = [token for token in token_ids if token < self._tokenizer.eot]
-        return is_looping(text_ids) and compression_ratio(self._tokenizer.decode(text_ids).strip()) > threshold
+
+def _is_hopeless(tokenizer: WhisperTokenizer, options: DecodeOptions, token_ids: Sequence[int]) -> bool:
+    """Whether tokens repeat one phrase and their text fails the guard."""
+    threshold = options.compression_ratio_threshold
+    if threshold is None or len(token_ids) < LOOP_TOKENS:
+        return False
+    text_ids = [token for token in token_ids if token < tokenizer.eot]
+    return is_looping(text_ids) and compression_ratio(tokenizer.decode(text_ids).strip()) > threshold
+
+
+def _never(token_ids: Sequence[int]) -> bool:
+    return False

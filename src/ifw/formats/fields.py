@@ -74,11 +74,10 @@ class Fields:
             TranscriptError: It is missing, no finite number, or out of bounds.
         """
         value = self._values.get(key)
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not is_number or not lowest <= value <= MAX_TIME_S:  # type: ignore[operator]  # a number by now
-            got = "nothing" if key not in self._values else _shown(value)
-            raise TranscriptError(f"{self.place(key)}: got {got}, allowed: seconds, {lowest:.10g} to {MAX_TIME_S:.10g}")
-        return float(value)  # type: ignore[arg-type]
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and lowest <= value <= MAX_TIME_S:
+            return float(value)
+        got = "nothing" if key not in self._values else _shown(value)
+        raise TranscriptError(f"{self.place(key)}: got {got}, allowed: seconds, {lowest:.10g} to {MAX_TIME_S:.10g}")
 
     def score(self, key: str) -> float:
         """A number; not a number (nan) where it is null or missing.

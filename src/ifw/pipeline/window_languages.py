@@ -53,13 +53,14 @@ class WindowLanguages:
         """Add the language, in order; reads a few windows ahead where it has to be detected."""
         language = self._given
         if language is None or self._each:
-            voters = [(window, self._detect(window)) for window in itertools.islice(windows, MAX_VOTES)]
+            voters = deque((window, self._detect(window)) for window in itertools.islice(windows, MAX_VOTES))
             for window, future in voters:
                 self._count(window, future.result())
-            voted = self._ballot.result().language
-            for window, future in voters:
-                yield self._decide(window, future.result(), voted)
-            language = voted
+            language = self._ballot.result().language
+            while voters:  # taken out: a window that is kept here would stay in memory to the end of the file
+                window, future = voters.popleft()
+                yield self._decide(window, future.result(), language)
+                del window, future
         if self._each:
             yield from self._one_by_one(windows)
         else:
