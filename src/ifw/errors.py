@@ -27,6 +27,10 @@
     ├── EvaluationError          evaluation_invalid
     ├── ExtraMissingError        extra_missing
     ├── ResumeError              resume_mismatch
+    ├── RequestError             request_invalid
+    │   ├── BodyTooLargeError        body_too_large
+    │   ├── BodyTimeoutError         body_timeout
+    │   └── MediaTypeError           media_type_unsupported
     └── CancelledError           cancelled
 
 `code` is stable: programs may branch on it, and every front (command line, server) maps it to its own
@@ -196,6 +200,30 @@ class ResumeError(IfwError):
     """What an unfinished run left behind belongs to other audio, another model, or other options."""
 
     code = "resume_mismatch"
+
+
+class RequestError(IfwError):
+    """What a client of the server sent cannot be understood, or is not allowed."""
+
+    code = "request_invalid"
+
+
+class BodyTooLargeError(RequestError):
+    """The body of a request, or a part of it, is larger than the server takes."""
+
+    code = "body_too_large"
+
+
+class BodyTimeoutError(RequestError):
+    """The body of a request stopped coming."""
+
+    code = "body_timeout"
+
+
+class MediaTypeError(RequestError):
+    """The body of a request is of a kind that this route does not read."""
+
+    code = "media_type_unsupported"
 
 
 class CancelledError(IfwError):

@@ -46,6 +46,10 @@ EXIT_STATUS: Final[Mapping[str, int]] = MappingProxyType(
         "evaluation_invalid": USAGE,
         "extra_missing": USAGE,
         "resume_mismatch": FILE_FAILED,
+        "request_invalid": USAGE,
+        "body_too_large": FILE_FAILED,
+        "body_timeout": FILE_FAILED,
+        "media_type_unsupported": USAGE,
         "cancelled": INTERRUPTED,
         BUG_CODE: BUG,
     }

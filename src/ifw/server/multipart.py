@@ -1,0 +1,263 @@
+"""A multipart form whose file goes straight to disk, part by part, as the bytes arrive.
+
+Knows nothing of HTTP. Source: RFC 7578; python-multipart finds the parts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Final
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from ifw.errors import BodyTooLargeError, RequestError
+
+MAX_NAME_LENGTH: Final = 255
+IDENTITY_ENCODINGS: Final = frozenset({"", "7bit", "8bit", "binary"})
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class FormLimits:
+    """What a form may hold.
+
+    Attributes:
+        max_file_bytes: Bytes of the file.
+        max_fields: Number of text fields.
+        max_field_bytes: Bytes of one text field.
+        max_fields_bytes: Bytes of all text fields together, their names included.
+        idle_timeout_s: The next bytes of the body must come within this time.
+    """
+
+    max_file_bytes: int
+    max_fields: int = 64
+    max_field_bytes: int = 64 << 10
+    max_fields_bytes: int = 256 << 10
+    idle_timeout_s: float = 60.0
+
+    @property
+    def max_body_bytes(self) -> int:
+        """The largest body that such a form can have, headers and boundaries of its parts included."""
+        return self.max_file_bytes + self.max_fields_bytes + (self.max_fields + 2) * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that was received whole.
+
+    Attributes:
+        path: Where it lies; the name was chosen by this program.
+        name: What the client calls it: its last part, without control characters. Only ever shown, never a path.
+        media_type: What the client says it is, lower case; empty where it says nothing.
+        n_bytes: Its size.
+        sha256: Of its bytes, in hexadecimal.
+    """
+
+    path: Path
+    name: str
+    media_type: str
+    n_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a form said.
+
+    Attributes:
+        fields: Names and values, in the order in which they came; a name may come several times.
+        upload: The file, where there was one.
+    """
+
+    fields: tuple[tuple[str, str], ...]
+    upload: Upload | None = None
+
+    def values(self, name: str) -> tuple[str, ...]:
+        """All values of one field."""
+        return tuple(value for key, value in self.fields if key == name)
+
+
+class FormParser:
+    """Takes a body in pieces of any size. Use it as a context manager, which closes the file.
+
+    Args:
+        boundary: As the content type of the request gives it.
+        target: Where the file goes; it is overwritten. It is created only when a file comes.
+        limits: What the form may hold.
+        file_field: The one field that is a file; parts of other names that come with a file name are an error.
+
+    Raises:
+        RequestError: The boundary is empty or too long.
+    """
+
+    def __init__(self, boundary: bytes, target: Path, limits: FormLimits, *, file_field: str = "file") -> None:
+        if not boundary:
+            raise RequestError("content-type: got multipart/form-data without boundary; send one")
+        self._target, self._limits, self._file_field = target, limits, file_field
+        self._fields: list[tuple[str, str]] = []
+        self._fields_bytes = 0
+        self._name = self._value = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._field: str | None = None
+        self._text = bytearray()
+        self._file: BinaryIO | None = None
+        self._is_in_file = False
+        self._sha256 = hashlib.sha256()
+        self._n_file_bytes = 0
+        self._file_name = self._media_type = ""
+        self._has_ended = False
+        try:
+            self._parser = MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._begin_part,
+                    "on_header_field": self._add_to_name,
+                    "on_header_value": self._add_to_value,
+                    "on_header_end": self._end_header,
+                    "on_headers_finished": self._end_headers,
+                    "on_part_data": self._add_data,
+                    "on_part_end": self._end_part,
+                    "on_end": self._end,
+                },
+            )
+        except FormParserError as error:
+            raise RequestError(f"content-type: the boundary cannot be used: {error}") from error
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes of the body. Writes to disk, so call it outside of the event loop.
+
+        Raises:
+            RequestError: This is no form, or one that is not allowed.
+            BodyTooLargeError: A limit is passed.
+            OSError: The disk is full or fails.
+        """
+        try:
+            self._parser.write(data)
+        except FormParserError as error:
+            raise RequestError(f"body: is no multipart/form-data: {error}") from error
+
+    def finish(self) -> Form:
+        """The whole form, after the last byte.
+
+        Raises:
+            RequestError: The body ended too early.
+        """
+        if not self._has_ended:
+            raise RequestError("body: the form ends before its closing boundary; send all of it")
+        self.close()
+        upload = None
+        if self._file is not None:
+            upload = Upload(
+                self._target, self._file_name, self._media_type, self._n_file_bytes, self._sha256.hexdigest()
+            )
+        return Form(tuple(self._fields), upload)
+
+    def close(self) -> None:
+        """Close the file; calling it twice is harmless."""
+        if self._file is not None:
+            self._file.close()
+
+    def __enter__(self) -> FormParser:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _begin_part(self) -> None:
+        self._headers = {}
+        self._name = self._value = b""
+
+    def _add_to_name(self, data: bytes, start: int, end: int) -> None:
+        self._name += data[start:end]
+
+    def _add_to_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _end_header(self) -> None:
+        self._headers[self._name.lower()] = self._value
+        self._name = self._value = b""
+
+    def _end_headers(self) -> None:
+        kind, parameters = parse_options_header(self._headers.get(b"content-disposition"))
+        if kind != b"form-data" or not parameters.get(b"name"):
+            raise RequestError("body: a part has no content-disposition of the form `form-data; name=...`")
+        encoding = self._headers.get(b"content-transfer-encoding", b"").decode("latin-1").strip().lower()
+        if encoding not in IDENTITY_ENCODINGS:
+            raise RequestError(f"body: content-transfer-encoding: got {encoding[:40]!r}, allowed: binary")
+        name = _text(parameters[b"name"], "the name of a part")
+        if name == self._file_field:
+            self._begin_file(parameters.get(b"filename", b""))
+        elif b"filename" in parameters:
+            raise RequestError(f"{_shown(name)}: got a file, allowed: text; the file goes into {self._file_field!r}")
+        else:
+            self._begin_field(name)
+
+    def _begin_file(self, file_name: bytes) -> None:
+        if self._file is not None:
+            raise RequestError(f"{self._file_field}: got a second file, allowed: one")
+        self._file_name = base_name(file_name.decode("utf-8", "replace"))
+        self._media_type = parse_options_header(self._headers.get(b"content-type"))[0].decode("latin-1")
+        self._file = self._target.open("wb")
+        self._is_in_file = True
+
+    def _begin_field(self, name: str) -> None:
+        if len(self._fields) >= self._limits.max_fields:
+            raise BodyTooLargeError(f"body: got more than {self._limits.max_fields} fields, which is the limit")
+        self._field = name
+        self._text = bytearray()
+        self._count(len(name))
+
+    def _add_data(self, data: bytes, start: int, end: int) -> None:
+        if self._is_in_file:
+            self._n_file_bytes += end - start
+            if self._n_file_bytes > self._limits.max_file_bytes:
+                raise BodyTooLargeError(f"{self._file_field}: is larger than {self._limits.max_file_bytes} bytes")
+            piece = memoryview(data)[start:end]
+            self._sha256.update(piece)
+            assert self._file is not None
+            self._file.write(piece)
+            return
+        self._count(end - start)
+        self._text += data[start:end]
+        if len(self._text) > self._limits.max_field_bytes:
+            name = _shown(self._field or "")
+            raise BodyTooLargeError(f"{name}: is longer than {self._limits.max_field_bytes} bytes")
+
+    def _count(self, n_bytes: int) -> None:
+        self._fields_bytes += n_bytes
+        if self._fields_bytes > self._limits.max_fields_bytes:
+            raise BodyTooLargeError(f"body: its fields are longer than {self._limits.max_fields_bytes} bytes together")
+
+    def _end_part(self) -> None:
+        if self._is_in_file:
+            self._is_in_file = False
+            return
+        assert self._field is not None
+        self._fields.append((self._field, _text(bytes(self._text), _shown(self._field))))
+        self._field = None
+
+    def _end(self) -> None:
+        self._has_ended = True
+
+
+def base_name(name: str) -> str:
+    """The last part of a file name of any system, without control characters, at most 255 characters."""
+    return _CONTROL.sub("", name.replace("\\", "/").rsplit("/", 1)[-1]).strip()[-MAX_NAME_LENGTH:]
+
+
+def _text(raw: bytes, what: str) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{what}: is not encoded as UTF-8") from error
+
+
+def _shown(name: str) -> str:
+    return _CONTROL.sub("?", name[:40])
