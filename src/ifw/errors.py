@@ -28,8 +28,8 @@
     ├── ExtraMissingError        extra_missing
     ├── ResumeError              resume_mismatch
     ├── RequestError             request_invalid
-    │   ├── BodyTooLargeError        body_too_large
-    │   ├── BodyTimeoutError         body_timeout
+    │   ├── RequestTooLargeError        request_too_large
+    │   ├── RequestTimeoutError         request_timeout
     │   └── MediaTypeError           media_type_unsupported
     └── CancelledError           cancelled
 
@@ -208,16 +208,16 @@ class RequestError(IfwError):
     code = "request_invalid"
 
 
-class BodyTooLargeError(RequestError):
+class RequestTooLargeError(RequestError):
     """The body of a request, or a part of it, is larger than the server takes."""
 
-    code = "body_too_large"
+    code = "request_too_large"
 
 
-class BodyTimeoutError(RequestError):
+class RequestTimeoutError(RequestError):
     """The body of a request stopped coming."""
 
-    code = "body_timeout"
+    code = "request_timeout"
 
 
 class MediaTypeError(RequestError):

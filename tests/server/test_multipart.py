@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ifw.errors import BodyTooLargeError, RequestError
+from ifw.errors import RequestTooLargeError, RequestError
 from ifw.server.multipart import Form, FormLimits, FormParser, base_name
 
 BOUNDARY = b"xxBOUNDARYxx"
@@ -109,7 +109,7 @@ def test_what_is_no_allowed_form_is_refused(tmp_path: Path, body: bytes, message
     ],
 )
 def test_limits(tmp_path: Path, body: bytes, message: str) -> None:
-    with pytest.raises(BodyTooLargeError, match=message):
+    with pytest.raises(RequestTooLargeError, match=message):
         parsed(tmp_path / "upload", body)
 
 

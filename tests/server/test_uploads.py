@@ -14,11 +14,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ifw.errors import BodyTimeoutError, BodyTooLargeError, IfwError, MediaTypeError
+from ifw.errors import RequestTimeoutError, RequestTooLargeError, IfwError, MediaTypeError
 from ifw.server.uploads import FormLimits, read_form, read_json
 
 LIMITS = FormLimits(max_file_bytes=100_000, max_fields=4, max_field_bytes=100, max_fields_bytes=100, idle_timeout_s=0.3)
-STATUS = {BodyTimeoutError: 408, BodyTooLargeError: 413, MediaTypeError: 415}
+STATUS = {RequestTimeoutError: 408, RequestTooLargeError: 413, MediaTypeError: 415}
 BODY = (
     b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n%s\r\n'
     b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--b--\r\n'

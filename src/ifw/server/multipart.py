@@ -15,7 +15,7 @@ from typing import BinaryIO, Final
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from ifw.errors import BodyTooLargeError, RequestError
+from ifw.errors import RequestTooLargeError, RequestError
 
 MAX_NAME_LENGTH: Final = 255
 IDENTITY_ENCODINGS: Final = frozenset({"", "7bit", "8bit", "binary"})
@@ -133,7 +133,7 @@ class FormParser:
 
         Raises:
             RequestError: This is no form, or one that is not allowed.
-            BodyTooLargeError: A limit is passed.
+            RequestTooLargeError: A limit is passed.
             OSError: The disk is full or fails.
         """
         try:
@@ -209,7 +209,7 @@ class FormParser:
 
     def _begin_field(self, name: str) -> None:
         if len(self._fields) >= self._limits.max_fields:
-            raise BodyTooLargeError(f"body: got more than {self._limits.max_fields} fields, which is the limit")
+            raise RequestTooLargeError(f"body: got more than {self._limits.max_fields} fields, which is the limit")
         self._field = name
         self._text = bytearray()
         self._count(len(name))
@@ -218,7 +218,7 @@ class FormParser:
         if self._is_in_file:
             self._n_file_bytes += end - start
             if self._n_file_bytes > self._limits.max_file_bytes:
-                raise BodyTooLargeError(f"{self._file_field}: is larger than {self._limits.max_file_bytes} bytes")
+                raise RequestTooLargeError(f"{self._file_field}: is larger than {self._limits.max_file_bytes} bytes")
             piece = memoryview(data)[start:end]
             self._sha256.update(piece)
             assert self._file is not None
@@ -228,12 +228,14 @@ class FormParser:
         self._text += data[start:end]
         if len(self._text) > self._limits.max_field_bytes:
             name = _shown(self._field or "")
-            raise BodyTooLargeError(f"{name}: is longer than {self._limits.max_field_bytes} bytes")
+            raise RequestTooLargeError(f"{name}: is longer than {self._limits.max_field_bytes} bytes")
 
     def _count(self, n_bytes: int) -> None:
         self._fields_bytes += n_bytes
         if self._fields_bytes > self._limits.max_fields_bytes:
-            raise BodyTooLargeError(f"body: its fields are longer than {self._limits.max_fields_bytes} bytes together")
+            raise RequestTooLargeError(
+                f"body: its fields are longer than {self._limits.max_fields_bytes} bytes together"
+            )
 
     def _end_part(self) -> None:
         if self._is_in_file:

@@ -10,7 +10,7 @@ from anyio import fail_after, to_thread
 from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
-from ifw.errors import BodyTimeoutError, BodyTooLargeError, MediaTypeError, RequestError
+from ifw.errors import RequestTimeoutError, RequestTooLargeError, MediaTypeError, RequestError
 from ifw.server.multipart import Form, FormLimits, FormParser
 
 MAX_JSON_BYTES: Final = 1 << 20
@@ -40,8 +40,8 @@ async def read_form(request: Request, target: Path, limits: FormLimits, *, file_
     Raises:
         MediaTypeError: The body is something else.
         RequestError: The body is no such form.
-        BodyTooLargeError: A limit is passed.
-        BodyTimeoutError: The client went silent.
+        RequestTooLargeError: A limit is passed.
+        RequestTimeoutError: The client went silent.
         ClientDisconnect: The client left.
     """
     _require_identity(request)
@@ -73,8 +73,8 @@ async def read_json(request: Request, *, max_bytes: int = MAX_JSON_BYTES, idle_t
         idle_timeout_s: The next bytes must come within this time.
 
     Raises:
-        BodyTooLargeError: It is longer.
-        BodyTimeoutError: The client went silent.
+        RequestTooLargeError: It is longer.
+        RequestTimeoutError: The client went silent.
         MediaTypeError: It is compressed.
         ClientDisconnect: The client left.
     """
@@ -91,12 +91,12 @@ async def _pieces(request: Request, max_bytes: int, idle_timeout_s: float) -> As
             with fail_after(idle_timeout_s):
                 piece = await anext(stream, None)
         except TimeoutError as error:
-            raise BodyTimeoutError(f"body: no bytes came for {idle_timeout_s:g} s; send it again") from error
+            raise RequestTimeoutError(f"body: no bytes came for {idle_timeout_s:g} s; send it again") from error
         if piece is None:
             return
         n_bytes += len(piece)
         if n_bytes > max_bytes:
-            raise BodyTooLargeError(f"body: is larger than {max_bytes} bytes")
+            raise RequestTooLargeError(f"body: is larger than {max_bytes} bytes")
         yield piece
 
 
@@ -114,4 +114,4 @@ def _refuse_length(request: Request, max_bytes: int) -> None:
     if not (length.isascii() and length.isdigit()):
         raise RequestError(f"content-length: got {length[:40]!r}, allowed: a number")
     if int(length) > max_bytes:
-        raise BodyTooLargeError(f"body: got {length} bytes, allowed: {max_bytes}")
+        raise RequestTooLargeError(f"body: got {length} bytes, allowed: {max_bytes}")
