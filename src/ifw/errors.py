@@ -28,8 +28,8 @@
     ├── ExtraMissingError        extra_missing
     ├── ResumeError              resume_mismatch
     ├── RequestError             request_invalid
-    │   ├── RequestTooLargeError        request_too_large
-    │   ├── RequestTimeoutError         request_timeout
+    │   ├── RequestTooLargeError     request_too_large
+    │   ├── RequestTimeoutError      request_timeout
     │   └── MediaTypeError           media_type_unsupported
     └── CancelledError           cancelled
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ifw.errors import RequestTooLargeError, RequestError
+from ifw.errors import RequestError, RequestTooLargeError
 from ifw.server.multipart import Form, FormLimits, FormParser, base_name
 
 BOUNDARY = b"xxBOUNDARYxx"

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ifw.errors import RequestTimeoutError, RequestTooLargeError, IfwError, MediaTypeError
+from ifw.errors import IfwError, MediaTypeError, RequestTimeoutError, RequestTooLargeError
 from ifw.server.uploads import FormLimits, read_form, read_json
 
 LIMITS = FormLimits(max_file_bytes=100_000, max_fields=4, max_field_bytes=100, max_fields_bytes=100, idle_timeout_s=0.3)

@@ -15,7 +15,7 @@ from typing import BinaryIO, Final
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from ifw.errors import RequestTooLargeError, RequestError
+from ifw.errors import RequestError, RequestTooLargeError
 
 MAX_NAME_LENGTH: Final = 255
 IDENTITY_ENCODINGS: Final = frozenset({"", "7bit", "8bit", "binary"})

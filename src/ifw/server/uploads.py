@@ -10,7 +10,7 @@ from anyio import fail_after, to_thread
 from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
-from ifw.errors import RequestTimeoutError, RequestTooLargeError, MediaTypeError, RequestError
+from ifw.errors import MediaTypeError, RequestError, RequestTimeoutError, RequestTooLargeError
 from ifw.server.multipart import Form, FormLimits, FormParser
 
 MAX_JSON_BYTES: Final = 1 << 20
