@@ -172,6 +172,7 @@ class DecodeOptions:
         best_of: Samples drawn at each temperature above 0, of which the likeliest is kept.
         timestamps: Let the model predict timestamps; without them a window is one segment.
         word_timestamps: Find the times of words, from the attention of the decoder.
+        token_logprobs: Keep the probability of every token with its segment.
         suppress_tokens: Token ids never produced; None is the checkpoint's own list.
         max_tokens: New tokens a window.
         max_initial_timestamp_s: The first timestamp is at most this far into the window.
@@ -193,6 +194,7 @@ class DecodeOptions:
     best_of: int = 1
     timestamps: bool = True
     word_timestamps: bool = False
+    token_logprobs: bool = False
     suppress_tokens: tuple[int, ...] | None = None
     max_tokens: int = MAX_SAMPLED_TOKENS
     max_initial_timestamp_s: float | None = 1.0
@@ -220,7 +222,7 @@ class DecodeOptions:
             self.suppress_tokens,
             "a tuple of token ids, or None",
         )
-        for name in ("condition_on_previous_text", "multilingual", "timestamps", "word_timestamps"):
+        for name in ("condition_on_previous_text", "multilingual", "timestamps", "word_timestamps", "token_logprobs"):
             _require(isinstance(getattr(self, name), bool), name, getattr(self, name), "True or False")
         if self.beam_size is not None:
             _require_number(self.beam_size, "beam_size", 1, MAX_HYPOTHESES, kind=int)

@@ -66,6 +66,8 @@ class Segment:
             sure of the text. None where it is believed.
         words: Word times, where they were asked for.
         speaker: Label of the speaker, where diarization ran.
+        token_logprobs: Natural-log probability of each of `token_ids`, where they were asked for; 0 for tokens that
+            the model was given to go on from.
     """
 
     id: int
@@ -81,6 +83,7 @@ class Segment:
     suspect: SuspectReason | None = None
     words: tuple[Word, ...] | None = None
     speaker: str | None = None
+    token_logprobs: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

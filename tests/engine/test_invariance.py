@@ -47,7 +47,7 @@ def requests() -> tuple[DecodeRequest, ...]:
                 language="de" if index % 2 else "en",
                 prompt_ids=tuple(range(20, 20 + 9 * (index % 4))),
                 window_index=index,
-                options=replace(options, word_timestamps=index % 2 == 0),
+                options=replace(options, word_timestamps=index % 2 == 0, token_logprobs=True),
             )
         )
     # a ladder: suspect at every temperature, so that the row starts again in its slot
@@ -78,6 +78,7 @@ def decode_all(engine: Engine, wanted: Sequence[DecodeRequest]) -> list[Hypothes
 
 def assert_same(got: Hypothesis, expected: Hypothesis) -> None:
     assert got.token_ids == expected.token_ids
+    assert got.token_logprobs == pytest.approx(expected.token_logprobs, abs=1e-4)
     assert got.avg_logprob == pytest.approx(expected.avg_logprob, abs=1e-4)
     assert got.no_speech_prob == pytest.approx(expected.no_speech_prob, rel=1e-3)
     assert (got.attention is None) == (expected.attention is None)

@@ -74,12 +74,22 @@ def test_beam_search_is_openai_whispers(seed, beam_size, max_tokens, eot_bias):
     assert search.best().token_ids == their_best
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(1, 8), st.integers(1, 12), st.floats(-2, 4))
+def test_every_hypothesis_of_a_beam_knows_the_probability_of_each_of_its_tokens(seed, beam_size, max_tokens, eot_bias):
+    for one in our_beam(seed, beam_size, max_tokens, eot_bias).hypotheses:
+        expected = [
+            logits_after(seed, one.token_ids[:index], eot_bias).log_softmax(-1)[token].item()
+            for index, token in enumerate(one.token_ids)
+        ]
+        assert one.token_logprobs == pytest.approx(expected, abs=1e-5)
+
+
 def test_a_continuation_without_probability_is_none():
     search = BeamSearch(3, limits(9))
     assert not search.advance([[(1, -0.1), (2, -math.inf), (EOT, -math.inf)]])
     assert search.moves == [Move(0, 1)]
     assert search.advance([[(EOT, 0.0), (2, -math.inf), (3, -math.inf)]])
-    assert search.hypotheses == [SearchHypothesis((1,), -0.1)]
+    assert search.hypotheses == [SearchHypothesis((1,), -0.1, token_logprobs=(-0.1,))]
 
 
 def test_a_hypothesis_in_a_loop_has_ended_and_counts_only_where_nothing_better_has():
@@ -90,7 +100,7 @@ def test_a_hypothesis_in_a_loop_has_ended_and_counts_only_where_nothing_better_h
         assert not search.advance([row, row])
     assert [move.token for move in search.moves] == [1, 1]
     assert not search.advance([row, row])  # the 16th token: the first of the two is cut
-    assert search.hypotheses[0] == SearchHypothesis((1,) * 16, pytest.approx(-1.6), is_cut=True)
+    assert search.hypotheses[0] == SearchHypothesis((1,) * 16, pytest.approx(-1.6), True, (-0.1,) * 16)
     assert search.advance([[(EOT, -0.5), (2, -4.0), (3, -4.0)]] * 2)
     assert not search.best().is_cut
     assert search.best().sum_logprob < -2.4
@@ -115,7 +125,7 @@ def test_the_likeliest_sample_a_token_is_kept_and_rows_that_ended_leave():
     assert search.moves == [Move(1, 4), Move(2, 5)]
     assert search.advance([[(EOT, -3.0)], [(6, -0.1)]])
     # sums a token: -0.6, -3.4 / 2, -0.6 / 3: the end counts in the sum, not in the length, as openai-whisper ranks
-    assert search.best() == SearchHypothesis((3, 5, 6), pytest.approx(-0.6))
+    assert search.best() == SearchHypothesis((3, 5, 6), pytest.approx(-0.6), token_logprobs=(-0.4, -0.1, -0.1))
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])

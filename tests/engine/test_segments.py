@@ -110,6 +110,16 @@ def test_any_tokens_give_ordered_segments_and_keep_the_text(tokens, content_s):
     assert kept == Letters().decode([t for t in tokens if t < EOT]).replace(" ", "")
 
 
+@given(st.lists(st.integers(0, STAMP + 1500), max_size=60), st.floats(0.01, 30, allow_nan=False))
+@settings(max_examples=400)
+def test_every_text_token_keeps_its_probability(tokens, content_s):
+    logprobs = [-10_000.0 * index - token for index, token in enumerate(tokens)]
+    plain = split_segments(tokens, Letters(), content_s)
+    for segment, without in zip(split_segments(tokens, Letters(), content_s, logprobs), plain, strict=True):
+        assert tuple(-logprob % 10_000 for logprob in segment.token_logprobs) == segment.token_ids
+        assert segment._replace(token_logprobs=None) == without
+
+
 @pytest.mark.parametrize("content_s", [0.0, -1.0, float("nan")])
 def test_no_content_is_refused(content_s):
     with pytest.raises(AssertionError):

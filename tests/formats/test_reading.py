@@ -38,6 +38,7 @@ def saved(draw):
                     speaker=draw(labels),
                     language=draw(names),
                     avg_logprob=draw(scores),
+                    token_logprobs=draw(st.sampled_from([None, tuple(draw(scores) for _ in tokens)])),
                     suspect=draw(st.sampled_from([None, *get_args(SuspectReason)])),
                 )
             )
@@ -66,7 +67,7 @@ def test_openai_json_gives_back_what_it_holds(made):
     read = from_json(to_openai_json(made))
     assert read.language == made.language
     for one, other in zip(read.segments, made.segments, strict=True):
-        assert one == replace(other, language=made.language, suspect=None)
+        assert one == replace(other, language=made.language, suspect=None, token_logprobs=None)
 
 
 def test_numbers_come_back_rounded_and_unknown_ones_as_nan():
@@ -157,6 +158,8 @@ FIRST = ("segments", 0)
         ([*FIRST, "text"], ..., "segments[0].text: got nothing, allowed: text"),
         ([*FIRST, "id"], True, "segments[0].id: got true, allowed: an integer"),
         ([*FIRST, "token_ids"], [1, "2"], "segments[0].token_ids[1]: got '2', allowed: an integer"),
+        ([*FIRST, "token_logprobs"], -1, "segments[0].token_logprobs: got -1, allowed: a list"),
+        ([*FIRST, "token_logprobs"], [-1, "x"], "segments[0].token_logprobs[1]: got 'x', allowed: a number"),
         ([*FIRST, "avg_logprob"], "low", "segments[0].avg_logprob: got 'low', allowed: a number or null"),
         ([*FIRST, "avg_logprob"], 10**400, "segments[0].avg_logprob: got a huge number, allowed: a number or null"),
         ([*FIRST, "suspect"], "mood", "segments[0].suspect: got 'mood', allowed: "),

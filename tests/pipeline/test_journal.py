@@ -14,7 +14,9 @@ from ifw.errors import CancelledError, OutputError, ResumeError
 from ifw.pipeline.journal import rebuilt
 from ifw.pipeline.journal_file import JournalFile
 
-OPTIONS = TranscribeOptions(decode=DecodeOptions(word_timestamps=True), vad=VadOptions(max_window_s=3.0))
+OPTIONS = TranscribeOptions(
+    decode=DecodeOptions(word_timestamps=True, token_logprobs=True), vad=VadOptions(max_window_s=3.0)
+)
 IDENTITY = {"audio": "a", "language": None}
 HYPOTHESIS = Hypothesis(
     token_ids=(1, 2, 50_364),
@@ -27,6 +29,7 @@ HYPOTHESIS = Hypothesis(
     suspect="repetition",
     is_silent=False,
     n_attempts=2,
+    token_logprobs=(-0.1, -1e-9, -3.0),
 )
 
 
@@ -187,7 +190,10 @@ def comparable(transcript):
     scores = {"avg_logprob": 0.0, "no_speech_prob": 0.0}
     segments = tuple(
         dataclasses.replace(
-            segment, **scores, words=tuple(dataclasses.replace(word, probability=0.0) for word in segment.words)
+            segment,
+            **scores,
+            token_logprobs=tuple(round(logprob) for logprob in segment.token_logprobs),
+            words=tuple(dataclasses.replace(word, probability=0.0) for word in segment.words),
         )
         for segment in transcript.segments
     )
@@ -230,6 +236,25 @@ def test_a_run_that_is_resumed_twice_gives_the_same_transcript(transcriber, talk
     assert again == whole
     assert n_asked < len(whole.segments)
     assert resumed(transcriber, talk, OPTIONS, path) == (whole, 0), "all windows and the language are known"
+
+
+def test_a_journal_from_before_an_option_is_continued_unless_it_is_asked_for(transcriber, talk, path):
+    """Journals of older versions do not name what they could not be asked for."""
+    plain = dataclasses.replace(OPTIONS, decode=DecodeOptions())
+    interrupted_plainly(transcriber, talk, plain, path)
+    assert b"token_logprobs" not in path.read_bytes().splitlines()[0]
+    with pytest.raises(ResumeError, match="token_logprobs was None and is True now"):
+        resumed(transcriber, talk, dataclasses.replace(plain, decode=DecodeOptions(token_logprobs=True)), path)
+    journal = JournalFile(path, is_resuming=True)
+    assert [segment.token_logprobs for segment in transcriber.stream(talk, plain, journal=journal)] != []
+    journal.close()
+
+
+def interrupted_plainly(transcriber, source, options, path):
+    journal = JournalFile(path, is_resuming=False)
+    with contextlib.closing(transcriber.stream(source, options, journal=journal)) as stream:
+        next(stream)
+    journal.close()
 
 
 def test_another_question_is_refused(transcriber, talk, path, tmp_path):

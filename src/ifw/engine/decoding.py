@@ -105,6 +105,7 @@ class WindowDecoding:
             suspect=verdict.suspect,
             is_silent=is_silent,
             n_attempts=len(self._attempts),
+            token_logprobs=attempt.token_logprobs if self._options.token_logprobs else None,
         )
 
     def _new_search(self) -> Search:
@@ -119,14 +120,15 @@ class WindowDecoding:
         return (BeamSearch if options.kind == "beam" else SampleSearch)(options.n_hypotheses, limits)
 
     def _end_attempt(self) -> Attempt:
-        best = self._search.best()
+        best, given_ids = self._search.best(), self.prefix.given_ids
         attempt = Attempt(
-            token_ids=(*self.prefix.given_ids, *best.token_ids),
-            text=self._tokenizer.decode([*self.prefix.given_ids, *best.token_ids]).strip(),
+            token_ids=(*given_ids, *best.token_ids),
+            text=self._tokenizer.decode([*given_ids, *best.token_ids]).strip(),
             avg_logprob=best.sum_logprob / (len(best.token_ids) + 1),
             no_speech_prob=self.no_speech_prob,
             temperature=self.attempt_options.temperature,
             is_cut=best.is_cut,
+            token_logprobs=(*(0.0 for _ in given_ids), *best.token_logprobs),
         )
         self._attempts.append(attempt)
         return attempt

@@ -56,6 +56,7 @@ class Attempt:
         no_speech_prob: Probability of `<|nospeech|>` at the start.
         temperature: Of the sampler; 0 of a beam search.
         is_cut: It was given up because it had fallen into a loop.
+        token_logprobs: Natural-log probability of each of `token_ids`; 0 of those that were given, not sampled.
     """
 
     token_ids: tuple[int, ...]
@@ -64,6 +65,7 @@ class Attempt:
     no_speech_prob: float
     temperature: float
     is_cut: bool = False
+    token_logprobs: tuple[float, ...] = ()
 
     @property
     def compression_ratio(self) -> float:

@@ -148,6 +148,8 @@ class Hypothesis:
         is_silent: The no-speech rule found no speech.
         n_attempts: Attempts made: greedy, beam search, and one a temperature above 0, as far as it came to them.
         attention: Of the text tokens, where `word_timestamps` asked for it and there is text.
+        token_logprobs: Natural-log probability of each of `token_ids`, where `token_logprobs` asked for it: under the
+            rules, at temperature 1. It is 0 for those that were given, not sampled.
     """
 
     token_ids: tuple[int, ...]
@@ -161,6 +163,7 @@ class Hypothesis:
     is_silent: bool
     n_attempts: int
     attention: TokenAttention | None = None
+    token_logprobs: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

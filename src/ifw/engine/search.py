@@ -39,11 +39,13 @@ class SearchHypothesis(NamedTuple):
         token_ids: Sampled tokens, without `<|endoftext|>`.
         sum_logprob: Sum of their natural-log probabilities, and of that of the end where it came by itself.
         is_cut: It was given up because it had fallen into a loop.
+        token_logprobs: Natural-log probability of each of `token_ids`.
     """
 
     token_ids: tuple[int, ...] = ()
     sum_logprob: float = 0.0
     is_cut: bool = False
+    token_logprobs: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ class _Sample:
     row: int
     token_ids: list[int]
     sum_logprob: float
+    token_logprobs: list[float]
 
 
 class SampleSearch:
@@ -103,7 +106,7 @@ class SampleSearch:
 
     def __init__(self, n_samples: int, limits: SearchLimits) -> None:
         self._limits = limits
-        self._live = [_Sample(row, [], 0.0) for row in range(n_samples)]
+        self._live = [_Sample(row, [], 0.0, []) for row in range(n_samples)]
         self._ended: list[SearchHypothesis] = []
 
     @property
@@ -123,6 +126,7 @@ class SampleSearch:
                 self._end(sample)
                 continue
             sample.token_ids.append(token)
+            sample.token_logprobs.append(logprob)
             n_tokens = len(sample.token_ids)
             is_cut = n_tokens % _LOOP_CHECK_TOKENS == 0 and limits.is_hopeless(sample.token_ids)
             if is_cut or n_tokens >= limits.max_tokens:
@@ -135,7 +139,8 @@ class SampleSearch:
 
     def _end(self, sample: _Sample, *, is_cut: bool = False) -> None:
         self._live = [other for other in self._live if other is not sample]
-        self._ended.append(SearchHypothesis(tuple(sample.token_ids), sample.sum_logprob, is_cut))
+        token_ids, token_logprobs = tuple(sample.token_ids), tuple(sample.token_logprobs)
+        self._ended.append(SearchHypothesis(token_ids, sample.sum_logprob, is_cut, token_logprobs))
 
 
 class BeamSearch:
@@ -168,7 +173,7 @@ class BeamSearch:
                 raise _not_finite(token, logprob)
         ranked = sorted(
             (
-                (hypothesis.sum_logprob + logprob, row, token)
+                (hypothesis.sum_logprob + logprob, row, token, logprob)
                 for row, (hypothesis, tokens) in enumerate(zip(self._live, candidates, strict=True))
                 for token, logprob in tokens
                 if logprob > -math.inf
@@ -177,12 +182,13 @@ class BeamSearch:
             reverse=True,
         )
         rows, self._live, self._moves = self._live, [], []
-        for sum_logprob, row, token in ranked:
-            token_ids = rows[row].token_ids
+        for sum_logprob, row, token, logprob in ranked:
+            before = rows[row]
             if token == self._limits.eot:
-                self._end(SearchHypothesis(token_ids, sum_logprob))
+                self._end(before._replace(sum_logprob=sum_logprob))
                 continue
-            hypothesis = SearchHypothesis((*token_ids, token), sum_logprob)
+            logprobs = (*before.token_logprobs, logprob)
+            hypothesis = SearchHypothesis((*before.token_ids, token), sum_logprob, token_logprobs=logprobs)
             if len(hypothesis.token_ids) % _LOOP_CHECK_TOKENS == 0 and self._limits.is_hopeless(hypothesis.token_ids):
                 self._end(hypothesis._replace(is_cut=True))
                 continue

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from ifw.constants import POSITION_S
@@ -17,12 +17,14 @@ class WindowSegment(NamedTuple):
         end_s: Later than `start_s`, and not before it even where the window leaves no room.
         token_ids: Text tokens, without timestamps.
         text: Their text, without surrounding space.
+        token_logprobs: Natural-log probability of each of `token_ids`; None where they are not known.
     """
 
     start_s: float
     end_s: float
     token_ids: tuple[int, ...]
     text: str
+    token_logprobs: tuple[float, ...] | None = None
 
 
 class TextDecoder(Protocol):
@@ -43,7 +45,12 @@ class TextDecoder(Protocol):
         ...
 
 
-def split_segments(token_ids: Iterable[int], tokenizer: TextDecoder, content_s: float) -> list[WindowSegment]:
+def split_segments(
+    token_ids: Sequence[int],
+    tokenizer: TextDecoder,
+    content_s: float,
+    token_logprobs: Sequence[float] | None = None,
+) -> list[WindowSegment]:
     """Cut the tokens of a window at their timestamps.
 
     A timestamp before text starts a segment, the next one ends it. Text without a start begins where the segment
@@ -54,6 +61,7 @@ def split_segments(token_ids: Iterable[int], tokenizer: TextDecoder, content_s: 
         token_ids: Of a `Hypothesis`.
         tokenizer: Of the checkpoint.
         content_s: Seconds of the window that are audio and not padding, above 0; later times are moved back to it.
+        token_logprobs: Of the same `Hypothesis`, where they are wanted.
 
     Returns:
         Segments in time order that do not overlap, none without text, times within 0 and `content_s`.
@@ -64,48 +72,59 @@ def split_segments(token_ids: Iterable[int], tokenizer: TextDecoder, content_s: 
     assert content_s > 0, content_s
     segments: list[WindowSegment] = []
     for piece in _pieces(token_ids, tokenizer):
-        text = tokenizer.decode(piece.text_ids).strip()
+        text_ids = tuple(token_ids[index] for index in piece.indices)
+        text = tokenizer.decode(text_ids).strip()
         if text:
-            _place(segments, piece, text, content_s)
+            logprobs = None if token_logprobs is None else tuple(token_logprobs[index] for index in piece.indices)
+            start_s, end_s = _times(piece, segments[-1].end_s if segments else 0.0, content_s)
+            _place(segments, WindowSegment(start_s, end_s, text_ids, text, logprobs))
     return segments
 
 
 @dataclass(slots=True)
 class _Piece:
-    """Text tokens and the timestamps around them, as the model gave them."""
+    """Where text tokens are among all tokens, and the timestamps around them, as the model gave them."""
 
-    start_s: float | None
-    end_s: float | None
-    text_ids: list[int]
+    start_s: float | None = None
+    end_s: float | None = None
+    indices: list[int] = field(default_factory=list)
 
 
-def _pieces(token_ids: Iterable[int], tokenizer: TextDecoder) -> list[_Piece]:
-    pieces = [_Piece(None, None, [])]
-    for token in token_ids:
+def _pieces(token_ids: Sequence[int], tokenizer: TextDecoder) -> list[_Piece]:
+    pieces = [_Piece()]
+    for index, token in enumerate(token_ids):
         piece = pieces[-1]
         if token < tokenizer.eot:
-            piece.text_ids.append(token)
+            piece.indices.append(index)
         elif token >= tokenizer.timestamp_begin:
             time_s = (token - tokenizer.timestamp_begin) * POSITION_S
-            if piece.text_ids:
+            if piece.indices:
                 piece.end_s = time_s
-                pieces.append(_Piece(None, None, []))
+                pieces.append(_Piece())
             else:
                 piece.start_s = time_s
     return pieces
 
 
-def _place(segments: list[WindowSegment], piece: _Piece, text: str, content_s: float) -> None:
-    """Append a piece, or join it to the segment before it where that one leaves no room."""
-    floor_s = segments[-1].end_s if segments else 0.0
+def _times(piece: _Piece, floor_s: float, content_s: float) -> tuple[float, float]:
+    """Start and end of a piece between what is before it and the end of the content, as far as there is room."""
     start_s = floor_s if piece.start_s is None else min(max(piece.start_s, floor_s), content_s)
     end_s = content_s if piece.end_s is None else min(piece.end_s, content_s)
     if end_s <= start_s:
         end_s = min(start_s + POSITION_S, content_s)
     if end_s <= start_s:
         start_s = max(end_s - POSITION_S, floor_s)
-    if end_s > start_s:
-        segments.append(WindowSegment(start_s, end_s, tuple(piece.text_ids), text))
-    else:
-        last = segments.pop()
-        segments.append(last._replace(token_ids=(*last.token_ids, *piece.text_ids), text=f"{last.text} {text}"))
+    return start_s, end_s
+
+
+def _place(segments: list[WindowSegment], segment: WindowSegment) -> None:
+    """Append a segment, or join it to the one before it where that one leaves no room."""
+    if segment.end_s > segment.start_s:
+        segments.append(segment)
+        return
+    last = segments.pop()
+    logprobs = None
+    if last.token_logprobs is not None and segment.token_logprobs is not None:
+        logprobs = (*last.token_logprobs, *segment.token_logprobs)
+    token_ids = (*last.token_ids, *segment.token_ids)
+    segments.append(WindowSegment(last.start_s, last.end_s, token_ids, f"{last.text} {segment.text}", logprobs))

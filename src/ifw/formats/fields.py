@@ -122,6 +122,16 @@ class Fields:
         place = self.place(key)
         return tuple(checked(item, int, f"{place}[{index}]") for index, item in enumerate(self.get(key, list, [])))
 
+    def numbers(self, key: str) -> tuple[float, ...]:
+        """Numbers of a list that must be there; those that are null are nan.
+
+        Raises:
+            TranscriptError: It is no list, or holds something else.
+        """
+        items = enumerate(self.get(key, list))
+        place = self.place(key)
+        return tuple(math.nan if item is None else _number(item, f"{place}[{index}]") for index, item in items)
+
     def objects(self, key: str, default: list[Any] | None = None) -> Iterator[Fields]:
         """The objects of a list.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from ifw.types import Segment, Transcript, Word
@@ -50,6 +51,7 @@ def _segment(segment: Segment) -> dict[str, Any]:
         "language": segment.language,
         "words": None if segment.words is None else [_word(word) for word in segment.words],
         "token_ids": list(segment.token_ids),
+        "token_logprobs": _numbers(segment.token_logprobs),
         "temperature": _number(segment.temperature, SCORE_DIGITS),
         "avg_logprob": _number(segment.avg_logprob, SCORE_DIGITS),
         "compression_ratio": _number(segment.compression_ratio, SCORE_DIGITS),
@@ -66,6 +68,10 @@ def _word(word: Word) -> dict[str, Any]:
         "probability": _number(word.probability, SCORE_DIGITS),
         "speaker": word.speaker,
     }
+
+
+def _numbers(values: Sequence[float] | None) -> list[float | None] | None:
+    return None if values is None else [_number(value, SCORE_DIGITS) for value in values]
 
 
 def _number(value: float, digits: int) -> float | None:

@@ -37,12 +37,13 @@ def to_openai_dict(transcript: Transcript) -> dict[str, Any]:
     }
 
 
-def _segment(segment: Segment) -> dict[str, Any]:
-    written = {
+def segment_fields(segment: Segment) -> dict[str, Any]:
+    """What every segment has, in openai-whisper's JSON and in that of OpenAI's API; numbers not known are None."""
+    return {
         "id": segment.id,
         "seek": int(segment.start_s * FRAMES_PER_S),
-        "start": _time(segment.start_s),
-        "end": _time(segment.end_s),
+        "start": milliseconds(segment.start_s),
+        "end": milliseconds(segment.end_s),
         "text": _spaced(segment),
         "tokens": list(segment.token_ids),
         "temperature": _finite(segment.temperature),
@@ -50,13 +51,17 @@ def _segment(segment: Segment) -> dict[str, Any]:
         "compression_ratio": _finite(segment.compression_ratio),
         "no_speech_prob": _finite(segment.no_speech_prob),
     }
+
+
+def _segment(segment: Segment) -> dict[str, Any]:
+    written = segment_fields(segment)
     if segment.words is not None:
         written["words"] = [_word(word) for word in segment.words]
     return written | _speaker(segment)
 
 
 def _word(word: Word) -> dict[str, Any]:
-    times = {"word": word.text, "start": _time(word.start_s), "end": _time(word.end_s)}
+    times = {"word": word.text, "start": milliseconds(word.start_s), "end": milliseconds(word.end_s)}
     return {**times, "probability": _finite(word.probability), **_speaker(word)}
 
 
@@ -70,7 +75,8 @@ def _spaced(segment: Segment) -> str:
     return f" {segment.text}" if is_spaced and segment.text else segment.text
 
 
-def _time(time_s: float) -> float:
+def milliseconds(time_s: float) -> float:
+    """Seconds, in whole milliseconds."""
     return to_ms(time_s) / 1000
 
 

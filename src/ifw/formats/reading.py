@@ -99,6 +99,7 @@ def _segment(fields: Fields, index: int, language: str) -> Segment:
         suspect=suspect,
         words=_words(fields, keys),
         speaker=fields.optional_text("speaker"),
+        token_logprobs=fields.numbers("token_logprobs") if fields.has_value("token_logprobs") else None,
     )
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ifw.config import TranscribeOptions
     from ifw.model.checkpoint import Checkpoint
 
+_WITHOUT_DEFAULT: Final = frozenset({"token_logprobs"})  # younger than journals that are to be continued
 _IRRELEVANT: Final = frozenset({"max_duration_s", "n_workers", "block_s", "max_stream_bytes"})  # no text hangs on them
 
 
@@ -30,6 +31,7 @@ def identity_of(audio: str, options: TranscribeOptions, checkpoint: Checkpoint, 
     identity["model"] = _weights_of(checkpoint)
     for part in asdict(options).values():
         identity |= {name: value for name, value in part.items() if name not in _IRRELEVANT}
+    identity = {name: value for name, value in identity.items() if value or name not in _WITHOUT_DEFAULT}
     plain: dict[str, Any] = json.loads(json.dumps(identity))
     return plain
 

@@ -32,7 +32,7 @@ def place_segments(window: Window, hypothesis: Hypothesis, tokenizer: WhisperTok
     """
     if hypothesis.is_silent:
         return
-    timed = split_segments(hypothesis.token_ids, tokenizer, window.duration_s)
+    timed = split_segments(hypothesis.token_ids, tokenizer, window.duration_s, hypothesis.token_logprobs)
     speaker = speaker_of(window)
     for segment, words in zip(timed, _words(timed, window, hypothesis, tokenizer), strict=True):
         start_s, end_s = window.to_speech(segment.start_s, segment.end_s)
@@ -52,6 +52,7 @@ def place_segments(window: Window, hypothesis: Hypothesis, tokenizer: WhisperTok
             suspect=hypothesis.suspect,
             speaker=speaker,
             words=words,
+            token_logprobs=segment.token_logprobs,
         )
 
 

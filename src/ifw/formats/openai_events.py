@@ -1,0 +1,61 @@
+"""The events of OpenAI's audio API, for answers that begin before the work has ended.
+
+Source: OpenAI's OpenAPI document, `TranscriptTextDeltaEvent`, `TranscriptTextDoneEvent`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ifw.constants import POSITION_S
+from ifw.formats.openai_wire import TokenBytes, languages, logprobs
+from ifw.types import Segment, Transcript
+
+KEEP_ALIVE: Final = ": \n\n"
+"""A comment, which readers of events drop and which keeps a silent connection open."""
+
+
+def delta_event(segment: Segment, token_bytes: TokenBytes | None = None) -> dict[str, Any]:
+    """A segment has become final. The deltas joined, without anything between them, are the text of the transcript.
+
+    Args:
+        segment: With its place in the transcript: all but the first begin with a space.
+        token_bytes: Adds the probabilities of the tokens, which the segment must have.
+    """
+    delta = segment.text if segment.id == 0 else f" {segment.text}"
+    event: dict[str, Any] = {"type": "transcript.text.delta", "delta": delta}
+    return event if token_bytes is None else {**event, "logprobs": logprobs([segment], token_bytes)}
+
+
+def done_event(transcript: Transcript, token_bytes: TokenBytes | None = None) -> dict[str, Any]:
+    """The work has ended.
+
+    Args:
+        transcript: All of it.
+        token_bytes: Adds the probabilities of the tokens, which the segments must have.
+    """
+    event: dict[str, Any] = {"type": "transcript.text.done", "text": transcript.text}
+    if token_bytes is not None:
+        event["logprobs"] = logprobs(transcript.segments, token_bytes)
+    return {**event, "languages": languages(transcript), "usage": _tokens_used(transcript)}
+
+
+def event_text(event: Mapping[str, Any]) -> str:
+    """An event as a server sends it: ASCII, so that no reader takes a character for the end of a line."""
+    return f"data: {json.dumps(event, allow_nan=False)}\n\n"
+
+
+def _tokens_used(transcript: Transcript) -> dict[str, Any]:
+    """Positions of audio, of which Whisper hears 50 a second, and tokens of text: this event knows no seconds."""
+    n_audio = math.ceil(round(transcript.duration_s / POSITION_S, 3))
+    n_text = sum(len(segment.token_ids) for segment in transcript.segments)
+    return {
+        "type": "tokens",
+        "input_tokens": n_audio,
+        "input_token_details": {"text_tokens": 0, "audio_tokens": n_audio},
+        "output_tokens": n_text,
+        "total_tokens": n_audio + n_text,
+    }
