@@ -1,4 +1,4 @@
-"""Renew the parts of `docs/` that follow from the code: every option, exit status and module.
+"""Renew the parts of `docs/` that follow from the code: every option, setting, exit status and module.
 
     python tools/write_docs.py           # write them
     python tools/write_docs.py --check   # exit with 1 if one is out of date
@@ -18,9 +18,10 @@ from typer.main import get_command
 
 from ifw.cli.app import app
 from ifw.cli.exit_status import EXIT_STATUS, SIGNAL_BASE
+from ifw.service.settings import Settings, default_of, flag_of, variable_of
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("docs/architecture.md", "docs/cli.md")
+PAGES = ("docs/architecture.md", "docs/cli.md", "docs/settings.md")
 BEGIN, END = "<!-- generated: {} -->\n", "<!-- end -->"
 
 
@@ -51,6 +52,8 @@ def renewed(page: str) -> str:
         "convert": option_table("convert"),
         "eval": option_table("eval"),
         "models": option_table("models"),
+        "serve": "Every [setting](settings.md) has a flag here.\n",
+        "settings": setting_table(),
         "exit": exit_table(),
     }
     for name, text in parts.items():
@@ -64,7 +67,7 @@ def module_list() -> str:
     """One line a module: the first line of its docstring, one list a package."""
     lines = []
     source = ROOT / "src"
-    for package in (source / "ifw", *sorted(path.parent for path in (source / "ifw").glob("*/__init__.py"))):
+    for package in sorted(path.parent for path in (source / "ifw").rglob("__init__.py")):
         lines.append(f"**`{'.'.join(package.relative_to(source).parts)}`** {_summary(package / '__init__.py')}\n")
         modules = [path for path in sorted(package.glob("*.py")) if path.name != "__init__.py"]
         lines += [f"- `{path.stem}`: {_summary(path)}" for path in modules]
@@ -87,6 +90,16 @@ def option_table(name: str) -> str:
             written = ", ".join(f"`{option}`" for option in [*parameter.opts, *parameter.secondary_opts])
             takes = f" `{_cell(parameter.metavar)}`" if parameter.metavar else ""
             rows.append(f"| {written}{takes} | {_default(parameter.default)} | {_cell(parameter.help or '')} |")
+    return "\n".join([*rows, ""])
+
+
+def setting_table() -> str:
+    """One row a setting: its variable, its flag, its default, what it is."""
+    rows = ["| variable | flag | default | what it is |", "|---|---|---|---|"]
+    for field, info in Settings.model_fields.items():
+        flag, default = flag_of(field), default_of(field)
+        named = f"`{variable_of(field)}` | {f'`{flag}`' if flag else ''} | {f'`{default}`' if default else ''}"
+        rows.append(f"| {named} | {_cell(info.description or '')} |")
     return "\n".join([*rows, ""])
 
 

@@ -31,6 +31,9 @@
     │   ├── RequestTooLargeError     request_too_large
     │   ├── RequestTimeoutError      request_timeout
     │   └── MediaTypeError           media_type_unsupported
+    ├── QueueFullError           queue_full
+    ├── NotReadyError            not_ready
+    ├── UnauthorizedError        unauthorized
     └── CancelledError           cancelled
 
 `code` is stable: programs may branch on it, and every front (command line, server) maps it to its own
@@ -224,6 +227,24 @@ class MediaTypeError(RequestError):
     """The body of a request is of a kind that this route does not read."""
 
     code = "media_type_unsupported"
+
+
+class QueueFullError(IfwError):
+    """The server has as much to do as it may take on."""
+
+    code = "queue_full"
+
+
+class NotReadyError(IfwError):
+    """The server cannot work yet, or no longer."""
+
+    code = "not_ready"
+
+
+class UnauthorizedError(IfwError):
+    """The request carries no key that opens the server."""
+
+    code = "unauthorized"
 
 
 class CancelledError(IfwError):

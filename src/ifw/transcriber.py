@@ -77,6 +77,7 @@ class Transcriber:
         *,
         on_progress: Callable[[Progress], None] | None = None,
         cancel: CancelToken | None = None,
+        priority: int = 0,
     ) -> Transcript:
         """Transcribe one audio or video file.
 
@@ -85,6 +86,7 @@ class Transcriber:
             options: What to do; None detects the language and transcribes.
             on_progress: Called in this thread whenever a stage has come further.
             cancel: Cancel it from any thread to end the work.
+            priority: The windows of a file with a higher one go into the engine first; equal ones take turns.
 
         Returns:
             The transcript. Silence gives an empty one.
@@ -99,7 +101,7 @@ class Transcriber:
             CancelledError: `cancel` was cancelled.
             EngineError: The device failed, or the transcriber was made in another process.
         """
-        transcription = self.stream(source, options, on_progress=on_progress, cancel=cancel)
+        transcription = self.stream(source, options, on_progress=on_progress, cancel=cancel, priority=priority)
         for _ in transcription:
             pass
         return transcription.transcript
@@ -112,6 +114,7 @@ class Transcriber:
         on_progress: Callable[[Progress], None] | None = None,
         cancel: CancelToken | None = None,
         journal: Journal | None = None,
+        priority: int = 0,
     ) -> Transcription:
         """Transcribe one file and hand out each segment as soon as it is final.
 
@@ -135,6 +138,7 @@ class Transcriber:
             cancel=cancel or CancelToken(),
             timings={"load": self.load_s},
             journal=journal,
+            priority=priority,
         )
 
     def stats(self) -> EngineStats:

@@ -10,6 +10,7 @@ from ifw import __version__
 from ifw.cli.convert import convert
 from ifw.cli.evaluate import evaluate
 from ifw.cli.models import models
+from ifw.cli.serve import PASSED_ON, serve
 from ifw.cli.transcribe import transcribe
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app.command()(transcribe)
 app.command()(convert)
 app.command("eval")(evaluate)
 app.command()(models)
+app.command(context_settings=PASSED_ON, add_help_option=False)(serve)
 
 
 def _print_version(is_asked: bool) -> None:

@@ -51,6 +51,9 @@ EXIT_STATUS: Final[Mapping[str, int]] = MappingProxyType(
         "request_timeout": FILE_FAILED,
         "media_type_unsupported": USAGE,
         "cancelled": INTERRUPTED,
+        "queue_full": FILE_FAILED,
+        "not_ready": FILE_FAILED,
+        "unauthorized": FILE_FAILED,
         BUG_CODE: BUG,
     }
 )

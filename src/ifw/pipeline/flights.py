@@ -58,6 +58,7 @@ class Flights:
         checkpoint: The one in the engine.
         options: Of decoding.
         replay: What an earlier run came to; those windows do not go to the engine.
+        priority: Of this file's windows among those of others; higher goes first.
 
     Raises:
         LanguageError: The language is unknown to Whisper or to this checkpoint.
@@ -65,12 +66,15 @@ class Flights:
         PromptError: The prompt is no text.
     """
 
-    def __init__(self, engine: Engine, checkpoint: Checkpoint, options: DecodeOptions, replay: Replay) -> None:
+    def __init__(
+        self, engine: Engine, checkpoint: Checkpoint, options: DecodeOptions, replay: Replay, priority: int = 0
+    ) -> None:
         self._engine = engine
         self._tokenizer = checkpoint.tokenizer
         self._options = options
         self._replay = replay
         self._group = uuid.uuid4().hex
+        self._priority = priority
         language = resolve_language(options, checkpoint)
         self._languages = WindowLanguages(self._detect, language, each=options.multilingual)
         self._detections: dict[int, Future[LanguageDetection]] = {}  # of windows that have not landed
@@ -123,7 +127,8 @@ class Flights:
         if known is not None and known.detection is not None:
             future = _done(known.detection)
         else:
-            future = self._engine.detect_language(DetectRequest(group=self._group, samples=window.samples))
+            request = DetectRequest(group=self._group, priority=self._priority, samples=window.samples)
+            future = self._engine.detect_language(request)
         self._detections[window.index] = future
         return future
 
@@ -138,6 +143,7 @@ class Flights:
         context, nth = self._contexts.of(item.window)
         return DecodeRequest(
             group=self._group,
+            priority=self._priority,
             samples=item.window.samples,
             encoded=item.encoded,
             language=item.language,

@@ -49,6 +49,7 @@ class Transcription(Iterator[Segment]):
         cancel: CancelToken,
         timings: dict[str, float],
         journal: Journal | None = None,
+        priority: int = 0,
     ) -> None:
         self._source = source
         self._options = options
@@ -66,7 +67,7 @@ class Transcription(Iterator[Segment]):
         self._reader = WindowReader(
             options, detector, self._order, on_block=partial(self._report, "decode"), cancel=self._cancel
         )
-        self._flights = Flights(engine, checkpoint, options.decode, self._replay)
+        self._flights = Flights(engine, checkpoint, options.decode, self._replay, priority)
         self._load_timings = timings
         self._timings: dict[str, float] = {}
         self._stream_warnings: tuple[TranscriptWarning, ...] = ()

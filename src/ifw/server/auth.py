@@ -1,0 +1,61 @@
+"""Keys that open the server. A layer around the whole app, so that nothing is read of a request without one."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ifw.errors import UnauthorizedError
+from ifw.server.errors import error_response
+
+KEY_HEADERS: Final = ("x-admin-api-key", "x-api-key")
+SCHEMES: Final = ("bearer", "api-key")  # the second is how clients of Baseten write it
+OPEN_PATHS: Final = ("/health/live", "/health/ready")
+
+
+class KeyCheck:
+    """Lets through what carries a key.
+
+    Args:
+        app: What is behind it.
+        keys: Any of them opens; without one everything is open.
+    """
+
+    def __init__(self, app: ASGIApp, keys: Iterable[str]) -> None:
+        self._app = app
+        self._digests = [_digest(key) for key in keys]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 401 where there is no right key."""
+        if scope["type"] == "http" and self._digests and scope["path"] not in OPEN_PATHS:
+            given = _given_keys(Headers(scope=scope))
+            if not any(hmac.compare_digest(_digest(key), digest) for key in given for digest in self._digests):
+                await error_response(scope, _refusal(bool(given)))(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _given_keys(headers: Headers) -> list[str]:
+    keys = [headers[name].strip() for name in KEY_HEADERS if name in headers]
+    scheme, _, rest = headers.get("authorization", "").strip().partition(" ")
+    if scheme.lower() in SCHEMES:
+        keys.append(rest.strip())
+    return [key for key in keys if key]
+
+
+def _refusal(is_given: bool) -> UnauthorizedError:
+    if is_given:
+        return UnauthorizedError("the API key is not one of this server's")
+    return UnauthorizedError(
+        "an API key is needed: send it as 'Authorization: Bearer KEY', 'x-admin-api-key: KEY' or 'X-API-Key: KEY'"
+    )
+
+
+def _digest(key: str) -> bytes:
+    """Of one length for all keys, so that comparing does not tell theirs."""
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()

@@ -1,0 +1,189 @@
+"""From errors to replies: one table of statuses, and one body for each family of clients."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import Scope
+
+from ifw.errors import IfwError, RequestError
+
+_log = logging.getLogger(__name__)
+
+INTERNAL: Final = "internal"
+RETRY_AFTER_S: Final = 5
+
+STATUS: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "error": 500,
+        "config_invalid": 422,
+        "audio_invalid": 422,
+        "audio_not_found": 422,
+        "audio_empty": 422,
+        "audio_format": 415,
+        "audio_no_stream": 422,
+        "audio_damaged": 422,
+        "audio_too_long": 413,
+        "model_invalid": 503,
+        "model_not_found": 404,
+        "model_gated": 503,
+        "model_offline": 503,
+        "model_format": 503,
+        "model_unsafe": 503,
+        "language_unknown": 422,
+        "mode_unsupported": 422,
+        "prompt_invalid": 422,
+        "shape_invalid": 500,
+        "engine_failed": 500,
+        "engine_closed": 503,
+        "engine_memory": 503,
+        "transcript_invalid": 500,
+        "output_failed": 500,
+        "evaluation_invalid": 500,
+        "extra_missing": 501,
+        "resume_mismatch": 500,
+        "cancelled": 503,
+        "queue_full": 429,
+        "not_ready": 503,
+        "unauthorized": 401,
+        "request_invalid": 422,
+        "request_too_large": 413,
+        "request_timeout": 408,
+        "media_type_unsupported": 415,
+        "fetch_failed": 424,
+        "fetch_status": 424,
+        "fetch_timeout": 424,
+        "fetch_too_large": 413,
+        "url_invalid": 422,
+        "url_forbidden": 422,
+        "task_not_found": 404,
+        "task_exists": 409,
+        "task_ended": 409,
+        "task_unfinished": 409,
+        "task_failed": 409,
+        "task_id_invalid": 422,
+        "idempotency_mismatch": 422,
+        INTERNAL: 500,
+    }
+)
+"""Error code -> HTTP status. A code that is not here is 500."""
+
+_CODES_OF_STATUS: Final[Mapping[int, str]] = MappingProxyType(
+    {400: "request_invalid", 401: "unauthorized", 404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}
+)
+
+
+def status_of(error: BaseException) -> int:
+    """The HTTP status of an error; 500 for one that nobody raised on purpose."""
+    return STATUS.get(error.code, 500) if isinstance(error, IfwError) else 500
+
+
+def error_response(scope: Scope, error: BaseException) -> JSONResponse:
+    """The reply that says what went wrong: with the envelope of OpenAI under `/v1/`, else `detail` and `code`.
+
+    What is our own fault is told to the log only.
+
+    Args:
+        scope: Of the request.
+        error: What was raised.
+    """
+    status = status_of(error)
+    code = error.code if isinstance(error, IfwError) else INTERNAL
+    message = str(error)
+    if status == 500:
+        code, message = INTERNAL, f"internal error; the log has more under request {request_id_of(scope)}"
+    headers = {}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if status in (429, 503):
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    return body_response(scope, status, code, message, param=getattr(error, "param", None), headers=headers)
+
+
+def body_response(  # the parts of one reply
+    scope: Scope,
+    status: int,
+    code: str,
+    message: str,
+    *,
+    param: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """A reply with an error body in the shape of the route's family."""
+    if is_openai(scope):
+        if status == 422:
+            status = 400
+        body: dict[str, Any] = {
+            "error": {"message": message, "type": openai_type(status), "param": param, "code": code}
+        }
+    else:
+        body = {"detail": message, "code": code}
+    return JSONResponse(body, status, dict(headers or {}))
+
+
+def is_openai(scope: Scope) -> bool:
+    """Whether clients of OpenAI call this route."""
+    path: str = scope["path"]
+    return path == "/v1" or path.startswith("/v1/")
+
+
+def openai_type(status: int) -> str:
+    """The `type` of OpenAI's envelope."""
+    if status == 401:
+        return "authentication_error"
+    if status == 429:
+        return "rate_limit_error"
+    return "server_error" if status >= 500 else "invalid_request_error"
+
+
+def request_id_of(scope: Scope) -> str:
+    """The id of this request, which the reply and every log line carry."""
+    return str(scope.get("state", {}).get("request_id", "-"))
+
+
+def install(app: FastAPI) -> None:
+    """Have the app answer every error as it should."""
+    app.add_exception_handler(IfwError, _on_ours)
+    app.add_exception_handler(RequestValidationError, _on_validation)
+    app.add_exception_handler(HTTPException, _on_http)
+
+
+async def _on_ours(request: Request, error: Exception) -> JSONResponse:
+    if status_of(error) == 500:
+        _log.error("request failed", exc_info=error)
+    return error_response(request.scope, error)
+
+
+async def _on_validation(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    refusal = RequestError("; ".join(_complaints(error.errors())))
+    return error_response(request.scope, refusal)
+
+
+async def _on_http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    status = error.status_code
+    code = _CODES_OF_STATUS.get(status, "request_invalid" if status < 500 else INTERNAL)
+    message = str(error.detail)
+    if status == 404:
+        message = f"there is no {request.url.path}; /docs lists what there is"
+    elif status == 405:
+        message = f"{request.url.path} does not know {request.method}"
+    return body_response(request.scope, status, code, message, headers=error.headers)
+
+
+def _complaints(errors: Iterable[Any]) -> list[str]:
+    """One line a field, without the value, which may be long or secret."""
+    lines = []
+    for error in errors:
+        where = ".".join(str(part) for part in error["loc"] if part not in ("body", "query", "path", "header"))
+        message = error["msg"].removeprefix("Value error, ")
+        lines.append(f"{where}: {message}" if where else message)
+    return lines

@@ -1,0 +1,76 @@
+"""Transcriptions that a client waits for: a client that goes away ends its work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from fastapi import Request
+
+from ifw.cancellation import CancelToken
+from ifw.config import TranscribeOptions
+from ifw.service.service import Service
+from ifw.types import Segment, Transcript
+
+
+async def transcribed(request: Request, service: Service, source: Path, options: TranscribeOptions) -> Transcript:
+    """Transcribe for a client that waits for the whole.
+
+    Args:
+        request: Its body must have been read.
+        service: Does the work.
+        source: The audio file; it may be removed after this.
+        options: What to do.
+
+    Raises:
+        IfwError: See `Service.transcribe_now` and what its future raises.
+    """
+    cancel = CancelToken()
+    work = asyncio.wrap_future(service.transcribe_now(source, options, cancel=cancel))
+    watch = asyncio.ensure_future(gone(request))
+    try:
+        await asyncio.wait((work, watch), return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            cancel.cancel()
+        return await asyncio.shield(work)
+    finally:
+        cancel.cancel()  # does nothing to work that has ended
+        watch.cancel()
+
+
+async def live_segments(
+    service: Service, source: Path, options: TranscribeOptions
+) -> AsyncIterator[Segment | Transcript]:
+    """Each segment as soon as it is final, and last the transcript. Closing the iterator ends the work.
+
+    The queue of the server may be full, which is known only after the first step: take that before a response begins.
+
+    Args:
+        service: Does the work.
+        source: The audio file; it must stay until the iterator has ended.
+        options: What to do.
+
+    Raises:
+        IfwError: See `Service.transcribe_now` and what its future raises.
+    """
+    loop, cancel = asyncio.get_running_loop(), CancelToken()
+    items: asyncio.Queue[Segment | None] = asyncio.Queue()
+
+    def put(item: Segment | None) -> None:
+        loop.call_soon_threadsafe(items.put_nowait, item)
+
+    future = service.transcribe_now(source, options, cancel=cancel, on_segment=put)
+    future.add_done_callback(lambda done: put(None))
+    try:
+        while (item := await items.get()) is not None:
+            yield item
+        yield future.result()
+    finally:
+        cancel.cancel()
+
+
+async def gone(request: Request) -> None:
+    """Return when the client has gone away. Its request's body must have been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

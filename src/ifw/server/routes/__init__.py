@@ -1,0 +1,12 @@
+"""The routes, one module a family of clients. `ROUTERS` is what the app serves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ifw.server.routes import health
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+
+ROUTERS: Final[tuple[APIRouter, ...]] = (health.router,)

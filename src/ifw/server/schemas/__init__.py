@@ -1,0 +1,1 @@
+"""Bodies on the wire, one module a family of clients."""

@@ -1,0 +1,231 @@
+"""Every setting of the server and the worker. The only reader of the environment in the project."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AliasGenerator, BeforeValidator, ByteSize, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from ifw.config import Device, Dtype
+from ifw.errors import ConfigError
+
+PREFIX: Final = "IFW_"
+CONVENTIONAL: Final = frozenset({"admin_key", "admin_key_file", "hf_token", "hf_home", "log_level"})
+"""Fields whose variable has the name that other programs use too, without our prefix."""
+ENVIRONMENT_ONLY: Final = frozenset({"admin_key", "webhook_secret", "hf_token", "hf_home"})
+"""Fields without a flag: secrets, which every user of the machine could read in the list of processes, and what is
+read by the hub's own package."""
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["auto", "json", "console"]
+
+
+def variable_of(field: str) -> str:
+    """The environment variable of a field: `IFW_` and its name, without the unit of seconds."""
+    return field.upper() if field in CONVENTIONAL else f"{PREFIX}{field.removesuffix('_s').upper()}"
+
+
+def flag_of(field: str) -> str | None:
+    """The flag of `ifw serve` and `ifw worker`, or None where there is none."""
+    return None if field in ENVIRONMENT_ONLY else f"--{field.removesuffix('_s').replace('_', '-')}"
+
+
+def default_of(field: str) -> str:
+    """The default of a field as people would write it; empty where it has none."""
+    value = Settings.model_fields[field].default
+    if value is None or value == ():
+        return ""
+    if isinstance(value, ByteSize):
+        return value.human_readable()
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _comma_separated(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_comma_separated)]
+
+
+class Settings(BaseSettings):
+    """The settings, from the environment and from what the caller says, which wins. Frozen.
+
+    Field names end in their unit; the variable of a field in seconds has no unit (`result_ttl_s`: `IFW_RESULT_TTL`).
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=AliasGenerator(alias=variable_of),
+        populate_by_name=True,
+        env_ignore_empty=True,
+        protected_namespaces=(),
+    )
+
+    model: str = Field("turbo", description="Checkpoint: a short name (`ifw models`), a hub id, or a folder.")
+    model_aliases: Names = Field(
+        ("whisper-1",),
+        description="Further names under which clients of the OpenAI routes may ask for the checkpoint, "
+        "comma-separated.",
+    )
+    device: Device = Field("auto", description="auto takes CUDA where there is one; else cpu or cuda.")
+    dtype: Dtype = Field(
+        "auto", description="auto is float16 on CUDA and float32 on CPU; else float32, bfloat16, float16."
+    )
+    n_slots: int | None = Field(
+        None, ge=1, le=4096, description="Windows decoded together. Left out: by device and memory."
+    )
+    n_threads: int | None = Field(
+        None, ge=1, le=4096, description="CPU threads of torch. Left out: torch's own choice."
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 is every one of this machine.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    admin_key: Secrets = Field(
+        (), description="Keys that open the server, comma-separated. Without one it is open to whoever reaches it."
+    )
+    admin_key_file: Path | None = Field(None, description="A file with further keys, one a line; # begins a comment.")
+    cors_origins: Names = Field(
+        (), description="Origins of web pages that may call the server, comma-separated; * is every one."
+    )
+
+    data_dir: Path = Field(
+        Path("ifw-data"),
+        description="Folder of the task database and of the spooled audio. Workers that share tasks must share it.",
+    )
+    database_url: SecretStr | None = Field(
+        None,
+        description="Where tasks are kept: postgresql://user:password@host/name. Left out: SQLite in the data folder, "
+        "for one process.",
+    )
+    max_running: int = Field(4, ge=1, le=1024, description="Tasks that one process works on at the same time.")
+    max_queued: int = Field(10_000, ge=1, description="Tasks that may wait; then new ones are refused with 429.")
+    max_sync: int = Field(
+        16, ge=1, le=1024, description="Synchronous requests that are transcribed at the same time, a thread each."
+    )
+    max_sync_waiting: int = Field(
+        256, ge=0, description="Synchronous requests that may wait for that; then new ones are refused with 429."
+    )
+    result_ttl_s: float = Field(
+        7 * 24 * 3600.0, gt=0, description="Seconds that an ended task is kept, with its result and its audio."
+    )
+    task_deadline_s: float | None = Field(
+        None, gt=0, description="Seconds after its arrival at which a task that has not ended fails. Left out: never."
+    )
+    webhook_secret: SecretStr | None = Field(
+        None, description="Signs webhooks after Standard Webhooks: whsec_ and base64. Left out: unsigned."
+    )
+
+    allow_nets: Names = Field(
+        (),
+        description="Networks outside the public internet from which audio may be fetched and to which webhooks may be "
+        "sent, comma-separated, such as 10.1.0.0/16.",
+    )
+    max_upload_bytes: ByteSize = Field(
+        ByteSize(4 << 30), gt=0, description="Largest upload; 500MB and 4GiB are understood."
+    )
+    max_body_bytes: ByteSize = Field(
+        ByteSize(1 << 20), gt=0, description="Largest body of a request that is no upload."
+    )
+    max_fetch_bytes: ByteSize = Field(ByteSize(4 << 30), gt=0, description="Largest file fetched from a URL.")
+    fetch_timeout_s: float = Field(3600.0, gt=0, description="Seconds that fetching one file may take.")
+    max_audio_s: float = Field(24 * 3600.0, gt=0, le=1e7, description="Longest audio, in seconds.")
+    min_free_bytes: ByteSize = Field(
+        ByteSize(1 << 30), ge=0, description="Below this much free space in the data folder the server is not ready."
+    )
+    drain_s: float = Field(
+        30.0, ge=0, le=3600, description="Seconds that running requests get to finish after SIGTERM."
+    )
+
+    log_level: Annotated[LogLevel, BeforeValidator(_lower)] = Field(
+        "info", description="debug, info, warning or error."
+    )
+    log_format: LogFormat = Field("auto", description="json, console, or auto: console at a terminal, else json.")
+    hf_token: SecretStr | None = Field(None, description="Token for gated checkpoints; read by the hub's package.")
+    hf_home: Path | None = Field(None, description="Cache of the hub; read by the hub's package.")
+
+    @field_validator("allow_nets")
+    @classmethod
+    def _check_nets(cls, nets: tuple[str, ...]) -> tuple[str, ...]:
+        for net in nets:
+            ipaddress.ip_network(net, strict=False)
+        return nets
+
+    def admin_keys(self) -> tuple[str, ...]:
+        """All keys, those of the file included; none where the server is open.
+
+        Raises:
+            ConfigError: The file cannot be read, or has no key.
+        """
+        keys = [key.get_secret_value() for key in self.admin_key]
+        if self.admin_key_file is not None:
+            keys += _keys_in(self.admin_key_file)
+        return tuple(dict.fromkeys(keys))
+
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be written to a log.
+
+        Raises:
+            ConfigError: See `admin_keys`.
+        """
+        others = (self.webhook_secret, self.database_url, self.hf_token)
+        return (*self.admin_keys(), *(secret.get_secret_value() for secret in others if secret is not None))
+
+
+def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Read the environment.
+
+    Args:
+        overrides: Field name -> value, which wins over the environment.
+
+    Raises:
+        ConfigError: A value is not allowed; the message names the variable and the flag.
+    """
+    try:
+        return Settings(**(overrides or {}))
+    except ValidationError as error:
+        raise ConfigError("; ".join(_complaint(one) for one in error.errors(include_input=False))) from None
+
+
+def unknown_variables(environment: Mapping[str, str] | None = None) -> list[str]:
+    """Variables with our prefix that are no setting, such as a misspelt one."""
+    known = {variable_of(field) for field in Settings.model_fields}
+    names = os.environ if environment is None else environment
+    return sorted(name for name in names if name.upper().startswith(PREFIX) and name.upper() not in known)
+
+
+def _complaint(error: Any) -> str:
+    """One line about one field; the value itself may be a secret and is left out."""
+    named = str(error["loc"][0]) if error["loc"] else ""
+    field = next((name for name in Settings.model_fields if named.upper() in (name.upper(), variable_of(name))), None)
+    if field is None:
+        return f"{named}: no such setting"
+    message = error["msg"].removeprefix("Value error, ")
+    flag = flag_of(field)
+    return f"{variable_of(field)}{f' ({flag})' if flag else ''}: {message[:1].lower()}{message[1:]}"
+
+
+def _keys_in(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise ConfigError(f"ADMIN_KEY_FILE: {path} cannot be read: {reason}") from None
+    keys = [line.split("#")[0].strip() for line in lines]
+    if not any(keys):
+        raise ConfigError(f"ADMIN_KEY_FILE: {path} has no key; write one a line, or unset the variable")
+    return [key for key in keys if key]
