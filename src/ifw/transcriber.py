@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from ifw.audio.fork_server import ForkServer
 from ifw.cancellation import CancelToken
 from ifw.config import Device, Dtype, EngineConfig, TranscribeOptions, checked_options
 from ifw.engine.device import resolve_config
@@ -64,6 +65,7 @@ class Transcriber:
         config = EngineConfig(device=device, dtype=dtype, n_slots=n_slots, n_threads=n_threads)
         started = time.perf_counter()
         config = resolve_config(config)
+        self._decoders = ForkServer()  # gets ready while the model is loaded
         self.checkpoint = load_checkpoint(resolve_checkpoint(model), name=str(model))
         self._engine = Engine(load_whisper(self.checkpoint, config.device, config.dtype), self.checkpoint, config)
         self.load_s = time.perf_counter() - started
@@ -134,6 +136,7 @@ class Transcriber:
             engine=self._engine,
             checkpoint=self.checkpoint,
             detector=self._voice_detector() if options.vad.enabled else None,
+            launch=self._decoders.launch,
             on_progress=on_progress,
             cancel=cancel or CancelToken(),
             timings={"load": self.load_s},
@@ -148,6 +151,7 @@ class Transcriber:
     def close(self) -> None:
         """Free the device. What is still running ends with `EngineClosedError`."""
         self._engine.close()
+        self._decoders.close()
 
     def __enter__(self) -> Transcriber:
         return self

@@ -20,6 +20,8 @@ from recordings import FLAC, M4A_WITHOUT_NOISE, MP3, OPUS, WAV, Coding, chirps, 
 
 from ifw.audio import AudioStream, decode, open_stream
 from ifw.audio.assignment import Slicing
+from ifw.audio.fork_server import ForkServer
+from ifw.audio.process import launch_fresh
 from ifw.config import AudioOptions
 from ifw.errors import AudioDamagedError, AudioError, CancelledError
 
@@ -30,7 +32,18 @@ SONG_SAMPLES = decode(SONG).samples
 
 
 def worker_ids(stream: AudioStream) -> list[int]:
-    return [worker._process.pid for worker in stream._feed._workers]
+    return [worker.pid for worker in stream._feed._workers]
+
+
+@pytest.fixture(params=["fresh", "forked"])
+def launch(request):
+    """Both ways in which decoder processes are started."""
+    if request.param == "fresh":
+        yield launch_fresh
+        return
+    server = ForkServer()
+    yield server.launch
+    server.close()
 
 
 def is_running(process_id: int) -> bool:
@@ -68,8 +81,8 @@ def test_blocks_arrive_before_the_end_is_decoded():
         assert all(is_running(process_id) for process_id in worker_ids(stream))  # they wait for us
 
 
-def test_iteration_goes_on_where_it_stopped():
-    with open_stream(SONG, AudioOptions(block_s=1)) as stream:
+def test_iteration_goes_on_where_it_stopped(launch):
+    with open_stream(SONG, AudioOptions(block_s=1), launch=launch) as stream:
         first = next(iter(stream))
         rest = list(stream)
         assert list(stream) == []
@@ -83,8 +96,8 @@ def test_no_duration_where_the_container_has_none():
         assert sum(map(len, stream)) == pytest.approx(32_000, abs=400)
 
 
-def test_leaving_the_context_ends_the_workers():
-    with open_stream(LONG) as stream:
+def test_leaving_the_context_ends_the_workers(launch):
+    with open_stream(LONG, launch=launch) as stream:
         next(iter(stream))
         ids = worker_ids(stream)
         assert len(ids) == 2
@@ -94,8 +107,8 @@ def test_leaving_the_context_ends_the_workers():
     stream.close()
 
 
-def test_a_forgotten_stream_ends_its_workers():
-    stream = open_stream(LONG)
+def test_a_forgotten_stream_ends_its_workers(launch):
+    stream = open_stream(LONG, launch=launch)
     next(iter(stream))
     ids = worker_ids(stream)
     del stream
@@ -103,8 +116,8 @@ def test_a_forgotten_stream_ends_its_workers():
     assert not any(map(is_running, ids))
 
 
-def test_close_from_another_thread_wakes_the_reader():
-    stream = open_stream(LONG, AudioOptions(block_s=0.1))
+def test_close_from_another_thread_wakes_the_reader(launch):
+    stream = open_stream(LONG, AudioOptions(block_s=0.1), launch=launch)
     has_begun = threading.Event()
     caught: list[BaseException] = []
 
@@ -127,8 +140,8 @@ def test_close_from_another_thread_wakes_the_reader():
 
 
 @pytest.mark.parametrize("victim", [0, 1])
-def test_a_killed_worker_is_an_error_and_no_hang(victim):
-    with open_stream(LONG) as stream:
+def test_a_killed_worker_is_an_error_and_no_hang(victim, launch):
+    with open_stream(LONG, launch=launch) as stream:
         blocks = iter(stream)
         next(blocks)
         os.kill(worker_ids(stream)[victim], signal.SIGKILL)
@@ -160,7 +173,7 @@ def test_workers_end_with_their_parent(tmp_path):
         "from ifw.audio import open_stream\n"
         "stream = open_stream(sys.argv[1])\n"
         "next(iter(stream))\n"
-        "print(*[worker._process.pid for worker in stream._feed._workers], flush=True)\n"
+        "print(*[worker.pid for worker in stream._feed._workers], flush=True)\n"
         "sys.stdin.read(1)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -196,22 +209,22 @@ def test_a_plain_script_needs_no_main_guard_and_loads_no_decoder(tmp_path):
     assert float(done.stdout) == pytest.approx(7.3)
 
 
-def test_many_streams_at_once():
+def test_many_streams_at_once(launch):
     songs = [encode(chirps(5, coding.rate, 2), coding) for coding in (MP3, FLAC, WAV, OPUS, M4A_WITHOUT_NOISE)]
     alone = [decode(song).samples for song in songs]
 
     def together(index: int) -> bool:
-        with open_stream(songs[index % 5], AudioOptions(block_s=0.5), slicing=SLICING) as stream:
+        with open_stream(songs[index % 5], AudioOptions(block_s=0.5), slicing=SLICING, launch=launch) as stream:
             return np.array_equal(np.concatenate(list(stream)), alone[index % 5])
 
     with ThreadPoolExecutor(5) as pool:
         assert all(pool.map(together, range(10)))
 
 
-def test_memory_does_not_grow_with_the_file():
+def test_memory_does_not_grow_with_the_file(launch):
     tracemalloc.start()
     try:
-        with open_stream(LONG, AudioOptions(block_s=10)) as stream:
+        with open_stream(LONG, AudioOptions(block_s=10), launch=launch) as stream:
             n_samples = sum(len(block) for block in stream)
         _, peak = tracemalloc.get_traced_memory()
     finally:
@@ -221,7 +234,7 @@ def test_memory_does_not_grow_with_the_file():
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs Linux, to count open descriptors")
-def test_nothing_is_left_open(tmp_path):
+def test_nothing_is_left_open(tmp_path, launch):
     (tmp_path / "bad.wav").write_bytes(b"no audio at all")
     decode(SONG)
     n_before = len(os.listdir("/proc/self/fd"))
@@ -229,6 +242,6 @@ def test_nothing_is_left_open(tmp_path):
         decode(SONG)
         with pytest.raises(AudioError):
             decode(tmp_path / "bad.wav")
-        with open_stream(LONG) as stream:
+        with open_stream(LONG, launch=launch) as stream:
             next(iter(stream))
     assert len(os.listdir("/proc/self/fd")) == n_before

@@ -24,7 +24,7 @@ from recordings import (
 from ifw.audio import decode, open_stream
 from ifw.audio.assignment import Assignment, Slicing
 from ifw.audio.feed import _step
-from ifw.audio.process import DecoderProcess
+from ifw.audio.process import launch_fresh
 from ifw.audio.source import open_source
 from ifw.audio.wire import Kind
 from ifw.config import AudioOptions
@@ -212,7 +212,7 @@ def test_a_worker_skips_what_was_delivered():
     data = encode(chirps(DURATION_S), FLAC)
     whole, _, _ = read(data, slicing=WHOLE)
     with open_source(data) as source:
-        worker = DecoderProcess(source.descriptor, Assignment(skip_samples=34_567))
+        worker = launch_fresh(source.descriptor, Assignment(skip_samples=34_567))
         messages = list(iter(worker.receive, (Kind.FINISHED, b"[]")))
         worker.close()
     assert messages[0][0] is Kind.HEADER

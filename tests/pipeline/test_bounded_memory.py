@@ -7,6 +7,7 @@ import pytest
 from made_hypotheses import NOTHING_ODD
 
 from ifw import CancelToken, DecodeOptions, TranscribeOptions, VadOptions
+from ifw.audio.process import launch_fresh
 from ifw.errors import CancelledError
 from ifw.pipeline.flights import MIN_IN_FLIGHT
 from ifw.pipeline.transcription import Transcription
@@ -55,6 +56,7 @@ def transcription_of(transcriber, make_wav):
             engine=engine,
             checkpoint=transcriber.checkpoint,
             detector=None,
+            launch=launch_fresh,
             on_progress=on_progress,
             cancel=cancel,
             timings={},

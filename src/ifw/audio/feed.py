@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ifw.audio.assignment import Assignment, Slicing
-from ifw.audio.process import DecoderProcess
 from ifw.audio.wire import Header, Kind, unpack_warnings
 from ifw.errors import CancelledError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+    from ifw.audio.process import DecoderProcess, Launch
     from ifw.config import AudioOptions
     from ifw.types import TranscriptWarning
 
@@ -39,13 +39,14 @@ class SampleFeed:
         doubt: Why the slices were given up; None where they were not.
     """
 
-    def __init__(self, descriptor: int, options: AudioOptions, slicing: Slicing) -> None:
+    def __init__(self, descriptor: int, options: AudioOptions, slicing: Slicing, launch: Launch) -> None:
         """Start the first worker and wait for its header.
 
         Raises:
             AudioError: The file cannot be opened, or gives no samples.
         """
         self._descriptor = descriptor
+        self._launch = launch
         self._n_workers = options.n_workers
         whole = Assignment(clip=options.clip, is_split=options.channels == "split")
         self._sliced_work = replace(whole, n_workers=options.n_workers, slicing=slicing)
@@ -100,7 +101,7 @@ class SampleFeed:
         with self._lock:
             if self._is_cancelled:
                 raise CancelledError("the audio stream was closed")
-            self._workers.append(DecoderProcess(self._descriptor, assignment))
+            self._workers.append(self._launch(self._descriptor, assignment))
 
     def _first_header(self) -> Header:
         kind, payload = self._workers[0].receive()

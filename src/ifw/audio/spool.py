@@ -7,7 +7,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from ifw.audio.assignment import Assignment
-from ifw.audio.process import DecoderProcess
+from ifw.audio.process import launch_fresh
 from ifw.errors import AudioError, AudioFormatError, AudioTooLongError
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Spool:
         """Let a decoder look at what is there. Only an unknown format is beyond what more bytes could mend."""
         descriptor = self.descriptor()
         try:
-            worker = DecoderProcess(descriptor, Assignment())
+            worker = launch_fresh(descriptor, Assignment())
             try:
                 worker.receive()
             finally:

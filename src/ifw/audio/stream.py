@@ -11,6 +11,7 @@ import numpy as np
 from ifw.audio.assignment import Slicing
 from ifw.audio.clip import clipped_s, shortfall
 from ifw.audio.feed import SampleFeed, Samples
+from ifw.audio.process import launch_fresh
 from ifw.audio.source import AudioSource, ByteSource, open_source
 from ifw.config import AudioOptions
 from ifw.constants import SAMPLE_RATE
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from ifw.audio.process import Launch
     from ifw.cancellation import CancelToken
     from ifw.types import TranscriptWarning
 
@@ -36,6 +38,7 @@ def open_stream(
     *,
     slicing: Slicing = _SLICING,
     cancel: CancelToken | None = None,
+    launch: Launch = launch_fresh,
 ) -> AudioStream:
     """Open audio or video and start to decode it.
 
@@ -44,6 +47,7 @@ def open_stream(
         options: Length cap, workers, block length.
         slicing: When several workers share one file.
         cancel: Ends the copying of a file object; to end what comes later, close the stream.
+        launch: Starts decoder processes.
 
     Returns:
         The stream; close it, or use it as a context manager.
@@ -60,7 +64,7 @@ def open_stream(
     """
     opened = open_source(source, options, cancel)
     try:
-        return AudioStream(opened, options, slicing)
+        return AudioStream(opened, options, slicing, launch)
     except BaseException:
         opened.close()
         raise
@@ -81,7 +85,7 @@ class AudioStream:
         ...         print(len(block) / 16_000)
     """
 
-    def __init__(self, source: ByteSource, options: AudioOptions, slicing: Slicing) -> None:
+    def __init__(self, source: ByteSource, options: AudioOptions, slicing: Slicing, launch: Launch) -> None:
         self._name = source.name
         self.fingerprint = source.fingerprint()
         self._options = options
@@ -89,7 +93,7 @@ class AudioStream:
         self._is_closed = False
         self._is_finished = False
         self._n_samples = 0
-        self._feed = self._named(lambda: SampleFeed(source.descriptor, options, slicing))
+        self._feed = self._named(lambda: SampleFeed(source.descriptor, options, slicing, launch))
         self._chunks = self._feed.chunks()
         self._rest = self._empty(0)
         self._release = weakref.finalize(self, _release, self._feed, source)

@@ -159,6 +159,15 @@ class AssignedDecoder:
 
 def main() -> None:
     """Decode what the last command-line argument says."""
+    work(sys.argv[-1])
+
+
+def work(assignment: str) -> None:
+    """Decode the file on standard input, once in the life of this process.
+
+    Args:
+        assignment: JSON of an `Assignment`.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the reader's to handle
     with contextlib.suppress(OSError, ValueError):  # a lower limit is set already, or the system has none
         resource.setrlimit(resource.RLIMIT_AS, (_MAX_MEMORY_BYTES, _MAX_MEMORY_BYTES))
@@ -166,7 +175,7 @@ def main() -> None:
     outbox = Outbox(os.dup(1))
     os.dup2(2, 1)  # whatever else prints must not get between the messages
     try:
-        AssignedDecoder(AudioFile(0), Assignment.from_json(sys.argv[-1]), outbox).run()
+        AssignedDecoder(AudioFile(0), Assignment.from_json(assignment), outbox).run()
     except AudioError as error:
         outbox.send(Kind.ERROR, pack_error(error.code, str(error)))
     except MemoryError:

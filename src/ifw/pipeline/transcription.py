@@ -23,6 +23,7 @@ from ifw.types import Progress, Segment, Stage, Transcript, TranscriptWarning
 
 if TYPE_CHECKING:
     from ifw.audio import AudioSource, AudioStream
+    from ifw.audio.process import Launch
     from ifw.config import TranscribeOptions
     from ifw.engine.engine import Engine
     from ifw.model.checkpoint import Checkpoint
@@ -45,6 +46,7 @@ class Transcription(Iterator[Segment]):
         engine: Engine,
         checkpoint: Checkpoint,
         detector: VoiceDetector | None,
+        launch: Launch,
         on_progress: Callable[[Progress], None] | None,
         cancel: CancelToken,
         timings: dict[str, float],
@@ -54,6 +56,7 @@ class Transcription(Iterator[Segment]):
         self._source = source
         self._options = options
         self._engine = engine
+        self._launch = launch
         self._checkpoint = checkpoint
         self._on_progress = on_progress or (lambda progress: None)
         self._callers_token = cancel
@@ -141,7 +144,8 @@ class Transcription(Iterator[Segment]):
             cleanup.callback(self._callers_token.add_callback(self._cancel.cancel))
             self._cancel.raise_if_cancelled()
             try:
-                stream = cleanup.enter_context(open_stream(self._source, self._options.audio, cancel=self._cancel))
+                audio = open_stream(self._source, self._options.audio, cancel=self._cancel, launch=self._launch)
+                stream = cleanup.enter_context(audio)
                 self._begin_replay(stream)
                 cleanup.callback(self._flights.cancel)
                 cleanup.callback(self._cancel.add_callback(lambda: self._stop(stream)))
