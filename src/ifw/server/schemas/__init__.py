@@ -1,1 +1,1 @@
-"""Bodies on the wire, one module a family of clients."""
+"""Bodies of requests and replies, one module a family of routes."""
