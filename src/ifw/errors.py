@@ -17,6 +17,7 @@
     │   └── ModelUnsafeError         model_unsafe
     ├── LanguageError            language_unknown
     ├── ModeError                mode_unsupported
+    ├── DiarizationError         diarization_unavailable
     ├── PromptError              prompt_invalid
     ├── ShapeError               shape_invalid
     ├── EngineError              engine_failed
@@ -143,6 +144,12 @@ class ModeError(IfwError):
     """The checkpoint cannot do what was asked, such as translate."""
 
     code = "mode_unsupported"
+
+
+class DiarizationError(IfwError):
+    """Speakers cannot be told apart here."""
+
+    code = "diarization_unavailable"
 
 
 class PromptError(IfwError):

@@ -36,6 +36,7 @@ EXIT_STATUS: Final[Mapping[str, int]] = MappingProxyType(
         "model_unsafe": MODEL,
         "language_unknown": USAGE,
         "mode_unsupported": USAGE,
+        "diarization_unavailable": USAGE,
         "prompt_invalid": USAGE,
         "shape_invalid": BUG,
         "engine_failed": ENGINE,

@@ -39,6 +39,7 @@ STATUS: Final[Mapping[str, int]] = MappingProxyType(
         "model_unsafe": 503,
         "language_unknown": 422,
         "mode_unsupported": 422,
+        "diarization_unavailable": 422,
         "prompt_invalid": 422,
         "shape_invalid": 500,
         "engine_failed": 500,
