@@ -35,6 +35,12 @@
     ├── QueueFullError           queue_full
     ├── NotReadyError            not_ready
     ├── UnauthorizedError        unauthorized
+    ├── FetchError               fetch_failed
+    │   ├── UrlInvalidError          url_invalid
+    │   ├── UrlForbiddenError        url_forbidden
+    │   ├── FetchStatusError         fetch_status
+    │   ├── FetchTooLargeError       fetch_too_large
+    │   └── FetchTimeoutError        fetch_timeout
     └── CancelledError           cancelled
 
 `code` is stable: programs may branch on it, and every front (command line, server) maps it to its own
@@ -252,6 +258,50 @@ class UnauthorizedError(IfwError):
     """The request carries no key that opens the server."""
 
     code = "unauthorized"
+
+
+class FetchError(IfwError):
+    """A URL could not be fetched, or nothing could be sent to it."""
+
+    code = "fetch_failed"
+
+
+class UrlInvalidError(FetchError):
+    """It is no URL that can be fetched."""
+
+    code = "url_invalid"
+
+
+class UrlForbiddenError(FetchError):
+    """The URL leads to an address that may not be reached."""
+
+    code = "url_forbidden"
+
+
+class FetchStatusError(FetchError):
+    """The server of a URL answered with an error.
+
+    Attributes:
+        status: Of HTTP; 0 where it is not known.
+    """
+
+    code = "fetch_status"
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class FetchTooLargeError(FetchError):
+    """The file behind a URL is larger than allowed."""
+
+    code = "fetch_too_large"
+
+
+class FetchTimeoutError(FetchError):
+    """The server of a URL was too slow."""
+
+    code = "fetch_timeout"
 
 
 class CancelledError(IfwError):
