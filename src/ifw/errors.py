@@ -219,9 +219,18 @@ class ResumeError(IfwError):
 
 
 class RequestError(IfwError):
-    """What a client of the server sent cannot be understood, or is not allowed."""
+    """What a client of the server sent cannot be understood, or is not allowed.
+
+    Args:
+        message: For people.
+        param: The field that it is about, where it is about one.
+    """
 
     code = "request_invalid"
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
 
 
 class RequestTooLargeError(RequestError):

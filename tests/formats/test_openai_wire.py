@@ -152,8 +152,8 @@ def test_diarized_json_cuts_where_the_speaker_changes():
 
 
 def test_known_speakers_have_their_names_and_take_no_letter():
-    made = transcript(segment(0, 1, "Hi.", speaker="S1"), segment(1, 2, "Oh.", speaker="S2"))
-    assert diarized_response(made, {"S1": "agent"})["text"] == "agent: Hi.\nA: Oh."
+    made = transcript(*(segment(number, number + 1, "Hi.", speaker=f"S{number}") for number in range(3)))
+    assert diarized_response(made, {"S0": "agent"})["text"] == "agent: Hi.\nA: Hi.\nB: Hi."
 
 
 def test_letters_go_on_after_z():

@@ -76,6 +76,12 @@ STATUS: Final[Mapping[str, int]] = MappingProxyType(
 )
 """Error code -> HTTP status. A code that is not here is 500."""
 
+_PARAMS: Final[Mapping[str, str]] = MappingProxyType(
+    {"audio": "file", "model": "model", "mode": "model", "language": "language", "prompt": "prompt", "fetch": "url"}
+)
+"""What a code begins with -> the field of OpenAI's API that it is about."""
+_BAD_REQUEST_TO_OPENAI: Final = frozenset({422, 424})
+
 _CODES_OF_STATUS: Final[Mapping[int, str]] = MappingProxyType(
     {400: "request_invalid", 401: "unauthorized", 404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}
 )
@@ -105,7 +111,8 @@ def error_response(scope: Scope, error: BaseException) -> JSONResponse:
         headers["WWW-Authenticate"] = "Bearer"
     if status in (429, 503):
         headers["Retry-After"] = str(RETRY_AFTER_S)
-    return body_response(scope, status, code, message, param=getattr(error, "param", None), headers=headers)
+    param = getattr(error, "param", None) or _PARAMS.get(code.partition("_")[0])
+    return body_response(scope, status, code, message, param=param, headers=headers)
 
 
 def body_response(  # the parts of one reply
@@ -119,8 +126,8 @@ def body_response(  # the parts of one reply
 ) -> JSONResponse:
     """A reply with an error body in the shape of the route's family."""
     if is_openai(scope):
-        if status == 422:
-            status = 400
+        if status in _BAD_REQUEST_TO_OPENAI or code == "audio_format":
+            status = 400  # the only one of these that its clients know
         body: dict[str, Any] = {
             "error": {"message": message, "type": openai_type(status), "param": param, "code": code}
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from fastapi import Request
@@ -41,7 +41,7 @@ async def transcribed(request: Request, service: Service, source: Path, options:
 
 async def live_segments(
     service: Service, source: Path, options: TranscribeOptions
-) -> AsyncIterator[Segment | Transcript]:
+) -> AsyncGenerator[Segment | Transcript, None]:
     """Each segment as soon as it is final, and last the transcript. Closing the iterator ends the work.
 
     The queue of the server may be full, which is known only after the first step: take that before a response begins.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ifw.server.routes import health
+from ifw.server.routes import health, openai
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
-ROUTERS: Final[tuple[APIRouter, ...]] = (health.router,)
+ROUTERS: Final[tuple[APIRouter, ...]] = (health.router, openai.router)

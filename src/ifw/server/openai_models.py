@@ -1,0 +1,62 @@
+"""Which names of models this server answers to: one checkpoint is loaded, and it has several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import Any, Final
+
+from ifw.errors import ModelNotFoundError
+from ifw.model.registry import other_names
+from ifw.server.openai_fields import shown
+
+WHISPER_PUBLISHED: Final = 1_663_718_400
+"""Unix time of 21 September 2022; the API wants a day on which the model was made."""
+
+
+class ServedModels:
+    """The names of the loaded checkpoint.
+
+    Args:
+        model: As the operator asked for it; of a folder only the last part is ever shown.
+        aliases: Further names that the operator allows.
+
+    Attributes:
+        ids: Those that are listed: the model, its hub id where it has one, and the aliases.
+    """
+
+    def __init__(self, model: str, aliases: Sequence[str]) -> None:
+        is_path = model.startswith(("/", ".", "~"))
+        main = PurePath(model).name if is_path else model
+        others = () if is_path else other_names(model)
+        hub_ids = [name for name in others if "/" in name]
+        self.ids: tuple[str, ...] = tuple(dict.fromkeys([main, *hub_ids, *aliases]))
+        self._names = {name.lower() for name in (model, *self.ids, *others)}
+
+    def check(self, asked: str | None) -> None:
+        """Refuse another model.
+
+        Args:
+            asked: A name in any case; None stands for the loaded one.
+
+        Raises:
+            ModelNotFoundError: It is not one of the names.
+        """
+        if asked is not None and asked.strip().lower() not in self._names:
+            raise ModelNotFoundError(
+                f"model: got {shown(asked)}, allowed: {', '.join(self.ids)}; this server has loaded {self.ids[0]}"
+            )
+
+    def entry(self, model_id: str) -> dict[str, Any]:
+        """What the API says about one of the names.
+
+        Raises:
+            ModelNotFoundError: It is not one of the names.
+        """
+        self.check(model_id)
+        owners = (name.partition("/")[0] for name in self.ids if "/" in name)
+        return {"id": model_id, "object": "model", "created": WHISPER_PUBLISHED, "owned_by": next(owners, "ifw")}
+
+    def listing(self) -> dict[str, Any]:
+        """What the API says about all of them."""
+        return {"object": "list", "data": [self.entry(name) for name in self.ids]}

@@ -1,0 +1,97 @@
+"""OpenAI's audio API: transcriptions, translations, and the models that may be asked for."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse, PlainTextResponse
+
+from ifw.errors import RequestError
+from ifw.formats.openai_wire import TokenBytes, json_response, text_response, verbose_response
+from ifw.formats.subtitles import to_srt, to_vtt
+from ifw.server.dependencies import ServiceOf
+from ifw.server.live import live_segments, transcribed
+from ifw.server.multipart import FormLimits
+from ifw.server.openai_form import AudioForm, read_audio_form
+from ifw.server.openai_models import ServedModels
+from ifw.server.openai_stream import event_stream
+from ifw.server.schemas.openai import ERRORS, TRANSCRIPTION, TRANSLATION, Model, ModelList
+from ifw.server.uploads import read_form
+from ifw.service.service import Service
+from ifw.types import Mode, Transcript
+
+router = APIRouter(prefix="/v1", tags=["openai"])
+
+LIVE_FOLDER: Final = "live"
+"""In the data folder: audio of requests that are being answered."""
+
+
+@router.post("/audio/transcriptions", **TRANSCRIPTION)
+async def transcriptions(request: Request, service: ServiceOf) -> Response:
+    """Write what is said in an audio file, in its own language."""
+    return await _answer(request, service, "transcribe")
+
+
+@router.post("/audio/translations", **TRANSLATION)
+async def translations(request: Request, service: ServiceOf) -> Response:
+    """Write what is said in an audio file in English."""
+    return await _answer(request, service, "translate")
+
+
+@router.get("/models", responses=ERRORS)
+async def models(service: ServiceOf) -> ModelList:
+    """List the names of the loaded model."""
+    return ModelList.model_validate(_served(service).listing())
+
+
+@router.get("/models/{model_id:path}", responses=ERRORS)
+async def model(model_id: str, service: ServiceOf) -> Model:
+    """Say whether a model may be asked for by this name."""
+    return Model.model_validate(_served(service).entry(model_id))
+
+
+async def _answer(request: Request, service: Service, mode: Mode) -> Response:
+    async with AsyncExitStack() as cleanup:
+        path = await cleanup.enter_async_context(_spool_file(service))
+        settings = service.settings
+        form = await read_form(request, path, FormLimits(max_file_bytes=settings.max_upload_bytes))
+        asked = read_audio_form(form.fields, mode)
+        _served(service).check(asked.model)
+        if form.upload is None:
+            raise RequestError("file: got nothing, allowed: one audio or video file", param="file")
+        token_bytes = service.transcriber.checkpoint.tokenizer.decode_bytes if asked.has_logprobs else None
+        if not asked.is_streamed:
+            return _written(await transcribed(request, service, path, asked.options), asked, token_bytes)
+        items = live_segments(service, path, asked.options)
+        return await event_stream(request, items, token_bytes, cleanup.pop_all())
+
+
+def _written(transcript: Transcript, asked: AudioForm, token_bytes: TokenBytes | None) -> Response:
+    if asked.response_format == "json":
+        return JSONResponse(json_response(transcript, token_bytes))
+    if asked.response_format == "verbose_json":
+        return JSONResponse(verbose_response(transcript, asked.granularities))
+    writers = {"text": text_response, "srt": to_srt, "vtt": to_vtt}
+    return PlainTextResponse(writers[asked.response_format](transcript))
+
+
+@asynccontextmanager
+async def _spool_file(service: Service) -> AsyncIterator[Path]:
+    """A path for one file, which is gone afterwards."""
+    folder = service.settings.data_dir / LIVE_FOLDER
+    await run_in_threadpool(folder.mkdir, parents=True, exist_ok=True)
+    path = folder / uuid.uuid4().hex
+    try:
+        yield path
+    finally:
+        await run_in_threadpool(path.unlink, missing_ok=True)
+
+
+def _served(service: Service) -> ServedModels:
+    return ServedModels(service.settings.model, service.settings.model_aliases)
