@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastapi import Request
 
@@ -13,14 +13,19 @@ from ifw.config import TranscribeOptions
 from ifw.service.service import Service
 from ifw.types import Segment, Transcript
 
+if TYPE_CHECKING:
+    from ifw.audio import AudioSource
 
-async def transcribed(request: Request, service: Service, source: Path, options: TranscribeOptions) -> Transcript:
+
+async def transcribed(
+    request: Request, service: Service, source: AudioSource, options: TranscribeOptions
+) -> Transcript:
     """Transcribe for a client that waits for the whole.
 
     Args:
         request: Its body must have been read.
         service: Does the work.
-        source: The audio file; it may be removed after this.
+        source: The audio file; it may be closed and removed after this.
         options: What to do.
 
     Raises:
@@ -40,7 +45,7 @@ async def transcribed(request: Request, service: Service, source: Path, options:
 
 
 async def live_segments(
-    service: Service, source: Path, options: TranscribeOptions
+    service: Service, source: AudioSource, options: TranscribeOptions
 ) -> AsyncGenerator[Segment | Transcript, None]:
     """Each segment as soon as it is final, and last the transcript. Closing the iterator ends the work.
 

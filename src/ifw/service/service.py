@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ifw.cancellation import CancelToken
@@ -18,6 +17,7 @@ from ifw.service.loading import LoadedModel
 from ifw.types import Segment, Transcript
 
 if TYPE_CHECKING:
+    from ifw.audio import AudioSource
     from ifw.service.settings import Settings
     from ifw.transcriber import Transcriber
 
@@ -80,7 +80,7 @@ class Service:
 
     def transcribe_now(
         self,
-        source: Path,
+        source: AudioSource,
         options: TranscribeOptions,
         *,
         priority: int = LIVE_PRIORITY,
@@ -90,7 +90,7 @@ class Service:
         """Transcribe while somebody waits. Returns at once; a thread of the service's own does the work.
 
         Args:
-            source: The audio file; it must stay until the future is done.
+            source: The audio file; it must stay until the future is done. Errors show its name.
             options: What to do. The longest audio is that of the settings.
             priority: Of its windows in the engine.
             cancel: Cancel it when nobody waits any more.

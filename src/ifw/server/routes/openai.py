@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,7 @@ from ifw.formats.openai_wire import TokenBytes, json_response, text_response, ve
 from ifw.formats.subtitles import to_srt, to_vtt
 from ifw.server.dependencies import ServiceOf
 from ifw.server.live import live_segments, transcribed
-from ifw.server.multipart import FormLimits
+from ifw.server.multipart import FormLimits, Upload
 from ifw.server.openai_form import AudioForm, read_audio_form
 from ifw.server.openai_models import ServedModels
 from ifw.server.openai_stream import event_stream
@@ -58,17 +59,18 @@ async def model(model_id: str, service: ServiceOf) -> Model:
 
 async def _answer(request: Request, service: Service, mode: Mode) -> Response:
     async with AsyncExitStack() as cleanup:
-        path = await cleanup.enter_async_context(_spool_file(service))
-        settings = service.settings
-        form = await read_form(request, path, FormLimits(max_file_bytes=settings.max_upload_bytes))
+        folder = await run_in_threadpool(_live_folder, service)
+        path, limits = folder / uuid.uuid4().hex, FormLimits(max_file_bytes=service.settings.max_upload_bytes)
+        form = await read_form(request, path, limits)
+        audio = None if form.upload is None else cleanup.enter_context(await run_in_threadpool(_taken, form.upload))
         asked = read_audio_form(form.fields, mode)
         _served(service).check(asked.model)
-        if form.upload is None:
+        if audio is None:
             raise RequestError("file: got nothing, allowed: one audio or video file", param="file")
         token_bytes = service.transcriber.checkpoint.tokenizer.decode_bytes if asked.has_logprobs else None
         if not asked.is_streamed:
-            return _written(await transcribed(request, service, path, asked.options), asked, token_bytes)
-        items = live_segments(service, path, asked.options)
+            return _written(await transcribed(request, service, audio, asked.options), asked, token_bytes)
+        items = live_segments(service, audio, asked.options)
         return await event_stream(request, items, token_bytes, cleanup.pop_all())
 
 
@@ -77,20 +79,22 @@ def _written(transcript: Transcript, asked: AudioForm, token_bytes: TokenBytes |
         return JSONResponse(json_response(transcript, token_bytes))
     if asked.response_format == "verbose_json":
         return JSONResponse(verbose_response(transcript, asked.granularities))
-    writers = {"text": text_response, "srt": to_srt, "vtt": to_vtt}
+    writers: dict[str, Callable[[Transcript], str]] = {"text": text_response, "srt": to_srt, "vtt": to_vtt}
     return PlainTextResponse(writers[asked.response_format](transcript))
 
 
-@asynccontextmanager
-async def _spool_file(service: Service) -> AsyncIterator[Path]:
-    """A path for one file, which is gone afterwards."""
+def _live_folder(service: Service) -> Path:
     folder = service.settings.data_dir / LIVE_FOLDER
-    await run_in_threadpool(folder.mkdir, parents=True, exist_ok=True)
-    path = folder / uuid.uuid4().hex
-    try:
-        yield path
-    finally:
-        await run_in_threadpool(path.unlink, missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _taken(upload: Upload) -> io.FileIO:
+    """The file, open and without a name on the disk, so that nothing is left of it whatever ends the process."""
+    audio = io.FileIO(upload.path)
+    upload.path.unlink()
+    audio.name = upload.name or "file"  # for messages, which tell clients nothing of our folders
+    return audio
 
 
 def _served(service: Service) -> ServedModels:
