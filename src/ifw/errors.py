@@ -41,6 +41,20 @@
     │   ├── FetchStatusError         fetch_status
     │   ├── FetchTooLargeError       fetch_too_large
     │   └── FetchTimeoutError        fetch_timeout
+    ├── TaskError                task_invalid
+    │   ├── TaskIdError              task_id_invalid
+    │   ├── TaskCursorError          task_cursor_invalid
+    │   ├── TaskExistsError          task_exists
+    │   ├── TaskNotFoundError        task_not_found
+    │   ├── TaskEndedError           task_ended
+    │   ├── TaskUnfinishedError      task_unfinished
+    │   ├── TaskFailedError          task_failed
+    │   ├── TaskCancelledError       task_cancelled
+    │   ├── TaskPoisonedError        task_poisoned
+    │   ├── TaskDeadlineError        task_deadline
+    │   ├── TaskWebhookError         task_without_webhook
+    │   └── IdempotencyError         idempotency_mismatch
+    ├── DataDirError             data_dir_unusable
     └── CancelledError           cancelled
 
 `code` is stable: programs may branch on it, and every front (command line, server) maps it to its own
@@ -311,6 +325,90 @@ class FetchTimeoutError(FetchError):
     """The server of a URL was too slow."""
 
     code = "fetch_timeout"
+
+
+class TaskError(IfwError):
+    """A task cannot do what was asked of it."""
+
+    code = "task_invalid"
+
+
+class TaskIdError(TaskError):
+    """The name of a task is not allowed."""
+
+    code = "task_id_invalid"
+
+
+class TaskCursorError(TaskError):
+    """The cursor of a page is none that an earlier page named."""
+
+    code = "task_cursor_invalid"
+
+
+class TaskExistsError(TaskError):
+    """There is a task of this name already."""
+
+    code = "task_exists"
+
+
+class TaskNotFoundError(TaskError):
+    """There is no task of this name, or no longer."""
+
+    code = "task_not_found"
+
+
+class TaskEndedError(TaskError):
+    """The task has ended already."""
+
+    code = "task_ended"
+
+
+class TaskUnfinishedError(TaskError):
+    """The task has not ended yet."""
+
+    code = "task_unfinished"
+
+
+class TaskFailedError(TaskError):
+    """The task failed, so it has no result."""
+
+    code = "task_failed"
+
+
+class TaskCancelledError(TaskError):
+    """The task was cancelled, so it has no result."""
+
+    code = "task_cancelled"
+
+
+class TaskPoisonedError(TaskError):
+    """Every worker that took the task died over it."""
+
+    code = "task_poisoned"
+
+
+class TaskDeadlineError(TaskError):
+    """The task did not end before its deadline."""
+
+    code = "task_deadline"
+
+
+class TaskWebhookError(TaskError):
+    """The task has no webhook, so there is nothing to deliver."""
+
+    code = "task_without_webhook"
+
+
+class IdempotencyError(TaskError):
+    """The idempotency key belongs to another request."""
+
+    code = "idempotency_mismatch"
+
+
+class DataDirError(IfwError):
+    """The data folder cannot be used, such as while another process uses it."""
+
+    code = "data_dir_unusable"
 
 
 class CancelledError(IfwError):

@@ -1,0 +1,306 @@
+"""Durable tasks: each is kept until it has ended once, whatever happens to the processes that work on it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from ifw.errors import ConfigError, QueueFullError
+from ifw.tasks import schema
+from ifw.tasks.bell import Bell
+from ifw.tasks.claims import Claims
+from ifw.tasks.database import Database, DataDirLock, postgresql_engine, sqlite_engine
+from ifw.tasks.execution import Execution
+from ifw.tasks.flusher import Flusher
+from ifw.tasks.options import TaskOptions
+from ifw.tasks.records import Task, TaskPage, TaskRequest, TaskState, TaskStats
+from ifw.tasks.spool import Spool
+from ifw.tasks.stage import Stage
+from ifw.tasks.store import Store
+from ifw.tasks.upkeep import Upkeep
+from ifw.tasks.worker import Worker
+
+EventBuilder = Callable[[Task], bytes]
+"""Makes the body of a webhook event from a task that has ended."""
+
+_EMBEDDED: Final = "embedded"
+_LOOK_S: Final = 0.5  # how often a waiter looks for changes that other processes made
+_LEAVE_S: Final = 10.0
+
+
+class Tasks:
+    """The tasks of a data folder or of a PostgreSQL database. Every method blocks, briefly, and may be called from any thread.
+
+    Args:
+        stages: What is done with each task, in order.
+        options: Where they are kept, and their limits.
+        event_builder: Makes the body of a webhook event; by default one of type `task.STATE` with the id of the task.
+
+    Example:
+        >>> with Tasks([Stage("count", count)], TaskOptions(Path("data"))) as tasks:
+        ...     task, _ = tasks.submit(TaskRequest({"to": 3}))
+        ...     tasks.wait(task.id, 10).state
+        'succeeded'
+    """
+
+    def __init__(
+        self, stages: Sequence[Stage], options: TaskOptions, event_builder: EventBuilder | None = None
+    ) -> None:
+        names = [stage.name for stage in stages]
+        if not names or len(set(names)) < len(names):
+            raise ConfigError(f"stages: got {names}, allowed: at least one, each with a name of its own")
+        self._stages = tuple(stages)
+        self._options = options
+        self._event_builder = event_builder
+        self._is_open = False
+        self._works = False
+
+    def start(self, works: bool = True) -> None:
+        """Open the database, and begin to work.
+
+        Args:
+            works: Whether this process runs tasks; else workers elsewhere do, on the same PostgreSQL database.
+
+        Raises:
+            DataDirError: Another process works in the data folder, or it cannot be written.
+            ConfigError: This process runs other tasks already.
+        """
+        options = self._options
+        is_embedded = options.database_url is None
+        self._lock = DataDirLock(options.data_dir) if is_embedded else None
+        try:
+            self._open(options, works)
+        except BaseException:
+            if self._lock is not None:
+                self._lock.release()
+            raise
+
+    def _open(self, options: TaskOptions, works: bool) -> None:
+        options.data_dir.mkdir(parents=True, exist_ok=True)
+        if options.database_url is None:
+            self._database = Database(sqlite_engine(options.data_dir / "tasks.sqlite"))
+            self.worker_id = _EMBEDDED
+        else:
+            self._database = Database(postgresql_engine(options.database_url))
+            self.worker_id = f"{socket.gethostname()[:60]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._database.create(schema.metadata)
+        self._store = Store(self._database, options)
+        self._spool = Spool(options.data_dir / "spool")
+        self._bell = Bell()
+        self._claims = Claims(self._database, options)
+        self._flusher = Flusher(self._claims, self._bell, options.flush_s)
+        self._execution = Execution(self._database, options.data_dir, self.worker_id)
+        self._upkeep = Upkeep(
+            self.worker_id, self._database, options, self._execution, self._flusher, self._bell, self._spool
+        )
+        self._worker = Worker(self.worker_id, self._stages, self._claims, self._flusher, self._bell, self._spool)
+        if works and options.database_url is None:
+            self._upkeep.take_over_all()
+            self._spool.sweep(self._store.exists, 0.0)
+        if works:
+            self._flusher.start()
+            self._execution.start(self._worker.work, options.max_running, options.poll_s)
+            self._upkeep.start()
+        self._works = works
+        self._is_open = True
+
+    def close(self, grace_s: float = 0.0) -> None:
+        """Stop. Tasks that run may end within the grace; the others are handed back and go on later or elsewhere.
+
+        Args:
+            grace_s: Seconds that running tasks have.
+        """
+        if not self._is_open:
+            return
+        self._is_open = False
+        self._execution.stop_taking()
+        if self._works:
+            self._worker.close(grace_s, _LEAVE_S)
+            self._flusher.close()
+            self._execution.resume(self.worker_id)
+            self._upkeep.close()
+        self._execution.close()
+        self._database.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def __enter__(self) -> Tasks:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def new_id(self) -> str:
+        """A name that no task has."""
+        return uuid.uuid4().hex
+
+    def new_folder(self, task_id: str) -> Path:
+        """An empty folder for the files of a task that is about to be submitted.
+
+        Raises:
+            TaskIdError: The name is not allowed.
+            TaskExistsError: There is such a task, or a folder for it.
+        """
+        return self._spool.new_folder(task_id)
+
+    def discard_folder(self, task_id: str) -> None:
+        """Delete the folder of a task that was not submitted after all; that of a task that exists stays."""
+        if not self._store.exists(task_id):
+            self._spool.remove(task_id)
+
+    def submit(
+        self,
+        request: TaskRequest,
+        *,
+        task_id: str | None = None,
+        idempotency_key: str | None = None,
+        fingerprint: str = "",
+    ) -> tuple[Task, bool]:
+        """Keep a task, and queue it.
+
+        Args:
+            request: What is to be done.
+            task_id: Its name; None makes one up.
+            idempotency_key: The same key again gives the task that it gave before.
+            fingerprint: Of the request; the same key with another one is refused.
+
+        Returns:
+            The task, and whether it is new.
+
+        Raises:
+            ConfigError: The request has a value that is not allowed.
+            TaskIdError: The name is not allowed.
+            TaskExistsError: There is a task of this name.
+            IdempotencyError: The key belongs to another request.
+            QueueFullError: Too many tasks are waiting.
+        """
+        name = self.new_id() if task_id is None else task_id
+        submitted = self._store.insert(request, name, idempotency_key, fingerprint)
+        if submitted.is_new:
+            self._execution.enqueue(submitted.run_id, request.priority)
+            self._store.mark_enqueued(submitted.run_id)
+        return submitted.task, submitted.is_new
+
+    def get(self, task_id: str) -> Task:
+        """A task as it stands.
+
+        Raises:
+            TaskNotFoundError: There is none of this name, or no longer.
+        """
+        return self._store.get(task_id)
+
+    def list(self, state: TaskState | None = None, limit: int = 50, after: str | None = None) -> TaskPage:
+        """Tasks from the newest to the oldest.
+
+        Args:
+            state: Only those in it.
+            limit: At most so many, 1 to 1000.
+            after: The `next` of the page before.
+
+        Raises:
+            ConfigError: The state or the limit is not allowed.
+            TaskCursorError: `after` is not the `next` of a page.
+        """
+        return self._store.page(state, limit, after)
+
+    def cancel(self, task_id: str) -> Task:
+        """End a task; the work on it stops at once where it runs in this process, else within `flush_s`.
+
+        Raises:
+            TaskNotFoundError: There is none of this name.
+            TaskEndedError: It has ended already.
+        """
+        task = self._store.cancel(task_id)
+        self._flusher.stop_task(task_id)
+        self._bell.ring([task_id])
+        return task
+
+    def remove(self, task_id: str) -> None:
+        """Forget a task that has ended, with its result and its files.
+
+        Raises:
+            TaskNotFoundError: There is none of this name.
+            TaskUnfinishedError: It has not ended yet.
+        """
+        run_id = self._store.remove(task_id)
+        self._spool.remove(task_id)
+        self._execution.forget([run_id])
+        self._bell.ring([task_id])
+
+    def result(self, task_id: str) -> str:
+        """What the stages made of a task that succeeded.
+
+        Raises:
+            TaskNotFoundError: There is none of this name.
+            TaskUnfinishedError: It has not ended yet.
+            TaskFailedError: It failed.
+            TaskCancelledError: It was cancelled.
+        """
+        return self._store.result(task_id)
+
+    def events(
+        self, task_id: str, after_seq: int = -1, limit: int = 10_000
+    ) -> Sequence[tuple[int, Mapping[str, Any]]]:
+        """What the stages emitted past a number, in order.
+
+        Raises:
+            TaskNotFoundError: There is none of this name.
+        """
+        return self._store.events(task_id, after_seq, limit)
+
+    def wait(self, task_id: str, timeout_s: float) -> Task:
+        """Wait until a task has ended, at most so long; returns it as it stands then.
+
+        Raises:
+            TaskNotFoundError: There is none of this name.
+        """
+        return self._wait(task_id, timeout_s, lambda task: task.has_ended)
+
+    def wait_for_change(self, task_id: str, version: int, timeout_s: float) -> Task:
+        """Wait until a task has ended or is past a version of it (`Task.version`), such as by new events.
+
+        Raises:
+            TaskNotFoundError: There is none of this name.
+        """
+        return self._wait(task_id, timeout_s, lambda task: task.has_ended or task.version > version)
+
+    def listen(self, task_id: str, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call `listener` at each change of a task that this process makes.
+
+        Args:
+            task_id: Of which.
+            listener: Must be quick and must not raise; runs in any thread.
+
+        Returns:
+            A function that ends this.
+        """
+        return self._bell.listen(task_id, listener)
+
+    def stats(self) -> TaskStats:
+        """How busy the tasks are, over all workers."""
+        return self._store.stats()
+
+    def _wait(self, task_id: str, timeout_s: float, is_reached: Callable[[Task], bool]) -> Task:
+        deadline = time.monotonic() + timeout_s
+        changed = threading.Event()
+        remove = self._bell.listen(task_id, changed.set)
+        try:
+            while True:
+                changed.clear()
+                task = self._store.get(task_id)
+                left_s = deadline - time.monotonic()
+                if left_s <= 0 or is_reached(task):
+                    return task
+                changed.wait(min(left_s, _LOOK_S))
+        finally:
+            remove()

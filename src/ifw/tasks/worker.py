@@ -1,0 +1,157 @@
+"""Runs one task: takes it, goes through its stages, and ends it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from ifw.errors import IfwError
+from ifw.tasks.bell import Bell
+from ifw.tasks.claims import Claims
+from ifw.tasks.execution import Abandoned, ExecutionError, Step
+from ifw.tasks.flusher import Flusher
+from ifw.tasks.records import TaskFailure
+from ifw.tasks.rows import dump
+from ifw.tasks.run import TaskRun
+from ifw.tasks.spool import Spool
+from ifw.tasks.stage import Stage, StageContext
+
+_log: Final = logging.getLogger("ifw.tasks")
+_Value = TypeVar("_Value")
+_FIRST_PAUSE_S: Final = 0.2
+_LAST_PAUSE_S: Final = 5.0
+
+
+class Worker:
+    """What this process does with a task that is its turn.
+
+    Args:
+        worker_id: Of this process.
+        stages: What is done with each task, in order.
+        claims: Where it writes.
+        flusher: Writes what stages report.
+        bell: Is rung when a task changes.
+        spool: Where tasks have their files.
+    """
+
+    def __init__(
+        self, worker_id: str, stages: Sequence[Stage], claims: Claims, flusher: Flusher, bell: Bell, spool: Spool
+    ) -> None:
+        self._worker_id = worker_id
+        self._stages = tuple(stages)
+        self._claims = claims
+        self._flusher = flusher
+        self._bell = bell
+        self._spool = spool
+        self._closing = threading.Event()
+
+    def work(self, run_id: str, step: Step) -> None:
+        """Run the task of a name, from where an earlier run of it was.
+
+        Raises:
+            Abandoned: Somebody else will go on with it.
+        """
+        if self._closing.is_set():
+            raise Abandoned
+        claim = uuid.uuid4().hex
+        self._flusher.expect(claim)
+        try:
+            task = self._persist(partial(self._claims.take, run_id, self._worker_id, claim))
+            if task is None:
+                return
+            run = TaskRun(task, claim, self._spool.folder(task.id), self._claims)
+            self._flusher.add(run)
+            self._bell.ring([task.id])
+            self._run_stages(run, step)
+            self._bell.ring([task.id])
+        finally:
+            self._flusher.drop(claim)
+
+    def close(self, grace_s: float, leave_s: float) -> None:
+        """Begin no more; let what runs end, and hand back what does not.
+
+        Args:
+            grace_s: How long what runs may go on.
+            leave_s: How long it may take to stop after that.
+        """
+        self._closing.set()
+        if self._flusher.wait_until_idle(grace_s):
+            return
+        for run in self._flusher.runs():
+            try:
+                self._flusher.flush([run])
+                self._claims.hand_back(run.claim)
+            except SQLAlchemyError as error:
+                _log.warning("task %s could not be handed back: %s", run.task.id, type(error).__name__)
+            run.stop("handed_back")
+            self._bell.ring([run.task.id])
+        if not self._flusher.wait_until_idle(leave_s):
+            _log.warning("%d tasks did not stop within %g s", len(self._flusher.runs()), leave_s)
+
+    def _run_stages(self, run: TaskRun, step: Step) -> None:
+        results: dict[str, Any] = {}
+        for stage in self._stages:
+            try:
+                outcome = step(stage.name, partial(self._run_stage, run, stage, MappingProxyType(dict(results))))
+            except ExecutionError as error:
+                # Such as other stages than those that an older version had recorded.
+                _log.warning("task %s starts over, as its execution broke: %s", run.task.id, error)
+                self._persist(partial(self._claims.release, [run.claim], is_renamed=True))
+                return
+            if "failure" in outcome:
+                self._persist(partial(self._claims.fail, run.claim, TaskFailure(*outcome["failure"])))
+                return
+            if "result" not in outcome:
+                return
+            results[stage.name] = outcome["result"]
+        self._persist(partial(self._flusher.flush, [run]))
+        self._persist(partial(self._claims.succeed, run.claim))
+
+    def _run_stage(self, run: TaskRun, stage: Stage, results: Mapping[str, Any]) -> dict[str, Any]:
+        """Run a stage; what it returns is kept by DBOS, so it raises nothing but `Abandoned`."""
+        run.set_stage(stage.name)
+        started = time.monotonic()
+        outcome: dict[str, Any]
+        try:
+            run.cancel.raise_if_cancelled()
+            outcome = {"result": json.loads(dump(stage.run(StageContext(run, results))))}
+        except IfwError as error:
+            outcome = {"failure": [error.code, str(error)]}
+        except Exception:
+            if run.stop_reason is None:
+                _log.exception("task %s failed in stage %s", run.task.id, stage.name)
+            outcome = {"failure": ["internal", f"stage {stage.name} failed for an internal reason; the log has details"]}
+        run.add_timing(stage.name, time.monotonic() - started)
+        if run.stop_reason is None:
+            run.set_stage(None, is_advanced="result" in outcome)
+            self._persist(partial(self._flusher.flush, [run]))
+        if run.stop_reason is not None:
+            return self._stopped(run)
+        return outcome
+
+    def _stopped(self, run: TaskRun) -> dict[str, Any]:
+        """A run that is to stop: its workflow ends with its task, and goes on elsewhere with a task that goes on."""
+        if run.stop_reason == "ended" or self._persist(partial(self._claims.has_ended, run.task.id)):
+            return {}
+        raise Abandoned
+
+    def _persist(self, write: Callable[[], _Value]) -> _Value:
+        """Write, as soon as the database can."""
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                return write()
+            except SQLAlchemyError as error:
+                _log.warning("the database refuses, which is tried again: %s", type(error).__name__)
+                if self._closing.wait(pause_s):
+                    raise Abandoned from error
+                pause_s = min(2 * pause_s, _LAST_PAUSE_S)
