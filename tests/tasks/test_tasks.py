@@ -149,7 +149,9 @@ def test_higher_priority_goes_first_and_equal_ones_in_order(tasks, toy):
     for task_id in running:
         tasks.wait_for_change(task_id, 1, 20)
     names = [("low", -5), ("a", 0), ("b", 0), ("high", 9)]
-    ids = [tasks.submit(TaskRequest({"name": name, "waits": True}, priority=priority))[0].id for name, priority in names]
+    ids = [
+        tasks.submit(TaskRequest({"name": name, "waits": True}, priority=priority))[0].id for name, priority in names
+    ]
     toy.started.clear()
     order = []
     tasks.cancel(running[0])  # one slot, so one at a time
@@ -202,9 +204,8 @@ def test_remove_forgets_an_ended_task(tasks, toy):
 
 
 def test_a_second_process_is_refused_and_a_later_one_is_not(toy, options):
-    with Tasks(toy.stages(), options):
-        with pytest.raises(DataDirError, match="pid"):
-            Tasks(toy.stages(), options).start()
+    with Tasks(toy.stages(), options), pytest.raises(DataDirError, match="pid"):
+        Tasks(toy.stages(), options).start()
     with Tasks(toy.stages(), options) as tasks:
         assert tasks.stats().n_queued == 0
 

@@ -125,7 +125,9 @@ class Claims:
                     rows = [{"task_id": changes.task_id, "record": record} for record in changes.records]
                     connection.execute(sa.insert(schema.journal), rows)
                 if changes.events:
-                    events = [{"task_id": changes.task_id, "seq": seq, "body": body} for seq, body in changes.events.items()]
+                    events = [
+                        {"task_id": changes.task_id, "seq": seq, "body": body} for seq, body in changes.events.items()
+                    ]
                     connection.execute(self._database.insert_new(schema.events), events)
         return lost
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from ifw.errors import DataDirError
 
@@ -60,11 +61,7 @@ class Database:
     def insert_new(self, table: sa.Table) -> Any:
         """An INSERT that leaves rows alone that are there already."""
         if self.is_postgresql:
-            from sqlalchemy.dialects import postgresql
-
             return postgresql.insert(table).on_conflict_do_nothing()
-        from sqlalchemy.dialects import sqlite
-
         return sqlite.insert(table).on_conflict_do_nothing()
 
     def close(self) -> None:
@@ -125,15 +122,17 @@ class DataDirLock:
             data_dir.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(data_dir / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise DataDirError(f"data folder {data_dir}: {error.strerror}; allowed: a folder that can be written") from error
+            raise DataDirError(
+                f"data folder {data_dir}: {error.strerror}; allowed: a folder that can be written"
+            ) from error
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             holder = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(self._fd)
             raise DataDirError(
-                f"data folder {data_dir}: another process (pid {holder}) works in it. With SQLite one process serves and "
-                "works; stop it, name another folder, or set a PostgreSQL database to run several"
+                f"data folder {data_dir}: another process (pid {holder}) works in it. With SQLite one process serves "
+                "and works; stop it, name another folder, or set a PostgreSQL database to run several"
             ) from error
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, str(os.getpid()).encode(), 0)

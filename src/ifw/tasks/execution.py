@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, error
+from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, _dbos, error
 
 from ifw.errors import ConfigError
 from ifw.tasks.database import Database, sqlite_engine
@@ -27,12 +27,13 @@ _VERSION: Final = "ifw-1"  # that of the steps' meaning: not of the code, so tha
 _SCHEMA: Final = "ifw_dbos"
 _QUEUE: Final = "ifw_tasks"
 _WORKFLOW: Final = "ifw_task"
-_IDLE_POLL_S: Final = 60.0  # of notifications, which are not used
+_IDLE_POLL_S: Final = 60.0  # of schedules, of which there are none
+_STOP_S: Final = 0.2  # how soon threads of DBOS notice the end
 _ALIVE: Final = ["ENQUEUED", "PENDING", "DELAYED"]
 
 
 class Abandoned(BaseException):
-    """Ends a run that DBOS is to record nothing of, as somebody else goes on with it. No `Exception`, for that reason."""
+    """Ends a run of which DBOS is to record nothing, as somebody else goes on with it; so it is no `Exception`."""
 
 
 class Execution:
@@ -79,8 +80,6 @@ class Execution:
         Raises:
             ConfigError: This process runs tasks already; DBOS exists once in a process.
         """
-        from dbos import _dbos
-
         if _dbos._dbos_global_instance is not None:
             raise ConfigError("tasks are worked by this process already; close those before others are started")
         config: DBOSConfig = {
@@ -92,6 +91,7 @@ class Execution:
             "serializer": DBOSPortableJSONSerializer(),
             "log_level": "WARNING",
             "use_listen_notify": False,
+            "notification_listener_polling_interval_sec": _STOP_S,
             "scheduler_polling_interval_sec": _IDLE_POLL_S,
             "run_migrations": False,
         }

@@ -126,6 +126,8 @@ class Flusher:
                 self.flush(self.runs())
                 self.check()
             except SQLAlchemyError as error:
-                _log.warning("the progress of tasks could not be written, which is tried again: %s", type(error).__name__)
+                _log.warning(
+                    "the progress of tasks could not be written, which is tried again: %s", type(error).__name__
+                )
             if is_last:
                 return

@@ -74,7 +74,9 @@ class TaskOptions:
             raise ConfigError(f"dead_after_s: got {self.dead_after_s:g}, allowed: at least three times heartbeat_s")
         if self.database_url is not None and not self.database_url.startswith(("postgresql://", "postgres://")):
             scheme = self.database_url.partition(":")[0]
-            raise ConfigError(f"database_url: got {scheme}:..., allowed: postgresql://user@host/database, or none for SQLite")
+            raise ConfigError(
+                f"database_url: got {scheme}:..., allowed: postgresql://user@host/database, or none for SQLite"
+            )
         if self.webhook_secret is not None:
             _require_secret(self.webhook_secret)
 

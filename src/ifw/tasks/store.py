@@ -58,7 +58,8 @@ def check_id(task_id: str) -> None:
     """
     if _ID.fullmatch(task_id) is None or ".." in task_id:
         raise TaskIdError(
-            f"task id {task_id[:200]!r}: allowed: 1 to 128 letters, digits, '_', '.', '-', the first a letter or digit, no '..'"
+            f"task id {task_id[:200]!r}: allowed: 1 to 128 letters, digits, '_', '.', '-', "
+            "the first a letter or digit, no '..'"
         )
 
 
@@ -169,7 +170,9 @@ class Store:
             if task.state == "cancelled":
                 raise TaskCancelledError(f"task {task_id!r} was cancelled, so it has no result")
             if task.state != "succeeded":
-                raise TaskUnfinishedError(f"task {task_id!r} is {task.state}; its result is there when it has succeeded")
+                raise TaskUnfinishedError(
+                    f"task {task_id!r} is {task.state}; its result is there when it has succeeded"
+                )
             body = connection.scalar(sa.select(schema.results.c.body).where(schema.results.c.task_id == task_id))
         return "" if body is None else bytes(body).decode("utf-8", "surrogatepass")
 
@@ -190,13 +193,19 @@ class Store:
         """How many tasks are in which state."""
         table, deliveries = schema.tasks, schema.deliveries
         with self._database.read() as connection:
-            counts = dict(
-                connection.execute(sa.select(table.c.state, sa.func.count()).group_by(table.c.state)).tuples().all()
-            )
+            query = sa.select(table.c.state, sa.func.count()).group_by(table.c.state)
+            counts: dict[str, int] = {row[0]: row[1] for row in connection.execute(query)}
             n_pending = connection.scalar(sa.select(sa.func.count()).where(deliveries.c.state == "pending"))
             n_workers = connection.scalar(sa.select(sa.func.count()).select_from(schema.workers))
-        numbers = [counts.get(state, 0) for state in TASK_STATES]
-        return TaskStats(*numbers, n_pending_deliveries=n_pending or 0, n_workers=n_workers or 0)
+        return TaskStats(
+            n_queued=counts.get("queued", 0),
+            n_running=counts.get("running", 0),
+            n_succeeded=counts.get("succeeded", 0),
+            n_failed=counts.get("failed", 0),
+            n_cancelled=counts.get("cancelled", 0),
+            n_pending_deliveries=n_pending or 0,
+            n_workers=n_workers or 0,
+        )
 
     def _row(self, request: TaskRequest, task_id: str, key: str | None, fingerprint: str) -> dict[str, Any]:
         priority, now = request.priority, time.time()
@@ -214,7 +223,9 @@ class Store:
             "payload": dump(dict(request.payload)),
             "priority": priority,
             "webhook": webhook_text(request.webhook),
-            "idempotency_hash": None if key is None else hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest(),
+            "idempotency_hash": None
+            if key is None
+            else hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest(),
             "fingerprint": fingerprint,
             "created_at": now,
             "deadline_at": None if deadline_s is None else now + deadline_s,

@@ -12,18 +12,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from ifw.errors import ConfigError, QueueFullError
+from ifw.errors import ConfigError
 from ifw.tasks import schema
-from ifw.tasks.bell import Bell
-from ifw.tasks.claims import Claims
 from ifw.tasks.database import Database, DataDirLock, postgresql_engine, sqlite_engine
 from ifw.tasks.execution import Execution
 from ifw.tasks.flusher import Flusher
 from ifw.tasks.options import TaskOptions
 from ifw.tasks.records import Task, TaskPage, TaskRequest, TaskState, TaskStats
-from ifw.tasks.spool import Spool
+from ifw.tasks.site import site_of
 from ifw.tasks.stage import Stage
-from ifw.tasks.store import Store
 from ifw.tasks.upkeep import Upkeep
 from ifw.tasks.worker import Worker
 
@@ -36,7 +33,7 @@ _LEAVE_S: Final = 10.0
 
 
 class Tasks:
-    """The tasks of a data folder or of a PostgreSQL database. Every method blocks, briefly, and may be called from any thread.
+    """The tasks of a data folder or of a PostgreSQL database. Methods block briefly, and any thread may call them.
 
     Args:
         stages: What is done with each task, in order.
@@ -91,16 +88,12 @@ class Tasks:
             self._database = Database(postgresql_engine(options.database_url))
             self.worker_id = f"{socket.gethostname()[:60]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._database.create(schema.metadata)
-        self._store = Store(self._database, options)
-        self._spool = Spool(options.data_dir / "spool")
-        self._bell = Bell()
-        self._claims = Claims(self._database, options)
-        self._flusher = Flusher(self._claims, self._bell, options.flush_s)
+        site = site_of(self.worker_id, options, self._database)
+        self._store, self._spool, self._bell = site.store, site.spool, site.bell
+        self._flusher = Flusher(site.claims, site.bell, options.flush_s)
         self._execution = Execution(self._database, options.data_dir, self.worker_id)
-        self._upkeep = Upkeep(
-            self.worker_id, self._database, options, self._execution, self._flusher, self._bell, self._spool
-        )
-        self._worker = Worker(self.worker_id, self._stages, self._claims, self._flusher, self._bell, self._spool)
+        self._upkeep = Upkeep(site, self._execution, self._flusher)
+        self._worker = Worker(site, self._stages, self._flusher)
         if works and options.database_url is None:
             self._upkeep.take_over_all()
             self._spool.sweep(self._store.exists, 0.0)
@@ -248,9 +241,7 @@ class Tasks:
         """
         return self._store.result(task_id)
 
-    def events(
-        self, task_id: str, after_seq: int = -1, limit: int = 10_000
-    ) -> Sequence[tuple[int, Mapping[str, Any]]]:
+    def events(self, task_id: str, after_seq: int = -1, limit: int = 10_000) -> Sequence[tuple[int, Mapping[str, Any]]]:
         """What the stages emitted past a number, in order.
 
         Raises:

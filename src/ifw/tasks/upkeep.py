@@ -12,16 +12,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ifw.errors import TaskDeadlineError
 from ifw.tasks import schema
-from ifw.tasks.bell import Bell
-from ifw.tasks.claims import Claims
-from ifw.tasks.database import Database
 from ifw.tasks.endings import end_task
 from ifw.tasks.execution import Execution, ExecutionError
 from ifw.tasks.flusher import Flusher
-from ifw.tasks.options import TaskOptions
 from ifw.tasks.records import TaskFailure
-from ifw.tasks.spool import ABANDONED_AFTER_S, Spool
-from ifw.tasks.store import Store, delete_tasks
+from ifw.tasks.site import Site
+from ifw.tasks.spool import ABANDONED_AFTER_S
+from ifw.tasks.store import delete_tasks
 
 _log: Final = logging.getLogger("ifw.tasks")
 _AUDIT_EVERY_S: Final = 30.0
@@ -32,38 +29,24 @@ _BATCH: Final = 200
 class Upkeep:
     """The upkeep of one worker.
 
-    Whether another one is dead is told by whether its counter stands still, on the clock of this process alone, so clocks
-    that differ do no harm.
+    Another one is dead when its counter stands still on the clock of this process: clocks that differ do no harm.
 
     Args:
-        worker_id: Of this process.
-        database: Where the tables are.
-        options: How often, and the limits.
+        site: Where the tasks are.
         execution: Where tasks are queued again.
         flusher: Knows what runs here.
-        bell: Is rung for tasks that end here.
-        spool: Where files of expired tasks are.
     """
 
-    def __init__(
-        self,
-        worker_id: str,
-        database: Database,
-        options: TaskOptions,
-        execution: Execution,
-        flusher: Flusher,
-        bell: Bell,
-        spool: Spool,
-    ) -> None:
-        self._worker_id = worker_id
-        self._database = database
-        self._options = options
+    def __init__(self, site: Site, execution: Execution, flusher: Flusher) -> None:
+        self._worker_id = site.worker_id
+        self._database = site.database
+        self._options = site.options
+        self._claims = site.claims
+        self._store = site.store
+        self._bell = site.bell
+        self._spool = site.spool
         self._execution = execution
         self._flusher = flusher
-        self._bell = bell
-        self._spool = spool
-        self._claims = Claims(database, options)
-        self._store = Store(database, options)
         self._beats: dict[str, tuple[int, float]] = {}
         self._next_audit_at = 0.0
         self._next_sweep_at = 0.0

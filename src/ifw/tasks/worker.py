@@ -15,14 +15,12 @@ from typing import Any, Final, TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from ifw.errors import IfwError
-from ifw.tasks.bell import Bell
-from ifw.tasks.claims import Claims
 from ifw.tasks.execution import Abandoned, ExecutionError, Step
 from ifw.tasks.flusher import Flusher
 from ifw.tasks.records import TaskFailure
 from ifw.tasks.rows import dump
 from ifw.tasks.run import TaskRun
-from ifw.tasks.spool import Spool
+from ifw.tasks.site import Site
 from ifw.tasks.stage import Stage, StageContext
 
 _log: Final = logging.getLogger("ifw.tasks")
@@ -35,23 +33,18 @@ class Worker:
     """What this process does with a task that is its turn.
 
     Args:
-        worker_id: Of this process.
+        site: Where the tasks are.
         stages: What is done with each task, in order.
-        claims: Where it writes.
         flusher: Writes what stages report.
-        bell: Is rung when a task changes.
-        spool: Where tasks have their files.
     """
 
-    def __init__(
-        self, worker_id: str, stages: Sequence[Stage], claims: Claims, flusher: Flusher, bell: Bell, spool: Spool
-    ) -> None:
-        self._worker_id = worker_id
+    def __init__(self, site: Site, stages: Sequence[Stage], flusher: Flusher) -> None:
+        self._worker_id = site.worker_id
         self._stages = tuple(stages)
-        self._claims = claims
+        self._claims = site.claims
         self._flusher = flusher
-        self._bell = bell
-        self._spool = spool
+        self._bell = site.bell
+        self._spool = site.spool
         self._closing = threading.Event()
 
     def work(self, run_id: str, step: Step) -> None:
@@ -129,7 +122,9 @@ class Worker:
         except Exception:
             if run.stop_reason is None:
                 _log.exception("task %s failed in stage %s", run.task.id, stage.name)
-            outcome = {"failure": ["internal", f"stage {stage.name} failed for an internal reason; the log has details"]}
+            outcome = {
+                "failure": ["internal", f"stage {stage.name} failed for an internal reason; the log has details"]
+            }
         run.add_timing(stage.name, time.monotonic() - started)
         if run.stop_reason is None:
             run.set_stage(None, is_advanced="result" in outcome)
