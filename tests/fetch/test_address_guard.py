@@ -148,6 +148,8 @@ def test_local_names_and_notations_are_refused_when_they_are_handed_in(host: str
     with pytest.raises(UrlForbiddenError):
         check_url(f"http://{host}/a.mp3", AddressGuard())
     check_url(f"http://{host}/a.mp3", AddressGuard(("127.0.0.0/8", "::1")))
+    for one in ("127.0.0.0/8", "::1"):
+        check_url("http://localhost/a.mp3", AddressGuard((one,)))
     check_url("http://localhost.example.com/a.mp3", AddressGuard())
 
 

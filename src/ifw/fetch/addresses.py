@@ -42,6 +42,8 @@ _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _ISATAP: Final = (0x00005EFE, 0x02005EFE)  # the upper half of an interface identifier
 _LOCAL_NAMES: Final = ("localhost", "ip6-localhost", "ip6-loopback")
 
+_LOOPBACK: Final = ("127.0.0.1", "::1")
+
 
 class AddressGuard:
     """Lets public addresses pass, and those of the networks that the operator listed.
@@ -103,8 +105,8 @@ class AddressGuard:
         address = literal_address(host)
         if address is not None:
             self.check(url, host, [address])
-        elif name in _LOCAL_NAMES or name.endswith(".localhost"):
-            self.check(url, host, ["127.0.0.1", "::1"])
+        elif (name in _LOCAL_NAMES or name.endswith(".localhost")) and not any(map(self.permits, _LOOPBACK)):
+            raise _forbidden(url, host)
 
 
 def literal_address(host: str) -> str | None:

@@ -53,6 +53,7 @@ class GuardedBackend(httpcore2.NetworkBackend):
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
         """Connect; the arguments after `port` are not used."""
+        self._guard.check_name(self._shown, host)
         self._limits.start_phase(self._connect_timeout_s)
         try:
             found = self._look_up(host, port)

@@ -14,8 +14,8 @@ from typing import Final
 import httpcore2
 
 from ifw.cancellation import CancelToken
-from ifw.errors import FetchError, FetchStatusError, FetchTimeoutError, FetchTooLargeError
-from ifw.fetch.exchange import Answer, Exchanges
+from ifw.errors import FetchError, FetchStatusError, FetchTooLargeError
+from ifw.fetch.exchange import Answer, Exchanges, explained
 from ifw.fetch.limits import TimeLimits
 from ifw.fetch.names import disposition_name
 from ifw.fetch.options import FetchOptions
@@ -212,10 +212,7 @@ class _Download:
     def _explained(self, error: Exception) -> FetchError:
         if isinstance(error, _PassingError):
             return error.error
-        kind = FetchTimeoutError if isinstance(error, httpcore2.TimeoutException) else FetchError
-        if isinstance(error, httpcore2.ProtocolError):
-            return kind(f"{self._url.shown}: the server broke off, or does not speak HTTP: {error}")
-        return kind(f"{self._url.shown}: {error}")
+        return explained(error, self._url.shown)
 
 
 def _require_success(answer: Answer, shown: str) -> None:

@@ -7,10 +7,12 @@ import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 import httpcore2
 
 from ifw import __version__
+from ifw.errors import FetchError, FetchTimeoutError
 from ifw.fetch.connection import GuardedBackend
 from ifw.fetch.limits import TimeLimits
 from ifw.fetch.options import FetchOptions
@@ -23,6 +25,17 @@ _ALWAYS: Headers = (
     (b"Accept-Encoding", b"identity"),
     (b"Connection", b"close"),
 )
+_CUT: Final = ("peer ", "server disconnected")  # how httpcore2 and h11 say that an answer was not whole
+
+
+def explained(error: Exception, shown: str) -> FetchError:
+    """The error of a connection in our words, without a word that the server sent."""
+    if isinstance(error, httpcore2.TimeoutException):
+        return FetchTimeoutError(f"{shown}: {error}")
+    if not isinstance(error, httpcore2.ProtocolError):
+        return FetchError(f"{shown}: {error}")
+    is_cut = str(error).lower().startswith(_CUT)
+    return FetchError(f"{shown}: {'the server broke off' if is_cut else 'what the server sends is no HTTP/1.1'}")
 
 
 @dataclass(frozen=True, slots=True)

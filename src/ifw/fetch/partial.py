@@ -58,15 +58,18 @@ class PartialFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Close it; after a failure, what nobody could continue is removed."""
         self._file.close()
+        if error is not None and not self._can_continue():
+            self.remove()
 
     def request_headers(self) -> Headers:
         """Ask for the rest only, if there is something that can be continued."""
-        if not self.n_bytes or self._validator is None:
+        if not self._can_continue():
             return ()
         return (
             (b"Range", b"bytes=%d-" % self.n_bytes),
-            (b"If-Range", self._validator.encode("latin-1")),
+            (b"If-Range", (self._validator or "").encode("ascii")),
         )
 
     def accept(self, answer: Answer, length: int | None) -> None:
@@ -110,6 +113,9 @@ class PartialFile:
         self._file.close()
         self._path.replace(self._target)
         self._sidecar.unlink(missing_ok=True)
+
+    def _can_continue(self) -> bool:
+        return self.n_bytes > 0 and self._validator is not None
 
     def _continue(self, answer: Answer, validator: str | None, length: int | None) -> None:
         match = _CONTENT_RANGE.fullmatch((answer.header("content-range") or "").strip())

@@ -10,8 +10,8 @@ from typing import Final
 import httpcore2
 
 from ifw.cancellation import CancelToken
-from ifw.errors import ConfigError, FetchError, FetchTimeoutError
-from ifw.fetch.exchange import Answer, Exchanges
+from ifw.errors import ConfigError, FetchTimeoutError
+from ifw.fetch.exchange import Answer, Exchanges, explained
 from ifw.fetch.limits import TimeLimits
 from ifw.fetch.options import FetchOptions
 from ifw.fetch.url import parse_url
@@ -93,10 +93,8 @@ def post(
     try:
         with Exchanges(options, limits).open("POST", parsed, wire_headers, body) as answer:
             return PostReply(answer.status, _beginning(answer))
-    except httpcore2.TimeoutException as error:
-        raise FetchTimeoutError(f"{parsed.shown}: {error}") from error
-    except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
-        raise FetchError(f"{parsed.shown}: no answer: {error}") from error
+    except (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError) as error:
+        raise explained(error, parsed.shown) from error
 
 
 def check_headers(headers: Mapping[str, str]) -> None:
