@@ -1,5 +1,7 @@
 """Every error that `ifw` raises on purpose, in one tree.
 
+Over 400 lines because it is a list: a class with a line of text and a code for each.
+
     IfwError
     ├── ConfigError              config_invalid
     ├── AudioError               audio_invalid

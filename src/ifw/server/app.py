@@ -13,6 +13,7 @@ from ifw import __version__
 from ifw.server.auth import KEY_HEADERS, KeyCheck
 from ifw.server.body_limit import BodyLimit
 from ifw.server.errors import install
+from ifw.server.metrics import RequestMetrics
 from ifw.server.request_log import RequestLog
 from ifw.server.routes import ROUTERS
 from ifw.service.service import Service
@@ -66,5 +67,6 @@ def create_app(settings: Settings | None = None, service: Service | None = None)
             allow_headers=["authorization", "content-type", "idempotency-key", "last-event-id", *KEY_HEADERS],
             expose_headers=["x-request-id", "location", "retry-after"],
         )
+    app.add_middleware(RequestMetrics, registry=service.metrics.registry)
     app.add_middleware(RequestLog)
     return app

@@ -54,10 +54,10 @@ class LiveWork:
         return future
 
     def close(self) -> None:
-        """Refuse new work; what waits is dropped, what runs ends by itself."""
+        """Refuse new work. What runs or waits must end by itself: its token is to be cancelled."""
         with self._lock:
             self._is_closed = True
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.shutdown(wait=False)
 
     def _release(self, future: Future[_T]) -> None:
         with self._lock:

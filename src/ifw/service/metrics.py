@@ -28,23 +28,31 @@ class ServiceMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._ended = Counter(
-            "ifw_transcriptions", "Transcriptions that ended, by kind and outcome.", ["kind", "outcome"],
+            "ifw_transcriptions",
+            "Transcriptions that ended, by kind and outcome.",
+            ["kind", "outcome"],
             registry=self.registry,
         )
-        self._audio = Counter(
-            "ifw_audio_seconds", "Seconds of audio transcribed.", ["kind"], registry=self.registry
-        )
+        self._audio = Counter("ifw_audio_seconds", "Seconds of audio transcribed.", ["kind"], registry=self.registry)
         self._wall = Counter(
-            "ifw_transcription_seconds", "Wall seconds that these transcriptions took.", ["kind"],
+            "ifw_transcription_seconds",
+            "Wall seconds that these transcriptions took.",
+            ["kind"],
             registry=self.registry,
         )
         self._speed = Histogram(
-            "ifw_speed_factor", "Seconds of audio a wall second, of each transcription.", ["kind"],
-            buckets=_SPEEDS, registry=self.registry,
+            "ifw_speed_factor",
+            "Seconds of audio a wall second, of each transcription.",
+            ["kind"],
+            buckets=_SPEEDS,
+            registry=self.registry,
         )
         self._stages = Histogram(
-            "ifw_stage_seconds", "Wall seconds of each stage of a task.", ["stage"],
-            buckets=_SECONDS, registry=self.registry,
+            "ifw_stage_seconds",
+            "Wall seconds of each stage of a task.",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=self.registry,
         )
 
     def transcribed(self, kind: Kind, transcript: Transcript, wall_s: float) -> None:
@@ -98,7 +106,9 @@ class StateCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Every number as it is now."""
         yield GaugeMetricFamily("ifw_ready", "1 where requests can be worked on.", value=float(self._is_ready()))
-        yield GaugeMetricFamily("ifw_live_requests", "Synchronous transcriptions, running or waiting.", value=self._live())
+        yield GaugeMetricFamily(
+            "ifw_live_requests", "Synchronous transcriptions, running or waiting.", value=self._live()
+        )
         tasks = GaugeMetricFamily("ifw_tasks", "Tasks by state, over all workers.", labels=["state"])
         for state, number in self._tasks().items():
             tasks.add_metric([state], number)
@@ -118,7 +128,9 @@ def _engine_metrics(stats: EngineStats) -> Iterator[Metric]:
     for outcome in ("completed", "failed", "cancelled"):
         windows.add_metric([outcome], getattr(stats, f"n_{outcome}"))
     yield windows
-    busy = CounterMetricFamily("ifw_engine_busy_seconds", "Seconds that the engine spent on each work.", labels=["work"])
+    busy = CounterMetricFamily(
+        "ifw_engine_busy_seconds", "Seconds that the engine spent on each work.", labels=["work"]
+    )
     for work in _WORKS:
         busy.add_metric([work], getattr(stats, f"{work}_s"))
     yield busy

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ifw.cancellation import CancelToken
 from ifw.config import TranscribeOptions
-from ifw.errors import ConfigError
+from ifw.errors import ConfigError, IfwError, NotReadyError
 from ifw.service.live import LiveWork
 from ifw.service.loading import LoadedModel
+from ifw.service.metrics import Kind, ServiceMetrics, StateCollector
 from ifw.types import Segment, Transcript
 
 if TYPE_CHECKING:
     from ifw.audio import AudioSource
+    from ifw.engine.request import EngineStats
     from ifw.service.settings import Settings
     from ifw.transcriber import Transcriber
 
@@ -34,6 +38,7 @@ class Service:
     Attributes:
         settings: As given.
         model: The checkpoint, which is loaded in the background.
+        metrics: What it has done, in numbers.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -43,6 +48,10 @@ class Service:
         self._draining = threading.Event()
         self._tokens: set[CancelToken] = set()
         self._lock = threading.Lock()
+        self.metrics = ServiceMetrics()
+        self.metrics.registry.register(
+            StateCollector(self._engine_stats, lambda: self.n_live, dict, lambda: self.model.status.state == "ready")
+        )
 
     def start(self) -> None:
         """Begin to load the checkpoint; returns at once.
@@ -107,19 +116,46 @@ class Service:
         options = self.bounded(options)
 
         def work() -> Transcript:
-            with self._lock:
-                self._tokens.add(token)
-            try:
+            started = time.perf_counter()
+            with self._counted("live"):
                 transcription = transcriber.stream(source, options, cancel=token, priority=priority)
                 for segment in transcription:
                     if on_segment is not None:
                         on_segment(segment)
-                return transcription.transcript
-            finally:
-                with self._lock:
-                    self._tokens.discard(token)
+            self.metrics.transcribed("live", transcription.transcript, time.perf_counter() - started)
+            return transcription.transcript
 
-        return self._live.submit(work)
+        with self._lock:
+            self._tokens.add(token)
+        try:
+            future = self._live.submit(work)
+        except IfwError:
+            self._forget(token)
+            raise
+        future.add_done_callback(lambda done: self._forget(token))
+        return future
+
+    @contextmanager
+    def _counted(self, kind: Kind) -> Iterator[None]:
+        """Count a transcription that fails."""
+        try:
+            yield
+        except IfwError as error:
+            self.metrics.ended(kind, error.code)
+            raise
+        except Exception:
+            self.metrics.ended(kind, "internal")
+            raise
+
+    def _forget(self, token: CancelToken) -> None:
+        with self._lock:
+            self._tokens.discard(token)
+
+    def _engine_stats(self) -> EngineStats | None:
+        try:
+            return self.model.get().stats()
+        except NotReadyError:
+            return None
 
     def bounded(self, options: TranscribeOptions) -> TranscribeOptions:
         """The same options with the longest audio that the settings allow."""

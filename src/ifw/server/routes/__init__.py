@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ifw.server import metrics
 from ifw.server.routes import health, openai
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
-ROUTERS: Final[tuple[APIRouter, ...]] = (health.router, openai.router)
+ROUTERS: Final[tuple[APIRouter, ...]] = (health.router, metrics.router, openai.router)
