@@ -1,9 +1,8 @@
-import threading
+import dataclasses
 
 import pytest
 
 from ifw.errors import (
-    AudioFormatError,
     ConfigError,
     DataDirError,
     IdempotencyError,
@@ -17,55 +16,7 @@ from ifw.errors import (
     TaskNotFoundError,
     TaskUnfinishedError,
 )
-from ifw.tasks import Stage, TaskFailure, TaskOptions, TaskRequest, Tasks
-
-
-class Toy:
-    """Two stages that do what the payload says."""
-
-    def __init__(self):
-        self.release = threading.Event()
-        self.started = []
-        self.ran = []
-
-    def stages(self):
-        return [Stage("first", self.first), Stage("second", self.second)]
-
-    def first(self, context):
-        self.started.append(context.payload.get("name"))
-        context.report("first", 1.0, 2.0)
-        context.emit(0, {"n": 0})
-        context.emit(1, {"n": 1})
-        if context.payload.get("raises") == "own":
-            raise AudioFormatError("these bytes are no audio")
-        if context.payload.get("raises"):
-            raise ValueError("a detail that nobody may see")
-        while context.payload.get("waits") and not self.release.wait(0.005):
-            context.cancel.raise_if_cancelled()
-        return {"value": 7}
-
-    def second(self, context):
-        context.emit(1, {"n": "again"})
-        context.emit(2, {"n": 2})
-        context.set_result(f"{context.results['first']['value']} \x00 ä")
-        self.ran.append(context.payload.get("name"))
-
-
-@pytest.fixture
-def toy():
-    return Toy()
-
-
-@pytest.fixture
-def options(tmp_path):
-    return TaskOptions(tmp_path / "data", poll_s=0.02, flush_s=0.02, heartbeat_s=0.1, dead_after_s=1.0, max_running=2)
-
-
-@pytest.fixture
-def tasks(toy, options):
-    with Tasks(toy.stages(), options) as opened:
-        yield opened
-        toy.release.set()
+from ifw.tasks import TaskFailure, TaskRequest, Tasks
 
 
 def test_a_task_goes_through_its_stages(tasks):
@@ -131,8 +82,6 @@ def test_an_idempotency_key_gives_the_same_task(tasks):
 
 
 def test_the_queue_is_bounded(toy, options, tmp_path):
-    import dataclasses
-
     with Tasks(toy.stages(), dataclasses.replace(options, max_queued=3)) as tasks:
         running = [tasks.submit(TaskRequest({"waits": True}))[0].id for _ in range(2)]
         for task_id in running:

@@ -1,5 +1,6 @@
 """Durable tasks with stages: kept in SQLite or PostgreSQL, worked by one process or several, delivered by webhook."""
 
+from ifw.tasks.courier import EventBuilder
 from ifw.tasks.options import TaskOptions
 from ifw.tasks.records import (
     DeliveryAttempt,
@@ -13,7 +14,7 @@ from ifw.tasks.records import (
     Webhook,
 )
 from ifw.tasks.stage import Stage, StageContext
-from ifw.tasks.tasks import EventBuilder, Tasks
+from ifw.tasks.tasks import Tasks
 
 __all__ = [
     "DeliveryAttempt",

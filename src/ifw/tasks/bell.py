@@ -13,6 +13,12 @@ class Bell:
         self._lock = threading.Lock()
         self._listeners: dict[str, dict[int, Callable[[], None]]] = {}
         self._next_key = 0
+        self._of_all: list[Callable[[], None]] = []
+
+    def listen_to_all(self, listener: Callable[[], None]) -> None:
+        """Call `listener` at each change of any task."""
+        with self._lock:
+            self._of_all.append(listener)
 
     def listen(self, task_id: str, listener: Callable[[], None]) -> Callable[[], None]:
         """Call `listener` at each change of a task.
@@ -42,5 +48,6 @@ class Bell:
         """Tell the listeners of some tasks."""
         with self._lock:
             listeners = [one for task_id in task_ids for one in self._listeners.get(task_id, {}).values()]
+            listeners += self._of_all
         for listener in listeners:
             listener()

@@ -14,7 +14,9 @@ from typing import Any, Final
 
 from ifw.errors import ConfigError
 from ifw.tasks import schema
+from ifw.tasks.courier import Courier, EventBuilder, plain_event
 from ifw.tasks.database import Database, DataDirLock, postgresql_engine, sqlite_engine
+from ifw.tasks.deliveries import Deliveries
 from ifw.tasks.execution import Execution
 from ifw.tasks.flusher import Flusher
 from ifw.tasks.options import TaskOptions
@@ -23,9 +25,6 @@ from ifw.tasks.site import site_of
 from ifw.tasks.stage import Stage
 from ifw.tasks.upkeep import Upkeep
 from ifw.tasks.worker import Worker
-
-EventBuilder = Callable[[Task], bytes]
-"""Makes the body of a webhook event from a task that has ended."""
 
 _EMBEDDED: Final = "embedded"
 _LOOK_S: Final = 0.5  # how often a waiter looks for changes that other processes made
@@ -38,7 +37,7 @@ class Tasks:
     Args:
         stages: What is done with each task, in order.
         options: Where they are kept, and their limits.
-        event_builder: Makes the body of a webhook event; by default one of type `task.STATE` with the id of the task.
+        event_builder: Makes the body of a webhook event; by default one of type `task.STATE` with its id.
 
     Example:
         >>> with Tasks([Stage("count", count)], TaskOptions(Path("data"))) as tasks:
@@ -55,7 +54,7 @@ class Tasks:
             raise ConfigError(f"stages: got {names}, allowed: at least one, each with a name of its own")
         self._stages = tuple(stages)
         self._options = options
-        self._event_builder = event_builder
+        self._event_builder = plain_event if event_builder is None else event_builder
         self._is_open = False
         self._works = False
 
@@ -94,6 +93,8 @@ class Tasks:
         self._execution = Execution(self._database, options.data_dir, self.worker_id)
         self._upkeep = Upkeep(site, self._execution, self._flusher)
         self._worker = Worker(site, self._stages, self._flusher)
+        self._courier = Courier(site, self._event_builder)
+        self._deliveries = Deliveries(self._database, site.store)
         if works and options.database_url is None:
             self._upkeep.take_over_all()
             self._spool.sweep(self._store.exists, 0.0)
@@ -101,6 +102,7 @@ class Tasks:
             self._flusher.start()
             self._execution.start(self._worker.work, options.max_running, options.poll_s)
             self._upkeep.start()
+            self._courier.start()
         self._works = works
         self._is_open = True
 
@@ -117,6 +119,7 @@ class Tasks:
         if self._works:
             self._worker.close(grace_s, _LEAVE_S)
             self._flusher.close()
+            self._courier.close(min(grace_s, self._options.delivery_timeout_s))
             self._execution.resume(self.worker_id)
             self._upkeep.close()
         self._execution.close()
@@ -276,6 +279,18 @@ class Tasks:
             A function that ends this.
         """
         return self._bell.listen(task_id, listener)
+
+    def redeliver(self, task_id: str) -> Task:
+        """Deliver the event of a task that has ended once more: the same bytes, and again all attempts.
+
+        Raises:
+            TaskNotFoundError: There is none of this name.
+            TaskWebhookError: It has no webhook.
+            TaskUnfinishedError: It has not ended yet.
+        """
+        task = self._deliveries.redeliver(task_id)
+        self._bell.ring([task_id])
+        return task
 
     def stats(self) -> TaskStats:
         """How busy the tasks are, over all workers."""

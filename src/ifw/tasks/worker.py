@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ifw.errors import IfwError
 from ifw.tasks.execution import Abandoned, ExecutionError, Step
 from ifw.tasks.flusher import Flusher
+from ifw.tasks.patience import persist
 from ifw.tasks.records import TaskFailure
 from ifw.tasks.rows import dump
 from ifw.tasks.run import TaskRun
@@ -25,8 +26,6 @@ from ifw.tasks.stage import Stage, StageContext
 
 _log: Final = logging.getLogger("ifw.tasks")
 _Value = TypeVar("_Value")
-_FIRST_PAUSE_S: Final = 0.2
-_LAST_PAUSE_S: Final = 5.0
 
 
 class Worker:
@@ -140,13 +139,7 @@ class Worker:
         raise Abandoned
 
     def _persist(self, write: Callable[[], _Value]) -> _Value:
-        """Write, as soon as the database can."""
-        pause_s = _FIRST_PAUSE_S
-        while True:
-            try:
-                return write()
-            except SQLAlchemyError as error:
-                _log.warning("the database refuses, which is tried again: %s", type(error).__name__)
-                if self._closing.wait(pause_s):
-                    raise Abandoned from error
-                pause_s = min(2 * pause_s, _LAST_PAUSE_S)
+        try:
+            return persist(write, self._closing)
+        except SQLAlchemyError as error:
+            raise Abandoned from error

@@ -1,0 +1,226 @@
+"""The table of webhook events: which are due, who is at them, what came of each attempt."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+
+from ifw.errors import TaskUnfinishedError, TaskWebhookError
+from ifw.tasks import schema
+from ifw.tasks.database import Database
+from ifw.tasks.records import DeliveryState, Task, Webhook
+from ifw.tasks.rows import webhook_of
+from ifw.tasks.store import Store
+
+_LEASE_MARGIN_S: Final = 60.0  # past the time that an attempt may take
+_CANDIDATES: Final = 200
+
+
+class Due(NamedTuple):
+    """A delivery that this process is to try now.
+
+    Attributes:
+        task_id: Of which task.
+        message_id: The same at each attempt.
+        origin: Where it goes.
+        n_tries: Attempts before this one.
+        lease: Under which it was taken.
+        webhook: Its address.
+    """
+
+    task_id: str
+    message_id: str
+    origin: str
+    n_tries: int
+    lease: str
+    webhook: Webhook
+
+
+class Tried(NamedTuple):
+    """What came of an attempt.
+
+    Attributes:
+        at: When it began, seconds since 1970.
+        status: Of HTTP, where there was an answer.
+        error: What went wrong, if something did.
+        duration_s: How long it took.
+        state: That of the delivery from now on.
+        next_at: When it is due again, where it is still pending.
+    """
+
+    at: float
+    status: int | None
+    error: str | None
+    duration_s: float
+    state: DeliveryState
+    next_at: float
+
+
+class Deliveries:
+    """The deliveries of all tasks.
+
+    Args:
+        database: Where the tables are.
+        store: Where the tasks are.
+    """
+
+    def __init__(self, database: Database, store: Store) -> None:
+        self._database = database
+        self._store = store
+
+    def take_due(self, n_free: int, n_free_retries: int, free_at: Callable[[str], int], timeout_s: float) -> list[Due]:
+        """Take deliveries that are due, those that were never tried first.
+
+        Args:
+            n_free: At most so many.
+            n_free_retries: At most so many of those that were tried before, as their receivers may hang again.
+            free_at: How many more may go to an origin.
+            timeout_s: How long an attempt may take; past it, and a margin, somebody else may take the delivery.
+        """
+        taken: list[Due] = []
+        room: dict[str, int] = {}
+        while len(taken) < n_free:
+            full = [origin for origin, left in room.items() if left <= 0]
+            batch: list[Any] = []
+            for row in self._candidates(full, with_retries=n_free_retries > 0):
+                left = room.setdefault(row.origin, free_at(row.origin))
+                is_retry = row.n_tries > 0
+                if left <= 0 or len(taken) + len(batch) >= n_free or (is_retry and n_free_retries <= 0):
+                    continue
+                room[row.origin] = left - 1
+                n_free_retries -= is_retry
+                batch.append(row)
+            if not batch:
+                if full == [origin for origin, left in room.items() if left <= 0]:
+                    break
+                continue
+            taken += self._lease(batch, timeout_s)
+        return taken
+
+    def next_due_in_s(self) -> float | None:
+        """Seconds until a delivery is due that nobody is at; None where there is none."""
+        table = schema.deliveries
+        with self._database.read() as connection:
+            query = sa.select(sa.func.min(table.c.next_at)).where(table.c.state == "pending", table.c.lease.is_(None))
+            next_at = connection.scalar(query)
+        return None if next_at is None else max(0.0, next_at - time.time())
+
+    def body(self, task_id: str, build: Callable[[Task], bytes]) -> bytes:
+        """The bytes of an event: built at the first attempt, the same ever after."""
+        table = schema.deliveries
+        stored = sa.select(table.c.body).where(table.c.task_id == task_id)
+        with self._database.read() as connection:
+            body = connection.scalar(stored)
+        if body is None:
+            built = build(self._store.get(task_id))
+            with self._database.write() as connection:
+                connection.execute(
+                    sa.update(table).where(table.c.task_id == task_id, table.c.body.is_(None)).values(body=built)
+                )
+                body = connection.scalar(stored)
+        return b"" if body is None else bytes(body)
+
+    def record(self, due: Due, tried: Tried) -> None:
+        """Write an attempt down, and when the next one is due. One that was asked for meanwhile stays due."""
+        table, log = schema.deliveries, schema.delivery_attempts
+        with self._database.write() as connection:
+            changed = connection.execute(
+                sa.update(table)
+                .where(table.c.task_id == due.task_id, table.c.lease == due.lease)
+                .values(state=tried.state, n_tries=due.n_tries + 1, next_at=tried.next_at, lease=None, lease_until=None)
+            )
+            if changed.rowcount == 0 and not self._is_known(connection, due.task_id):
+                return
+            connection.execute(
+                sa.insert(log).values(
+                    task_id=due.task_id,
+                    at=tried.at,
+                    status=tried.status,
+                    error=tried.error,
+                    duration_s=tried.duration_s,
+                )
+            )
+            _touch_task(connection, due.task_id)
+
+    def release(self, due: Due) -> None:
+        """Give back a delivery that was not tried after all."""
+        table = schema.deliveries
+        with self._database.write() as connection:
+            mine = sa.and_(table.c.task_id == due.task_id, table.c.lease == due.lease)
+            connection.execute(sa.update(table).where(mine).values(lease=None, lease_until=None))
+
+    def redeliver(self, task_id: str) -> Task:
+        """Have the event of a task delivered once more, from now on, with all its attempts.
+
+        Raises:
+            TaskNotFoundError: There is none of this name.
+            TaskWebhookError: It has no webhook.
+            TaskUnfinishedError: It has not ended yet.
+        """
+        task = self._store.get(task_id)
+        if task.webhook is None:
+            raise TaskWebhookError(f"task {task_id!r} has no webhook, so there is nothing to deliver")
+        if not task.has_ended:
+            raise TaskUnfinishedError(f"task {task_id!r} is {task.state}; its event is delivered when it has ended")
+        table = schema.deliveries
+        with self._database.write() as connection:
+            # Without a lease, so that an attempt under way does not count for this.
+            connection.execute(
+                sa.update(table)
+                .where(table.c.task_id == task_id)
+                .values(state="pending", n_tries=0, next_at=time.time(), lease=None, lease_until=None)
+            )
+            _touch_task(connection, task_id)
+        return self._store.get(task_id)
+
+    def _candidates(self, full: list[str], *, with_retries: bool) -> list[Any]:
+        table, now = schema.deliveries, time.time()
+        query = (
+            sa.select(table.c.task_id, table.c.message_id, table.c.origin, table.c.n_tries, schema.tasks.c.webhook)
+            .join(schema.tasks, schema.tasks.c.id == table.c.task_id)
+            .where(table.c.state == "pending", table.c.next_at <= now)
+            .where(sa.or_(table.c.lease.is_(None), table.c.lease_until < now))
+            .order_by(sa.case((table.c.n_tries == 0, 0), else_=1), table.c.next_at)
+            .limit(_CANDIDATES)
+        )
+        if full:
+            query = query.where(table.c.origin.not_in(full))
+        if not with_retries:
+            query = query.where(table.c.n_tries == 0)
+        with self._database.read() as connection:
+            return list(connection.execute(query).all())
+
+    def _lease(self, rows: list[Any], timeout_s: float) -> list[Due]:
+        table, now, taken = schema.deliveries, time.time(), []
+        with self._database.write() as connection:
+            for row in rows:
+                lease = uuid.uuid4().hex
+                changed = connection.execute(
+                    sa.update(table)
+                    .where(table.c.task_id == row.task_id, table.c.state == "pending")
+                    .where(sa.or_(table.c.lease.is_(None), table.c.lease_until < now))
+                    .values(lease=lease, lease_until=now + timeout_s + _LEASE_MARGIN_S)
+                )
+                webhook = webhook_of(row.webhook)
+                if changed.rowcount == 1 and webhook is not None:
+                    taken.append(Due(row.task_id, row.message_id, row.origin, row.n_tries, lease, webhook))
+        return taken
+
+    def _is_known(self, connection: sa.Connection, task_id: str) -> bool:
+        table = schema.deliveries
+        return connection.execute(sa.select(table.c.task_id).where(table.c.task_id == task_id)).first() is not None
+
+
+def _touch_task(connection: sa.Connection, task_id: str) -> None:
+    table = schema.tasks
+    connection.execute(sa.update(table).where(table.c.id == task_id).values(version=table.c.version + 1))
+
+
+def event_headers(headers: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, str]:
+    """The headers that the submitter wants, and ours, which they cannot replace."""
+    taken = {name.lower() for name in ours}
+    return {**{name: value for name, value in headers.items() if name.lower() not in taken}, **ours}
