@@ -115,12 +115,12 @@ def resolve_checkpoint(name: str | Path) -> Path:
 
 def other_names(name: str) -> tuple[str, ...]:
     """What else the checkpoint of a short name or of its hub id is called; nothing for other checkpoints."""
-    spellings = _spellings()
-    short = spellings.get(name.strip().lower())
+    shorts = {spelling: _ALIASES.get(short, short) for spelling, short in _spellings().items()}
+    short = shorts.get(name.strip().lower())
     if short is None:
         return ()
     hub_ids = [_KNOWN[short].repo_id] if short in _KNOWN else []
-    names = [short, *hub_ids, *(spelling for spelling, known in spellings.items() if known == short)]
+    names = [short, *hub_ids, *(spelling for spelling, known in shorts.items() if known == short)]
     return tuple(spelling for spelling in dict.fromkeys(names) if spelling != name)
 
 

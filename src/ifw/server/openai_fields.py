@@ -15,6 +15,7 @@ _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
 _NAME: Final = re.compile(r"([^\[\]]+)(?:\[([^\[\]]*)\])?")
 _SHOWN: Final = 60
+_MESSAGE: Final = 400
 _CLOSE: Final = 0.8  # a name as like a known one as this is a misspelt one
 
 
@@ -140,6 +141,11 @@ def as_number(name: str, value: Any, lowest: float, highest: float) -> float:
 def shown(value: str) -> str:
     """A value of a client for a message: quoted, and not too long."""
     return repr(value if len(value) <= _SHOWN else f"{value[:_SHOWN]}...")
+
+
+def clipped(message: str) -> str:
+    """A message of another part, which may quote a value of a client, not too long."""
+    return message if len(message) <= _MESSAGE else f"{message[:_MESSAGE]}..."
 
 
 def _texts(name: str, value: str) -> list[str]:

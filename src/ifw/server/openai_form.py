@@ -13,7 +13,7 @@ from ifw.config import DEFAULT_TEMPERATURES, DecodeOptions, TranscribeOptions, V
 from ifw.errors import ConfigError, LanguageError, RequestError
 from ifw.formats.openai_wire import Granularity
 from ifw.model.languages import language_code
-from ifw.server.openai_fields import FormFields, as_number, shown
+from ifw.server.openai_fields import FormFields, as_number, clipped, shown
 from ifw.types import Mode
 
 RESPONSE_FORMATS: Final = ("json", "text", "srt", "verbose_json", "vtt")
@@ -154,7 +154,7 @@ def _language(fields: FormFields) -> str | None:
     try:
         found = {language_code(name) for name in (asked, *candidates) if name is not None}
     except LanguageError as error:
-        raise RequestError(str(error), param="language") from None
+        raise RequestError(clipped(str(error)), param="language") from None
     if len(found) > 1:
         raise RequestError(
             "languages: got another one than language, allowed: one of the two fields", param="languages"
