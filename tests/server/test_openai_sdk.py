@@ -14,7 +14,8 @@ import pytest
 from openai.types.audio import TranscriptionTextDeltaEvent, TranscriptionTextDoneEvent
 from server_process import PATIENCE_S, serving
 
-from ifw.formats import from_json, to_srt, to_vtt
+from ifw import DecodeOptions, TranscribeOptions, Transcriber
+from ifw.formats import to_srt, to_vtt
 
 SAMPLE = Path(str(files("ifw") / "demo" / "sample.mp3"))
 TRUTH = json.loads(SAMPLE.with_suffix(".json").read_text(encoding="utf-8"))
@@ -92,7 +93,7 @@ def test_verbose_json_has_the_times_of_what_was_said(client):
 
 def test_verbose_json_has_words(verbose):
     assert_is_what_was_said(verbose.text)
-    assert [one.word for one in verbose.words] == verbose.text.split()
+    assert "".join(one.word for one in verbose.words) == verbose.text.replace(" ", "")
     assert all(one.start < one.end for one in verbose.words)
 
 
@@ -104,23 +105,16 @@ def test_only_what_was_asked_for_is_there(client):
     assert plain.language == "german"
 
 
-def test_srt_and_vtt_are_ours_of_the_same_segments(client, verbose):
-    words = ["word"]
-    made = from_json(json.dumps({"language": "en", "segments": with_words(verbose)}))
-    assert transcribed(client, response_format="srt", timestamp_granularities=words) == to_srt(made)
-    assert transcribed(client, response_format="vtt", timestamp_granularities=words) == to_vtt(made)
-
-
-def with_words(verbose):
-    """The segments with the words in them, as openai-whisper has them."""
-    rest = [word.to_dict() for word in verbose.words]
-    segments = []
-    for segment in verbose.segments:
-        n_words = len(segment.text.split())
-        words = [{**word, "word": f" {word['word']}"} for word in rest[:n_words]]
-        segments.append({**segment.to_dict(), "words": words})
-        rest = rest[n_words:]
-    return segments
+def test_srt_and_vtt_are_those_of_the_library(client):
+    with Transcriber("demo", n_threads=1) as transcriber:
+        plain, timed = (
+            transcriber.transcribe(SAMPLE, TranscribeOptions(decode=DecodeOptions(word_timestamps=has_words)))
+            for has_words in (False, True)
+        )
+    assert to_srt(plain) != to_srt(timed), "words give cues other times"
+    for made, asked in ((plain, ["segment"]), (timed, ["word"])):
+        assert transcribed(client, response_format="srt", timestamp_granularities=asked) == to_srt(made)
+        assert transcribed(client, response_format="vtt", timestamp_granularities=asked) == to_vtt(made)
 
 
 @pytest.mark.parametrize(
