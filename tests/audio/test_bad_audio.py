@@ -103,6 +103,8 @@ def test_every_packet_damaged():
         ("http://127.0.0.1:9/talk.mp3", "URL"),
         ("https://example.org/talk.mp3", "URL"),
         ("file:///etc/hostname", "URL"),
+        ("https://example.org/@me/a.mp3", r"^https://example\.org/@me/a\.mp3: a URL.*ifw\.fetch\.fetch"),
+        ("https://u:secret@example.org/a.mp3?sig=secret", r"^https://example\.org/a\.mp3: a URL"),
         ("concat:/etc/hostname", "No such file"),
     ],
 )

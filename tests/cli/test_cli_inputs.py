@@ -102,12 +102,21 @@ def test_a_named_pipe_that_may_not_be_read_is_named(folder, monkeypatch):
         pass
 
 
-@pytest.mark.parametrize("url", ["https://example.org/a.mp3", "https://example.org/a.mp3?x=[1]", "rtsp://camera/*"])
-def test_a_url_is_told_apart_from_a_missing_file(folder, url):
+@pytest.mark.parametrize("url", ["rtsp://camera/*", "file:///etc/hostname", "http:///a.mp3"])
+def test_a_url_that_cannot_be_fetched_is_told_apart_from_a_missing_file(folder, url):
     _, bad = expand_inputs([url])
-    assert [item.error.code for item in bad] == ["audio_not_found"]
-    assert "a URL" in str(bad[0].error)
-    assert "download the file first" in str(bad[0].error)
+    assert [item.error.code for item in bad] == ["url_invalid"]
+
+
+def test_a_file_goes_before_a_url(folder):
+    assert labels("https://example.org/a.mp3?x=[1]", "https://example.org/a.mp3?x=[2]") == [
+        "https://example.org/a.mp3",
+        "https://example.org/a.mp3",
+    ]
+    path = Path("https:/example.org/a.mp3")
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert labels("https://example.org/a.mp3") == [str(path)]
 
 
 def test_a_closed_standard_input_is_named(monkeypatch):

@@ -104,7 +104,7 @@ def test_url_is_read_once_into_what_is_sent() -> None:
         ("https://u:secret@example.com@127.0.0.1/a", "https://127.0.0.1/a"),
         ("https://u:sec/ret@example.com/", "<URL>"),
         ("https:u:secret@example.com/", "<URL>"),
-        ("ftp://u:secret@example.com/", "<URL>"),
+        ("FTP://u:secret@example.com/a;x?secret", "ftp://example.com/a;x"),
         ("secret", "<URL>"),
         ("http://example.com/\x1b[2Jx", "http://example.com/\N{REPLACEMENT CHARACTER}[2Jx"),
         ("http://example.com/" + "a" * 500, "http://example.com/" + "a" * 181 + "..."),

@@ -108,8 +108,14 @@ def refuse_url(name: str) -> None:
     """
     if _URL.match(name) and not os.path.lexists(name):
         raise AudioNotFoundError(
-            f"{name}: a URL, allowed: a file. Fetching URLs comes with the server; until then download the file first"
+            f"{_without_secrets(name)}: a URL, allowed: a path. ifw.fetch.fetch(url, path) downloads it; the command line "
+            "and the server take URLs as they are"
         )
+
+
+def _without_secrets(url: str) -> str:
+    """Leave out what may hold a password or a signature."""
+    return re.sub(r"(://)[^/]*@", r"\1", re.split(r"[?#]", url, maxsplit=1)[0], count=1)
 
 
 def _open_path(path: str | os.PathLike[str]) -> ByteSource:

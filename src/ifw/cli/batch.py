@@ -23,6 +23,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrived:
+    """More of a URL has arrived.
+
+    Attributes:
+        index: Of the input.
+        n_bytes: So far.
+        total: In all; None where the server does not say.
+    """
+
+    index: int
+    n_bytes: int
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Advanced:
     """A file has come further."""
 
@@ -74,7 +89,7 @@ class Signalled:
     number: int
 
 
-Event = Advanced | Spoken | Finished | Failed | Stopped
+Event = Arrived | Advanced | Spoken | Finished | Failed | Stopped
 
 
 class Batch(Iterator[Event]):
@@ -142,7 +157,7 @@ class Batch(Iterator[Event]):
     def _work(self, index: int, item: Input, options: TranscribeOptions, journal: Journal | None) -> None:
         stream: Transcription | None = None
         try:
-            with item.open(self._cancel) as source:
+            with item.open(self._cancel, lambda *arrived: self._events.put(Arrived(index, *arrived))) as source:
                 stream = self._transcriber.stream(
                     source,
                     options,

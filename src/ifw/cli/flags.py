@@ -39,7 +39,7 @@ Files = Annotated[
     typer.Argument(
         metavar="FILE",
         help="Audio or video files, folders (with their sub-folders), patterns such as 'talks/**/*.mp3', "
-        "or - for standard input.",
+        "http and https URLs, or - for standard input.",
         show_default=False,
     ),
 ]

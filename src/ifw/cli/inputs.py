@@ -1,10 +1,11 @@
-"""From arguments to inputs: files, folders, patterns, and `-` for standard input."""
+"""From arguments to inputs: files, folders, patterns, URLs, and `-` for standard input."""
 
 from __future__ import annotations
 
 import glob
 import io
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,10 +15,12 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from ifw.cancellation import CancelToken
+from ifw.cli.download import OnBytes, downloaded
 from ifw.cli.pipe import Pipe
-from ifw.errors import AudioNotFoundError, ConfigError
+from ifw.errors import AudioNotFoundError, ConfigError, FetchError
 
 STDIN: Final = "-"
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 MEDIA_SUFFIXES: Final = frozenset(
     f".{name}"
     for name in (
@@ -35,24 +38,37 @@ class Input:
 
     Attributes:
         label: How messages call it.
-        path: Where it is; None is standard input.
+        path: Where it is; None is standard input, or a URL.
         relative: Where below the output folder its transcripts belong, with the extension of the audio.
+        url: Where it is downloaded from; None where it is here.
     """
 
     label: str
     path: Path | None
     relative: Path
+    url: str | None = None
+
+    @property
+    def is_stdin(self) -> bool:
+        """Whether its name says nothing about what it is today."""
+        return self.path is None and self.url is None
 
     @contextmanager
-    def open(self, cancel: CancelToken) -> Iterator[Path | BinaryIO]:
+    def open(self, cancel: CancelToken, on_bytes: OnBytes | None = None) -> Iterator[Path | BinaryIO]:
         """What the transcriber is given: a path, or a stream where there is no plain file, as in `<(command)`.
 
         Args:
-            cancel: Ends a wait for the bytes of a stream.
+            cancel: Ends a wait for the bytes of a stream or of a URL.
+            on_bytes: Told how much of a URL has arrived.
 
         Raises:
             AudioNotFoundError: A named pipe cannot be opened.
+            FetchError: A URL cannot be downloaded.
         """
+        if self.url is not None:
+            with downloaded(self.url, self.label, cancel, on_bytes) as stream:
+                yield stream
+            return
         descriptor = self._stream_descriptor()
         if descriptor is not None:
             with io.BufferedReader(Pipe(descriptor, self.label, cancel)) as stream:
@@ -87,7 +103,7 @@ class BadInput:
     """An argument that gives nothing to transcribe."""
 
     label: str
-    error: AudioNotFoundError
+    error: AudioNotFoundError | FetchError
 
 
 def expand_inputs(arguments: Sequence[str]) -> tuple[list[Input], list[BadInput]]:
@@ -106,8 +122,8 @@ def expand_inputs(arguments: Sequence[str]) -> tuple[list[Input], list[BadInput]
     for argument in arguments:
         try:
             inputs += _expand(argument, bad)
-        except AudioNotFoundError as error:
-            bad.append(BadInput(argument, error))
+        except (AudioNotFoundError, FetchError) as error:
+            bad.append(BadInput(_label(argument), error))
     return list(without_repeats(inputs)), bad
 
 
@@ -117,9 +133,8 @@ def _expand(argument: str, bad: list[BadInput]) -> list[Input]:
         return [standard_input()]
     if os.path.exists(argument):  # unlike Path.exists it is False, not an error, for a name that cannot be
         return _expand_path(Path(argument), bad)
-    from ifw.audio.source import refuse_url
-
-    refuse_url(argument)
+    if _URL.match(argument):
+        return [_expand_url(argument)]
     if glob.escape(argument) != argument:
         matches = sorted(glob.glob(argument, recursive=True))
         found = [item for match in matches for item in _expand_path(Path(match), bad)]
@@ -127,6 +142,21 @@ def _expand(argument: str, bad: list[BadInput]) -> list[Input]:
             return found
         raise AudioNotFoundError("no file matches this pattern")
     raise AudioNotFoundError("no such file or folder, or it may not be read")
+
+
+def _label(argument: str) -> str:
+    if not _URL.match(argument):
+        return argument
+    from ifw.fetch import shown_url
+
+    return shown_url(argument)
+
+
+def _expand_url(url: str) -> Input:
+    """Name what is behind a URL without asking for it, so that outputs and `--resume` know where they belong."""
+    from ifw.fetch import url_name
+
+    return Input(_label(url), None, Path(url_name(url)), url)
 
 
 def standard_input() -> Input:
@@ -188,7 +218,7 @@ def without_repeats(inputs: Iterable[Input]) -> Iterator[Input]:
     """Each file once, whatever it was called."""
     seen: set[str | None] = set()
     for item in inputs:
-        key = None if item.path is None else os.path.realpath(item.path)
+        key = item.url if item.path is None else os.path.realpath(item.path)
         if key not in seen:
             seen.add(key)
             yield item

@@ -66,6 +66,12 @@ class Pace:
         return f"{done}{total}" + ("" if left_s is None else f", {clock_of(left_s)} left")
 
 
+def arrived(n_bytes: int, total: int | None) -> str:
+    """Say how far a download has come: `12.3 of 45.6 MB downloaded`."""
+    of_all = "" if total is None else f" of {total / 1e6:.1f}"
+    return f"{n_bytes / 1e6:.1f}{of_all} MB downloaded"
+
+
 def clock_of(time_s: float) -> str:
     """Write a time as people do: `2:03`, `1:02:03`."""
     minutes, seconds = divmod(int(time_s), 60)

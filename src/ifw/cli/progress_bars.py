@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 
-from ifw.cli.pace import Pace
+from ifw.cli.pace import Pace, arrived
 from ifw.cli.visible import visible
 from ifw.types import Progress
 
@@ -26,8 +26,10 @@ class Bars:
             """How far each stage has come, and how long the slowest will take."""
 
             def render(self, task: Task) -> Text:
-                pace: Pace | None = task.fields.get("pace")
-                return Text(f"{task.completed:.0f} of {task.total:.0f}" if pace is None else pace.written(monotonic()))
+                pace: Pace | str | None = task.fields.get("pace")
+                if pace is None:
+                    return Text(f"{task.completed:.0f} of {task.total:.0f}")
+                return Text(pace if isinstance(pace, str) else pace.written(monotonic()))
 
         self._console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
         self._display = Display(
@@ -45,11 +47,20 @@ class Bars:
         self._all = self._display.add_task("all files", total=len(labels)) if len(labels) > 1 else None
         self._display.start()
 
+    def arrive(self, index: int, n_bytes: int, total: int | None) -> None:
+        """Move the bar of a file that is being downloaded."""
+        if index not in self._tasks:
+            self._tasks[index] = self._display.add_task(self._names[index], total=None, pace="")
+        self._display.update(self._tasks[index], completed=n_bytes, total=total, pace=arrived(n_bytes, total))
+
     def advance(self, index: int, progress: Progress) -> None:
         """Move the bar of a file, which appears when its first progress comes."""
-        if index not in self._tasks:
-            self._paces[index] = Pace()
-            self._tasks[index] = self._display.add_task(self._names[index], total=None, pace=self._paces[index])
+        if index not in self._paces:
+            pace = self._paces[index] = Pace()
+            if index in self._tasks:
+                self._display.update(self._tasks[index], completed=0, pace=pace)
+            else:
+                self._tasks[index] = self._display.add_task(self._names[index], total=None, pace=pace)
         self._paces[index].advance(progress, monotonic())
         done_s = progress.done_s if progress.stage == "transcribe" else None
         self._display.update(self._tasks[index], completed=done_s, total=progress.total_s)
@@ -58,7 +69,7 @@ class Bars:
         """Take away the bar of a file."""
         if index in self._tasks:
             self._display.remove_task(self._tasks.pop(index))
-            del self._paces[index]
+            self._paces.pop(index, None)
         if self._all is not None:
             self._display.advance(self._all)
 

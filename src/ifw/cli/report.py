@@ -56,6 +56,13 @@ class Report:
         elif self._log is not None:
             self._log.advance(index, progress, monotonic())
 
+    def arrive(self, index: int, n_bytes: int, total: int | None) -> None:
+        """Move the bar of an input that is being downloaded."""
+        if self._bars is not None:
+            self._bars.arrive(index, n_bytes, total)
+        elif self._log is not None:
+            self._log.arrive(index, n_bytes, total, monotonic())
+
     def end(self, index: int) -> None:
         """Take away the bar of an input."""
         if self._bars is not None:

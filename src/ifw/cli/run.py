@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ifw.cli.batch import Advanced, Batch, Event, Failed, Finished, Spoken, Stopped
+from ifw.cli.batch import Advanced, Arrived, Batch, Event, Failed, Finished, Spoken, Stopped
 from ifw.cli.clock import process_age_s
 from ifw.cli.destinations import (
     Destination,
@@ -141,7 +141,7 @@ class Run:
         for work in self._works.copy():
             assert work.stem is not None
             assert work.journal is not None
-            if work.item.path is None:
+            if work.item.is_stdin:
                 continue
             paths = [output_path(work.stem, name) for name in self._asked.destination.formats]
             if not work.journal.path.exists() and all(path.exists() for path in paths):
@@ -180,6 +180,8 @@ class Run:
     def _handle(self, event: Event) -> None:
         if isinstance(event, Advanced):
             self._report.advance(event.index, event.progress)
+        elif isinstance(event, Arrived):
+            self._report.arrive(event.index, event.n_bytes, event.total)
         elif isinstance(event, Spoken):
             if self._first_text_s is None:
                 self._first_text_s = process_age_s()

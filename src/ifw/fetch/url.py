@@ -18,7 +18,9 @@ MAX_URL_BYTES: Final = 8 << 10
 _MAX_SHOWN: Final = 200  # characters
 _MAX_HOST: Final = 253
 _LABEL: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
-_SHOWN: Final = re.compile(r"(https?)://(?:[^/?#]*@)?(\[[0-9A-Fa-f:.]+\]|[^/?#@:\[\]\\]+)(:[0-9]*)?(/[^?#]*)?", re.I)
+_SHOWN: Final = re.compile(
+    r"([a-z][a-z0-9+.-]*)://(?:[^/?#]*@)?(\[[0-9A-Fa-f:.]+\]|[^/?#@:\[\]\\]+)(:[0-9]*)?(/[^?#]*)?", re.I
+)
 _AUTHORITY: Final = re.compile(r"https?://([^/?#]*)", re.I)
 _PORT: Final = re.compile(r"(?:\[[^\]]*\]|[^:\[\]]*)(?::[0-9]{0,5})?")
 
