@@ -30,6 +30,7 @@ WITHOUT_FLAG = {
     "max_initial_timestamp_s",
     "boost_quiet",
     "min_level_db",
+    "token_logprobs",  # for programs
     "prefix",  # how one known file begins: for callers of the library
 }
 CHECKED = {

@@ -108,8 +108,8 @@ def refuse_url(name: str) -> None:
     """
     if _URL.match(name) and not os.path.lexists(name):
         raise AudioNotFoundError(
-            f"{_without_secrets(name)}: a URL, allowed: a path. ifw.fetch.fetch(url, path) downloads it; the command line "
-            "and the server take URLs as they are"
+            f"{_without_secrets(name)}: a URL, allowed: a path. "
+            "ifw.fetch.fetch(url, path) downloads it; the command line and the server take URLs as they are"
         )
 
 
