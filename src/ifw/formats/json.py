@@ -35,13 +35,14 @@ def to_dict(transcript: Transcript) -> dict[str, Any]:
         "duration_s": _number(transcript.duration_s, TIME_DIGITS),
         "mode": transcript.mode,
         "model": transcript.model,
-        "segments": [_segment(segment) for segment in transcript.segments],
+        "segments": [segment_dict(segment) for segment in transcript.segments],
         "warnings": [{"code": warning.code, "message": warning.message} for warning in transcript.warnings],
         "timings": {stage: _number(wall_s, TIME_DIGITS) for stage, wall_s in transcript.timings.items()},
     }
 
 
-def _segment(segment: Segment) -> dict[str, Any]:
+def segment_dict(segment: Segment) -> dict[str, Any]:
+    """Turn one segment into values that JSON knows, as in the transcript."""
     return {
         "id": segment.id,
         "start_s": _number(segment.start_s, TIME_DIGITS),

@@ -63,6 +63,7 @@ def serve(settings: Settings) -> bool:
 
     Raises:
         ConfigError: A setting is not allowed.
+        DataDirError: Another process uses the data folder.
     """
     configure_logs(settings)
     service = Service(settings)
@@ -83,9 +84,12 @@ def serve(settings: Settings) -> bool:
     )
     server = Server(config, service)
     try:
+        service.start()
         server.run()
     except SystemExit:  # uvicorn's way to say that it could not start
         return False
+    finally:
+        service.close()
     return server.started
 
 

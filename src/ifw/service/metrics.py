@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -10,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from ifw.engine.request import EngineStats
+from ifw.errors import IfwError
 from ifw.types import Transcript
 
 Kind = Literal["live", "task"]
@@ -71,6 +73,18 @@ class ServiceMetrics:
             outcome: `succeeded`, or the code of an error.
         """
         self._ended.labels(kind, outcome).inc()
+
+    @contextmanager
+    def counted(self, kind: Kind) -> Iterator[None]:
+        """Count a transcription that fails in the block."""
+        try:
+            yield
+        except IfwError as error:
+            self.ended(kind, error.code)
+            raise
+        except Exception:
+            self.ended(kind, "internal")
+            raise
 
     def stage(self, name: str, wall_s: float) -> None:
         """Count a stage of a task that ended."""

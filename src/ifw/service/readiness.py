@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from typing import NamedTuple
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from ifw.service.service import Service
+
+_log = logging.getLogger(__name__)
 
 
 class Missing(NamedTuple):
@@ -30,7 +35,16 @@ def missing_parts(service: Service) -> list[Missing]:
     status = service.model.status
     if status.state != "ready":
         found.append(Missing("model", status.code or status.state, status.message))
-    return found + _disk(service)
+    return [*found, *_database(service), *_disk(service)]
+
+
+def _database(service: Service) -> list[Missing]:
+    try:
+        service.tasks.stats()
+    except SQLAlchemyError as error:
+        _log.warning("the database does not answer", extra={"why": type(error).__name__})
+        return [Missing("database", "unreachable", "the task database does not answer")]
+    return []
 
 
 def _disk(service: Service) -> list[Missing]:

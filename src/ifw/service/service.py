@@ -5,18 +5,23 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from ifw.cancellation import CancelToken
 from ifw.config import TranscribeOptions
 from ifw.errors import ConfigError, IfwError, NotReadyError
+from ifw.service.events import EventBodies
 from ifw.service.live import LiveWork
 from ifw.service.loading import LoadedModel
-from ifw.service.metrics import Kind, ServiceMetrics, StateCollector
+from ifw.service.metrics import ServiceMetrics, StateCollector
+from ifw.service.payload import bounded
+from ifw.service.stages import TaskStages
+from ifw.tasks import TaskOptions, Tasks
+from ifw.tasks.records import TASK_STATES
 from ifw.types import Segment, Transcript
 
 if TYPE_CHECKING:
@@ -39,6 +44,7 @@ class Service:
         settings: As given.
         model: The checkpoint, which is loaded in the background.
         metrics: What it has done, in numbers.
+        tasks: The durable tasks; their payloads are made by `ifw.service.payload.make_payload`.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -49,16 +55,27 @@ class Service:
         self._tokens: set[CancelToken] = set()
         self._lock = threading.Lock()
         self.metrics = ServiceMetrics()
+        self.tasks = Tasks(
+            TaskStages(settings, self.model, self.metrics).stages(),
+            task_options(settings),
+            EventBodies(self._result, settings.model),
+        )
+        self._is_started = False
         self.metrics.registry.register(
-            StateCollector(self._engine_stats, lambda: self.n_live, dict, lambda: self.model.status.state == "ready")
+            StateCollector(self._engine_stats, lambda: self.n_live, self._task_counts, lambda: self._is_loaded)
         )
 
     def start(self) -> None:
-        """Begin to load the checkpoint; returns at once.
+        """Open the tasks, begin to work on them, and begin to load the checkpoint, without waiting for it.
+
+        Harmless where it has been called.
 
         Raises:
-            ConfigError: The data folder cannot be used.
+            ConfigError: The data folder cannot be made.
+            DataDirError: The data folder cannot be used, such as while another process uses it.
         """
+        if self._is_started:
+            return
         folder = self.settings.data_dir
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -66,6 +83,8 @@ class Service:
             raise ConfigError(f"IFW_DATA_DIR: {folder} cannot be made: {error.strerror}") from None
         if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
             raise ConfigError(f"IFW_DATA_DIR: {folder} cannot be written to")
+        self.tasks.start(self.settings.run_tasks)
+        self._is_started = True
         self.model.start()
 
     @property
@@ -113,11 +132,11 @@ class Service:
             QueueFullError: Too many are waited for already.
         """
         transcriber, token = self.transcriber, cancel or CancelToken()
-        options = self.bounded(options)
+        options = bounded(options, self.settings.max_audio_s)
 
         def work() -> Transcript:
             started = time.perf_counter()
-            with self._counted("live"):
+            with self.metrics.counted("live"):
                 transcription = transcriber.stream(source, options, cancel=token, priority=priority)
                 for segment in transcription:
                     if on_segment is not None:
@@ -135,21 +154,24 @@ class Service:
         future.add_done_callback(lambda done: self._forget(token))
         return future
 
-    @contextmanager
-    def _counted(self, kind: Kind) -> Iterator[None]:
-        """Count a transcription that fails."""
-        try:
-            yield
-        except IfwError as error:
-            self.metrics.ended(kind, error.code)
-            raise
-        except Exception:
-            self.metrics.ended(kind, "internal")
-            raise
-
     def _forget(self, token: CancelToken) -> None:
         with self._lock:
             self._tokens.discard(token)
+
+    @property
+    def _is_loaded(self) -> bool:
+        return self.model.status.state == "ready"
+
+    def _task_counts(self) -> dict[str, int]:
+        """By state; nothing where the database does not answer, so that the other metrics are still there."""
+        try:
+            stats = self.tasks.stats()
+        except SQLAlchemyError:
+            return {}
+        return {state: getattr(stats, f"n_{state}") for state in TASK_STATES}
+
+    def _result(self, task_id: str) -> str:
+        return self.tasks.result(task_id)
 
     def _engine_stats(self) -> EngineStats | None:
         try:
@@ -157,21 +179,32 @@ class Service:
         except NotReadyError:
             return None
 
-    def bounded(self, options: TranscribeOptions) -> TranscribeOptions:
-        """The same options with the longest audio that the settings allow."""
-        max_duration_s = min(options.audio.max_duration_s, self.settings.max_audio_s)
-        return replace(options, audio=replace(options.audio, max_duration_s=max_duration_s))
-
     def drain(self) -> None:
         """Begin to end: readiness is false and streams of events end; running work goes on. Harmless if repeated."""
         self._draining.set()
 
     def close(self) -> None:
-        """End what still runs and free the device."""
+        """End what somebody waits for, hand back running tasks, which go on later, and free the device."""
         self.drain()
         self._live.close()
         with self._lock:
             tokens = list(self._tokens)
         for token in tokens:
             token.cancel()
+        self.tasks.close()
         self.model.close()
+
+
+def task_options(settings: Settings) -> TaskOptions:
+    """The options of the tasks."""
+    url, secret = settings.database_url, settings.webhook_secret
+    return TaskOptions(
+        data_dir=settings.data_dir,
+        database_url=None if url is None else url.get_secret_value(),
+        max_running=settings.max_running,
+        max_queued=settings.max_queued,
+        result_ttl_s=settings.result_ttl_s,
+        default_deadline_s=settings.task_deadline_s,
+        webhook_secret=None if secret is None else secret.get_secret_value(),
+        allow_nets=settings.allow_nets,
+    )

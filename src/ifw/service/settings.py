@@ -8,7 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AliasGenerator, BeforeValidator, ByteSize, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AliasGenerator,
+    BeforeValidator,
+    ByteSize,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ifw.config import Device, Dtype
@@ -112,6 +121,9 @@ class Settings(BaseSettings):
         description="Where tasks are kept: postgresql://user:password@host/name. Left out: SQLite in the data folder, "
         "for one process.",
     )
+    run_tasks: bool = Field(
+        True, description="Work on tasks in this process; false only takes them in, for `ifw worker` elsewhere."
+    )
     max_running: int = Field(4, ge=1, le=1024, description="Tasks that one process works on at the same time.")
     max_queued: int = Field(10_000, ge=1, description="Tasks that may wait; then new ones are refused with 429.")
     max_sync: int = Field(
@@ -157,6 +169,12 @@ class Settings(BaseSettings):
     log_format: LogFormat = Field("auto", description="json, console, or auto: console at a terminal, else json.")
     hf_token: SecretStr | None = Field(None, description="Token for gated checkpoints; read by the hub's package.")
     hf_home: Path | None = Field(None, description="Cache of the hub; read by the hub's package.")
+
+    @model_validator(mode="after")
+    def _check_workers(self) -> Settings:
+        if not self.run_tasks and self.database_url is None:
+            raise ValueError("IFW_RUN_TASKS: false needs IFW_DATABASE_URL: SQLite is for one process")
+        return self
 
     @field_validator("allow_nets")
     @classmethod
@@ -210,7 +228,9 @@ def unknown_variables(environment: Mapping[str, str] | None = None) -> list[str]
 
 def _complaint(error: Any) -> str:
     """One line about one field; the value itself may be a secret and is left out."""
-    named = str(error["loc"][0]) if error["loc"] else ""
+    if not error["loc"]:  # about several fields together
+        return str(error["msg"]).removeprefix("Value error, ")
+    named = str(error["loc"][0])
     field = next((name for name in Settings.model_fields if named.upper() in (name.upper(), variable_of(name))), None)
     if field is None:
         return f"{named}: no such setting"
