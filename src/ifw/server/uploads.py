@@ -8,7 +8,7 @@ from typing import Final
 
 from anyio import fail_after, to_thread
 from python_multipart.multipart import parse_options_header
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from ifw.errors import MediaTypeError, RequestError, RequestTimeoutError, RequestTooLargeError
 from ifw.server.multipart import Form, FormLimits, FormParser
@@ -39,10 +39,9 @@ async def read_form(request: Request, target: Path, limits: FormLimits, *, file_
 
     Raises:
         MediaTypeError: The body is something else.
-        RequestError: The body is no such form.
+        RequestError: The body is no such form, or the client left.
         RequestTooLargeError: A limit is passed.
         RequestTimeoutError: The client went silent.
-        ClientDisconnect: The client left.
     """
     _require_identity(request)
     kind, parameters = parse_options_header(request.headers.get("content-type"))
@@ -75,8 +74,8 @@ async def read_json(request: Request, *, max_bytes: int = MAX_JSON_BYTES, idle_t
     Raises:
         RequestTooLargeError: It is longer.
         RequestTimeoutError: The client went silent.
+        RequestError: The client left.
         MediaTypeError: It is compressed.
-        ClientDisconnect: The client left.
     """
     _require_identity(request)
     _refuse_length(request, max_bytes)
@@ -90,6 +89,8 @@ async def _pieces(request: Request, max_bytes: int, idle_timeout_s: float) -> As
         try:
             with fail_after(idle_timeout_s):
                 piece = await anext(stream, None)
+        except ClientDisconnect as error:
+            raise RequestError("body: the client left before all of it was sent") from error
         except TimeoutError as error:
             raise RequestTimeoutError(f"body: no bytes came for {idle_timeout_s:g} s; send it again") from error
         if piece is None:

@@ -1,0 +1,64 @@
+"""Handing a task to the store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from anyio import to_thread
+
+from ifw.fetch import AddressGuard, check_url
+from ifw.service.service import Service
+from ifw.tasks import Task, TaskRequest, Webhook
+
+
+def check_urls(service: Service, *urls: str | None) -> None:
+    """Refuse what could never be fetched or told, before a task is made of it.
+
+    Raises:
+        UrlInvalidError: It is no http or https URL.
+        UrlForbiddenError: Its address is not allowed.
+    """
+    guard = AddressGuard(service.settings.allow_nets)
+    for url in urls:
+        if url is not None:
+            check_url(url, guard)
+
+
+async def submitted(
+    service: Service, request: TaskRequest, *, task_id: str | None = None, key: str | None = None
+) -> tuple[Task, bool]:
+    """Submit a task.
+
+    Args:
+        service: Takes it.
+        request: What is to be done.
+        task_id: Its id; None makes one up.
+        key: The idempotency key of the client: the same request with the same key is one task.
+
+    Returns:
+        The task, and whether it is a new one.
+
+    Raises:
+        QueueFullError: Too many tasks wait.
+        TaskExistsError: The id is taken.
+        TaskIdError: The id is not allowed.
+        IdempotencyError: The key belongs to another request.
+    """
+    print_ = fingerprint(request.payload, request.priority, request.deadline_s, request.webhook)
+
+    def submit() -> tuple[Task, bool]:
+        return service.tasks.submit(request, task_id=task_id, idempotency_key=key, fingerprint=print_)
+
+    return await to_thread.run_sync(submit)
+
+
+def fingerprint(
+    payload: Mapping[str, Any], priority: int, deadline_s: float | None, webhook: Webhook | None
+) -> str:
+    """What tells one request from another: the audio by its URL or its checksum, and everything that was said."""
+    told = None if webhook is None else [webhook.url, sorted(webhook.headers.items()), webhook.style]
+    whole = json.dumps([dict(payload), priority, deadline_s, told], sort_keys=True)
+    return hashlib.sha256(whole.encode()).hexdigest()
