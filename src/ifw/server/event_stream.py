@@ -44,9 +44,9 @@ async def task_events(service: Service, task: Task, after: int, *, keep_alive_s:
             frames: list[bytes] = []
             if task.version != version:
                 version = task.version
-                for number, event in await to_thread.run_sync(service.tasks.events, task.id, after):
-                    frames.append(frame(event, str(event.get("type", "message")), str(number)))
-                    after = number
+                while events := await to_thread.run_sync(service.tasks.events, task.id, after):
+                    frames += [frame(event, str(event.get("type", "message")), str(number)) for number, event in events]
+                    after = events[-1][0]
                 if (task.state, task.stage) != state:
                     state = (task.state, task.stage)
                     frames.append(frame({"type": "state", "state": task.state, "stage": task.stage}, "state"))

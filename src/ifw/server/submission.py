@@ -9,22 +9,37 @@ from typing import Any
 
 from anyio import to_thread
 
-from ifw.fetch import AddressGuard, check_url
+from ifw.fetch import AddressGuard, check_headers, check_url
 from ifw.service.service import Service
 from ifw.tasks import Task, TaskRequest, Webhook
+from ifw.tasks.records import WebhookStyle
 
 
-def check_urls(service: Service, *urls: str | None) -> None:
-    """Refuse what could never be fetched or told, before a task is made of it.
+def checked_webhook(
+    service: Service, url: str | None, headers: Mapping[str, str] | None, style: WebhookStyle
+) -> Webhook | None:
+    """The webhook of a request, or None where it has none.
+
+    Raises:
+        UrlInvalidError: It is no http or https URL.
+        UrlForbiddenError: Its address is not allowed.
+        ConfigError: A header is not allowed.
+    """
+    if url is None:
+        return None
+    check_reachable(service, url)
+    check_headers(headers or {})
+    return Webhook(url, dict(headers or {}), style)
+
+
+def check_reachable(service: Service, url: str) -> None:
+    """Refuse what could never be fetched or told, before a task is made of it; asks nobody.
 
     Raises:
         UrlInvalidError: It is no http or https URL.
         UrlForbiddenError: Its address is not allowed.
     """
-    guard = AddressGuard(service.settings.allow_nets)
-    for url in urls:
-        if url is not None:
-            check_url(url, guard)
+    check_url(url, AddressGuard(service.settings.allow_nets))
 
 
 async def submitted(

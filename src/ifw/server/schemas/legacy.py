@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ifw.server.schemas.tasks import MAX_HEADERS, MAX_URL, checked_headers
+from ifw.server.schemas.tasks import MAX_HEADERS, MAX_URL
 
 
 class LegacyWebhookBody(BaseModel):
@@ -14,8 +14,6 @@ class LegacyWebhookBody(BaseModel):
 
     url: str = Field(min_length=1, max_length=MAX_URL, examples=["https://example.com/hook"])
     header: dict[str, str] | None = Field(None, max_length=MAX_HEADERS, description="Headers sent along.")
-
-    _check = field_validator("header")(checked_headers)
 
 
 class PredictBody(BaseModel):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field
 
 from ifw.server.schemas.options import Body, OptionsBody
 
@@ -16,30 +15,6 @@ MAX_URL = 8192
 MAX_HEADERS = 32
 
 
-_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
-_HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e]{0,4096}")
-_OURS: Final = frozenset(
-    {"connection", "content-encoding", "content-length", "content-type", "expect", "host", "te", "trailer"}
-    | {"transfer-encoding", "upgrade", "webhook-id", "webhook-signature", "webhook-timestamp"}
-)
-
-
-def checked_headers(headers: dict[str, str] | None) -> dict[str, str] | None:
-    """Refuse headers that could break out of their line, or that are the server's own.
-
-    Raises:
-        ValueError: A name or a value is not allowed; the message has no value, which may be a secret.
-    """
-    for name, value in (headers or {}).items():
-        if _HEADER_NAME.fullmatch(name) is None:
-            raise ValueError("a name is not allowed: letters, digits and hyphens are")
-        if name.lower() in _OURS:
-            raise ValueError(f"{name}: is set by the server; leave it out")
-        if _HEADER_VALUE.fullmatch(value) is None:
-            raise ValueError(f"{name}: has characters that are not allowed (ASCII in one line is), or is too long")
-    return headers
-
-
 class WebhookBody(Body):
     """Who is told when a task has ended."""
 
@@ -47,8 +22,6 @@ class WebhookBody(Body):
         min_length=1, max_length=MAX_URL, description="http or https.", examples=["https://example.com/hook"]
     )
     headers: dict[str, str] = Field({}, max_length=MAX_HEADERS, description="Sent along with every attempt.")
-
-    _check = field_validator("headers")(checked_headers)
 
 
 class TaskOptionsBody(OptionsBody):

@@ -1,0 +1,74 @@
+"""The result of a task in the formats that clients ask for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, Literal, get_args
+
+from ifw.config import SubtitleOptions
+from ifw.errors import DiarizationError
+from ifw.formats import from_json, to_srt, to_tsv, to_txt, to_vtt
+from ifw.formats.legacy import to_legacy_dict
+from ifw.formats.openai_wire import diarized_response, verbose_response
+from ifw.server.schemas.legacy import LegacyOutput
+from ifw.tasks import Task
+from ifw.types import Transcript
+
+TranscriptFormat = Literal["json", "txt", "srt", "vtt", "tsv", "verbose_json", "diarized_json"]
+
+MEDIA_TYPES: Final[Mapping[TranscriptFormat, str]] = MappingProxyType(
+    {
+        "json": "application/json",
+        "txt": "text/plain; charset=utf-8",
+        "srt": "application/x-subrip; charset=utf-8",
+        "vtt": "text/vtt; charset=utf-8",
+        "tsv": "text/tab-separated-values; charset=utf-8",
+        "verbose_json": "application/json",
+        "diarized_json": "application/json",
+    }
+)
+"""Format -> content type."""
+assert set(MEDIA_TYPES) == set(get_args(TranscriptFormat))
+
+_PLAIN: Final[Mapping[str, Callable[[Transcript], str]]] = MappingProxyType({"txt": to_txt, "tsv": to_tsv})
+_CUES: Final[Mapping[str, Callable[[Transcript, SubtitleOptions | None], str]]] = MappingProxyType(
+    {"srt": to_srt, "vtt": to_vtt}
+)
+
+
+def written(result: str, name: TranscriptFormat, subtitles: SubtitleOptions) -> str:
+    """Write the result of a task. Takes a while for a long one, so call it outside of the event loop.
+
+    Args:
+        result: As the store has it: the JSON of `ifw.formats.to_json`.
+        name: Which format. `verbose_json` has words where they are known.
+        subtitles: How the cues of srt and vtt are made.
+
+    Raises:
+        DiarizationError: `diarized_json` of a transcript in which nobody was told apart.
+    """
+    if name == "json":
+        return result
+    transcript = from_json(result)
+    if name in _PLAIN:
+        return _PLAIN[name](transcript)
+    if name in _CUES:
+        return _CUES[name](transcript, subtitles)
+    if name == "verbose_json":
+        has_words = any(segment.words for segment in transcript.segments)
+        return _json(verbose_response(transcript, {"segment", "word"} if has_words else {"segment"}))
+    if not all(segment.speaker for segment in transcript.segments):
+        raise DiarizationError("format: got diarized_json, allowed: the others; nobody was told apart in this audio")
+    return _json(diarized_response(transcript))
+
+
+def legacy_output(task: Task, result: str) -> LegacyOutput:
+    """The result of a task as clients of the predecessor read it; outside of the event loop."""
+    has_words = bool(task.payload["options"].get("word_timestamps"))
+    return LegacyOutput.model_validate(to_legacy_dict(from_json(result), words=has_words))
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
