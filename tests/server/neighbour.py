@@ -32,7 +32,11 @@ class Neighbour:
         self.asked: queue.Queue[str] = queue.Queue()
         self._open = threading.Event()
         self._open.set()
-        self._files = {"/sample.mp3": SAMPLE.read_bytes(), "/short.ogg": SHORT.read_bytes(), "/text.mp3": b"no audio" * 99}
+        self._files = {
+            "/sample.mp3": SAMPLE.read_bytes(),
+            "/short.ogg": SHORT.read_bytes(),
+            "/text.mp3": b"no audio" * 99,
+        }
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"

@@ -136,9 +136,7 @@ def test_a_task_is_cancelled_and_then_removed(api: Any) -> None:
     assert api.client.delete(path).status_code == 404
 
 
-@pytest.mark.parametrize(
-    ("path", "code"), [("/missing.mp3", "fetch_status"), ("/text.mp3", "audio_format")]
-)
+@pytest.mark.parametrize(("path", "code"), [("/missing.mp3", "fetch_status"), ("/text.mp3", "audio_format")])
 def test_a_failed_task_says_why(api: Any, path: str, code: str) -> None:
     task_id = api.submit(path)
     task = api.ended(task_id)
@@ -159,8 +157,14 @@ def test_a_failed_task_says_why(api: Any, path: str, code: str) -> None:
         ({"url": "https://example.com/a", "beam_size": 99}, "request_invalid"),
         ({"url": "https://example.com/a", "clip": [[2, 1]]}, "config_invalid"),
         ({"url": "https://example.com/a", "webhook": {"url": "http://192.168.0.1/"}}, "url_forbidden"),
-        ({"url": "https://example.com/a", "webhook": {"url": "https://a.b/", "headers": {"a b": "c"}}}, "config_invalid"),
-        ({"url": "https://example.com/a", "webhook": {"url": "https://a.b/", "headers": {"a": "c\r\nd: e"}}}, "config_invalid"),
+        (
+            {"url": "https://example.com/a", "webhook": {"url": "https://a.b/", "headers": {"a b": "c"}}},
+            "config_invalid",
+        ),
+        (
+            {"url": "https://example.com/a", "webhook": {"url": "https://a.b/", "headers": {"a": "c\r\nd: e"}}},
+            "config_invalid",
+        ),
         ({"url": "https://example.com/a", "priority": 5000}, "request_invalid"),
         ([], "request_invalid"),
     ],

@@ -23,7 +23,9 @@ LAST_ID: Final = "end"
 """The id of the last event of every stream."""
 
 
-async def task_events(service: Service, task: Task, after: int, *, keep_alive_s: float = KEEP_ALIVE_S) -> AsyncIterator[bytes]:
+async def task_events(
+    service: Service, task: Task, after: int, *, keep_alive_s: float = KEEP_ALIVE_S
+) -> AsyncIterator[bytes]:
     """Write what happens until the task has ended, its worker being in this process or elsewhere.
 
     Events that stages emit (`segment`) come once and in order, each with its number as id; `progress` and `state` say

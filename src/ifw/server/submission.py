@@ -70,9 +70,7 @@ async def submitted(
     return await to_thread.run_sync(submit)
 
 
-def fingerprint(
-    payload: Mapping[str, Any], priority: int, deadline_s: float | None, webhook: Webhook | None
-) -> str:
+def fingerprint(payload: Mapping[str, Any], priority: int, deadline_s: float | None, webhook: Webhook | None) -> str:
     """What tells one request from another: the audio by its URL or its checksum, and everything that was said."""
     told = None if webhook is None else [webhook.url, sorted(webhook.headers.items()), webhook.style]
     whole = json.dumps([dict(payload), priority, deadline_s, told], sort_keys=True)

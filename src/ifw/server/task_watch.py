@@ -16,7 +16,6 @@ from ifw.server.live import gone
 from ifw.service.service import Service
 from ifw.tasks import Task, Tasks
 
-
 POLL_S: Final = 0.5
 """How soon a change is seen that another process made; those of this process are seen at once."""
 
@@ -42,7 +41,11 @@ class Changes:
 async def changes_of(tasks: Tasks, task_id: str) -> AsyncIterator[Changes]:
     """Watch a task while the block lasts."""
     changes, loop = Changes(), asyncio.get_running_loop()
-    stop = tasks.listen(task_id, lambda: loop.call_soon_threadsafe(changes.note))
+
+    def wake() -> None:
+        loop.call_soon_threadsafe(changes.note)
+
+    stop = tasks.listen(task_id, wake)
     try:
         yield changes
     finally:

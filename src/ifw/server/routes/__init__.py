@@ -5,9 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ifw.server import metrics
-from ifw.server.routes import health, openai
+from ifw.server.routes import baseten, health, legacy, openai, tasks
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
-ROUTERS: Final[tuple[APIRouter, ...]] = (health.router, metrics.router, openai.router)
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    health.router,
+    metrics.router,
+    tasks.router,
+    legacy.router,
+    baseten.router,
+    openai.router,
+)

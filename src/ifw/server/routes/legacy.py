@@ -1,4 +1,4 @@
-"""The routes of the predecessor, for its clients: same bodies, same replies. `GET /tasks` is that of the native tasks."""
+"""The routes of the predecessor: same bodies, same replies. Its `GET /tasks` is that of the native tasks."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from ifw.config import CueLayout, SubtitleOptions
 from ifw.errors import AudioEmptyError, MediaTypeError, RequestError, TaskEndedError
 from ifw.server.dependencies import ServiceOf
 from ifw.server.event_stream import LAST_ID, task_events
+from ifw.server.multipart import Form, FormLimits
 from ifw.server.schemas.form_values import values_of
 from ifw.server.schemas.openapi import body_of, errors
 from ifw.server.schemas.tasks import (
@@ -28,7 +29,7 @@ from ifw.server.schemas.tasks import (
 from ifw.server.submission import check_reachable, checked_webhook, submitted
 from ifw.server.task_replies import task_path, task_reply
 from ifw.server.transcripts import MEDIA_TYPES, TranscriptFormat, written
-from ifw.server.uploads import FORM, JSON, Form, FormLimits, media_type, read_form, read_json
+from ifw.server.uploads import FORM, JSON, media_type, read_form, read_json
 from ifw.service.payload import UPLOAD, Source, make_payload
 from ifw.service.service import Service
 from ifw.tasks import Task, TaskRequest
@@ -92,7 +93,7 @@ async def list_tasks(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     after: Annotated[str | None, Query(max_length=64, description="The `next` of the page before.")] = None,
 ) -> TaskListReply:
-    """From the newest to the oldest. `tasks` has the ids, as the predecessor replied; `items` has the same tasks whole."""
+    """From the newest to the oldest. `tasks` has the ids, as the predecessor replied; `items` the same tasks whole."""
     page = await to_thread.run_sync(service.tasks.list, state, limit, after)
     items = [task_reply(request, task) for task in page.tasks]
     return TaskListReply(tasks=[item.id for item in items], items=items, next=page.next)
@@ -109,7 +110,12 @@ async def get_task(request: Request, service: ServiceOf, task_id: TaskId) -> Tas
     summary="Take the transcript",
     response_class=Response,
     responses=errors(404, 409)
-    | {200: {"description": "In the format that was asked for.", "content": {kind: {} for kind in MEDIA_TYPES.values()}}},
+    | {
+        200: {
+            "description": "In the format that was asked for.",
+            "content": {kind: {} for kind in MEDIA_TYPES.values()},
+        }
+    },
 )
 async def get_transcript(service: ServiceOf, task_id: TaskId, query: Annotated[SubtitleQuery, Query()]) -> Response:
     """The result of a task that succeeded, in any format, as often as wanted until it expires."""

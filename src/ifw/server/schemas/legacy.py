@@ -106,6 +106,6 @@ class LegacyStatusReply(BaseModel):
     """How a task is."""
 
     status: Literal["processing", "completed", "error", "cancelled"]
-    output: LegacyOutput | None = Field(None, description="Where it is completed.")
-    error: str | None = Field(None, description="What went wrong, where it failed.")
-    code: str | None = Field(None, description="Stable name of what went wrong, where it failed.")
+    output: LegacyOutput | None = Field(default=None, description="Where it is completed.")
+    error: str | None = Field(default=None, description="What went wrong, where it failed.")
+    code: str | None = Field(default=None, description="Stable name of what went wrong, where it failed.")
