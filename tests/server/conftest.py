@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -31,6 +31,12 @@ class Api:
             assert time.monotonic() < deadline, task
             time.sleep(0.02)
         return dict(task)
+
+    def until(self, is_so: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not is_so():
+            assert time.monotonic() < deadline, what
+            time.sleep(0.02)
 
     def metric(self, name: str) -> float:
         lines = self.client.get("/metrics").text.splitlines()

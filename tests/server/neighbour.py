@@ -41,6 +41,10 @@ class Neighbour:
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
+    def offer(self, path: str, data: bytes) -> None:
+        """Have something more to fetch."""
+        self._files[path] = data
+
     @contextmanager
     def holding(self) -> Iterator[None]:
         """`/held/...` does not answer while the block lasts."""

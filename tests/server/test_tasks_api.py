@@ -192,7 +192,7 @@ def test_bodies_that_are_none(api: Any) -> None:
     assert (both.status_code, both.json()["code"]) == (422, "request_invalid")
 
 
-@pytest.mark.parametrize("task_id", ["nothing", "a" * 129, "..", "%2e%2e", "%2e%2e%2fetc", "a%00b", "ä", "a b"])
+@pytest.mark.parametrize("task_id", ["nothing", "a" * 129, "%2e%2e", "%2e%2e%2fetc", "a%00b", "ä", "a b"])
 def test_ids_that_are_none(api: Any, task_id: str) -> None:
     for path in (f"/tasks/{task_id}", f"/tasks/{task_id}/transcript", f"/tasks/{task_id}/events", f"/status/{task_id}"):
         assert api.client.get(path).status_code in (404, 422), path

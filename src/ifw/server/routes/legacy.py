@@ -52,13 +52,23 @@ async def transcribe(request: Request, service: ServiceOf, body: LegacyBody) -> 
     return Response(status_code=CLIENT_LEFT) if output is None else LegacyCompletedReply(output=output, task_id=task.id)
 
 
-@router.get("/status/{task_id}", summary="Look at a task (predecessor)", responses=errors(404))
+@router.get(
+    "/status/{task_id}",
+    summary="Look at a task (predecessor)",
+    responses=errors(404),
+    response_model_exclude_none=True,
+)
 async def status(service: ServiceOf, task_id: TaskId) -> LegacyStatusReply:
     """`processing`, `completed` with the result, `error` with the reason, or `cancelled`."""
     return await to_thread.run_sync(_status, service, task_id)
 
 
-@router.delete("/cancel/{task_id}", summary="Cancel a task (predecessor)", responses=errors(404))
+@router.delete(
+    "/cancel/{task_id}",
+    summary="Cancel a task (predecessor)",
+    responses=errors(404),
+    response_model_exclude_none=True,
+)
 async def cancel(service: ServiceOf, task_id: TaskId) -> LegacyStatusReply:
     """The work on it stops. A task that has ended stays as it is, and the reply says how."""
 
