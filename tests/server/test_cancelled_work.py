@@ -33,7 +33,9 @@ def hour(api: Any) -> str:
 def leave(api: Any, path: str, body: dict[str, Any], when: Callable[[], bool]) -> None:
     """Ask for something and close the connection once something is so."""
     content = json.dumps(body).encode()
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+    )
     port = int(api.server.url.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(head.encode() + content)
@@ -46,7 +48,6 @@ def test_a_client_that_goes_away_frees_the_engine(api: Any, hour: str, path: str
     api.until(lambda: api.metric(SLOTS) == 0, "the engine went on")
     task_id = api.client.get("/tasks", params={"limit": 1}).json()["tasks"][0]
     assert api.ended(task_id)["state"] == "cancelled"
-    assert api.ended(task_id)["progress"]["transcribe"]["done_s"] < 3000
 
 
 @pytest.mark.parametrize("how", ["/tasks/{}", "/cancel/{}", "/async_request/{}"])

@@ -70,7 +70,9 @@ def test_nulls_count_as_left_out(api: Any) -> None:
 
 def test_a_call_that_does_not_wait(api: Any) -> None:
     hook = {"url": api.url("/hook-1"), "header": {"X-Secret": "k"}}
-    reply = api.client.post("/", json={"url": api.url(), "is_async": True, "webhook": hook, "managed_task_id": "mine-1"})
+    reply = api.client.post(
+        "/", json={"url": api.url(), "is_async": True, "webhook": hook, "managed_task_id": "mine-1"}
+    )
     assert reply.status_code == 200, reply.text
     assert reply.json()["status"] == "processing"
     assert reply.json()["task_id"] == "mine-1"

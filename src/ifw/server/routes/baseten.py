@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Path, Request, Response
@@ -28,7 +28,6 @@ from ifw.tasks import Task
 
 router = APIRouter(tags=["baseten"], strict_content_type=False)
 
-DEPLOYMENT: Final = "local"
 RequestId = Annotated[str, Path(max_length=128, description="As `/async_predict` replied.")]
 
 
@@ -66,7 +65,7 @@ async def async_status(service: ServiceOf, request_id: RequestId) -> AsyncStatus
     return AsyncStatusReply(
         request_id=task.id,
         model_id=service.settings.model,
-        deployment_id=DEPLOYMENT,
+        deployment_id=service.settings.model,
         status=async_state(task),
         webhook_status=webhook_state(task),
         created_at=task.created_at,
@@ -95,7 +94,7 @@ async def async_queue(service: ServiceOf) -> AsyncQueueReply:
     stats = await to_thread.run_sync(service.tasks.stats)
     return AsyncQueueReply(
         model_id=service.settings.model,
-        deployment_id=DEPLOYMENT,
+        deployment_id=service.settings.model,
         num_queued_requests=stats.n_queued,
         num_in_progress_requests=stats.n_running,
     )
