@@ -48,6 +48,21 @@ def test_waiting_threads_sleep_unless_the_user_says_otherwise(given, used):
     assert result.stdout.splitlines()[-1] == used
 
 
+def test_ctrl_c_while_a_command_is_still_being_imported_says_nothing():
+    code = (
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'ifw.cli.app':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "import ifw.cli\n"
+        "ifw.cli.main()\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert (result.returncode, result.stderr) == (-signal.SIGINT, b"")
+
+
 def test_version_and_python_m():
     result = subprocess.run([sys.executable, "-m", "ifw", "--version"], capture_output=True, text=True, check=True)
     assert result.stdout == f"ifw {__version__}\n"

@@ -293,6 +293,12 @@ def test_windows_that_sound_different_now_are_heard_again(transcriber, talk, pat
     assert resumed(transcriber, talk, OPTIONS, path) == (whole, 0)
 
 
+@pytest.mark.parametrize("text", [b"[]", b"1", b"null", b'"window"'])
+def test_a_line_that_is_no_record_was_never_written(transcriber, talk, path, whole, text):
+    path.write_bytes(b"%08x %s\n" % (zlib.crc32(text), text))
+    assert resumed(transcriber, talk, OPTIONS, path)[0] == whole
+
+
 def test_nothing_is_partial_before_the_first_window(transcriber, talk):
     stream = transcriber.stream(talk, OPTIONS)
     assert stream.partial is None

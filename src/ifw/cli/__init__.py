@@ -6,7 +6,12 @@ from __future__ import annotations
 def main() -> None:
     """Run `ifw` with the arguments of this process and exit with its status."""
     import os
+    import signal
     import sys
+
+    # Ctrl-C ends the process without a word of Python's until a command says what it should do.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     # Read when torch loads: threads that wait for each other sleep, as spinning stalls everyone on busy cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -143,7 +143,7 @@ def _intact(file: io.FileIO) -> tuple[list[Record], int]:
     *lines, _ = file.readall().split(b"\n")  # what follows the last line end was not written whole
     for line in lines:
         checksum, _, text = line.partition(b" ")
-        if checksum != b"%08x" % zlib.crc32(text):
+        if checksum != b"%08x" % zlib.crc32(text) or not text.startswith(b"{"):
             break
         records.append(json.loads(text))
         n_bytes += len(line) + 1
