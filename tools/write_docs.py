@@ -52,6 +52,7 @@ def renewed(page: str) -> str:
         "convert": option_table("convert"),
         "eval": option_table("eval"),
         "models": option_table("models"),
+        "worker": "The [settings](settings.md) that are not about serving have a flag here.\n",
         "serve": "Every [setting](settings.md) has a flag here.\n",
         "settings": setting_table(),
         "exit": exit_table(),

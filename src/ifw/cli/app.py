@@ -12,6 +12,7 @@ from ifw.cli.evaluate import evaluate
 from ifw.cli.models import models
 from ifw.cli.serve import PASSED_ON, serve
 from ifw.cli.transcribe import transcribe
+from ifw.cli.worker import worker
 
 app = typer.Typer(
     add_completion=False,
@@ -28,6 +29,7 @@ app.command()(convert)
 app.command("eval")(evaluate)
 app.command()(models)
 app.command(context_settings=PASSED_ON, add_help_option=False)(serve)
+app.command(context_settings=PASSED_ON, add_help_option=False)(worker)
 
 
 def _print_version(is_asked: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ifw.errors import ConfigError
@@ -35,12 +35,20 @@ def parse_settings(arguments: Sequence[str]) -> Settings:
     return load_settings(overrides)
 
 
-def settings_help(usage: str, summary: str) -> str:
-    """Every setting: its flag, its variable, its default, what it does."""
+def settings_help(usage: str, summary: str, *, leave_out: Container[str] = ()) -> str:
+    """Every setting: its flag, its variable, its default, what it does.
+
+    Args:
+        usage: How the command is called.
+        summary: What it does.
+        leave_out: Fields that do not matter to it.
+    """
     from ifw.service.settings import Settings, default_of, flag_of, variable_of
 
     lines = [f"Usage: {usage}", "", *textwrap.wrap(summary, 100), "", "Settings (a flag wins over its variable):", ""]
     for field, info in Settings.model_fields.items():
+        if field in leave_out:
+            continue
         default = default_of(field)
         named = "  ".join(part for part in (flag_of(field), variable_of(field)) if part)
         lines.append(f"  {named}{f'  [default: {default}]' if default else ''}")

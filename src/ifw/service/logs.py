@@ -75,6 +75,7 @@ def configure_logs(settings: Settings) -> None:
         foreign_pre_chain=shared,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            _without_color,
             Redaction(settings.secrets()),
             renderer,
         ],
@@ -86,6 +87,12 @@ def configure_logs(settings: Settings) -> None:
     for name, lowest in _NOISY.items():
         logging.getLogger(name).setLevel(max(lowest, logging.getLevelName(level)))
     logging.captureWarnings(True)
+
+
+def _without_color(logger: Any, method: str, event: EventDict) -> EventDict:
+    """What uvicorn adds for terminals."""
+    event.pop("color_message", None)
+    return event
 
 
 _NOISY: Final = {"httpx2": logging.WARNING, "httpcore2": logging.WARNING, "asyncio": logging.WARNING}

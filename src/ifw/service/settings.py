@@ -30,6 +30,24 @@ ENVIRONMENT_ONLY: Final = frozenset({"admin_key", "webhook_secret", "hf_token", 
 """Fields without a flag: secrets, which every user of the machine could read in the list of processes, and what is
 read by the hub's own package."""
 
+OF_SERVING: Final = frozenset(
+    {
+        "model_aliases",
+        "host",
+        "port",
+        "admin_key",
+        "admin_key_file",
+        "cors_origins",
+        "max_queued",
+        "max_sync",
+        "max_sync_waiting",
+        "max_upload_bytes",
+        "max_body_bytes",
+        "run_tasks",
+    }
+)
+"""Fields that do not matter to a worker."""
+
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "json", "console"]
 
