@@ -310,6 +310,29 @@ def test_cancel_ends_it_while_the_server_hangs(tmp_path: Path, where: str) -> No
         assert len(server.asked) == 1
 
 
+def test_two_downloads_into_one_target_do_not_mix(tmp_path: Path) -> None:
+    target, is_there, may_go = tmp_path / "f", threading.Event(), threading.Event()
+
+    def answer(asked: Asked) -> None:
+        body = BODY if asked.target == "/slow" else BODY[::-1]
+        asked.send(head(200, {"Content-Length": str(len(body)), "ETag": ETAG}) + body[:100_000])
+        if asked.target == "/slow":
+            is_there.set()
+            may_go.wait(30)
+        asked.send(body[100_000:])
+
+    with ScriptedServer(answer) as server:
+        slow = threading.Thread(target=fetch, args=(server.url("/slow"), target, options()))
+        slow.start()
+        assert is_there.wait(30)
+        fetch(server.url("/fast"), target, options())
+        assert target.read_bytes() == BODY[::-1]
+        may_go.set()
+        slow.join()
+    assert target.read_bytes() == BODY
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+
 def test_environment_proxies_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with ScriptedServer(lambda asked: asked.answer(body=b"proxy")) as proxy:
         for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY"):

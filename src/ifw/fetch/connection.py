@@ -19,6 +19,7 @@ from ifw.fetch.addresses import AddressGuard
 from ifw.fetch.limits import SLICE_S, TimeLimits
 
 MAX_ADDRESSES: Final = 8  # of one name that are tried
+_NO_SUCH_NAME: Final = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
 SocketAddress = tuple[Any, ...]
 
 
@@ -93,10 +94,13 @@ class GuardedBackend(httpcore2.NetworkBackend):
 
         threading.Thread(target=ask, name="ifw-look-up", daemon=True).start()
         self._limits.wait(is_done)
-        if failures or not answers:
-            reason = getattr(failures[0], "strerror", None) or failures[0] if failures else "no address"
-            raise httpcore2.ConnectError(f"the name cannot be looked up: {reason}")
-        return answers
+        if answers:
+            return answers
+        failure = failures[0] if failures else OSError("it has no address")
+        reason = getattr(failure, "strerror", None) or failure
+        if isinstance(failure, socket.gaierror) and failure.errno in _NO_SUCH_NAME:
+            raise FetchError(f"{self._shown}: the name of its host does not exist") from failure
+        raise httpcore2.ConnectError(f"the name of its host cannot be looked up: {reason}") from failure
 
     def _connect_any(self, addresses: list[tuple[socket.AddressFamily, SocketAddress]]) -> socket.socket:
         """Try one after the other; each gets its share of the time."""

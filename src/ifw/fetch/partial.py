@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import re
+import uuid
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -42,12 +44,11 @@ class PartialFile:
             OSError: The folder cannot be written.
         """
         self._target = target
-        self._path = target.with_name(f"{target.name}.part")
-        self._sidecar = target.with_name(f"{target.name}.part.json")
         self._url_digest = hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()
         self._validator: str | None = None
         self.total: int | None = None
-        self._file: BinaryIO = self._path.open("r+b" if self._path.exists() else "w+b")
+        self._path, self._file = _locked(target)
+        self._sidecar = self._path.with_name(f"{self._path.name}.json")
         self.n_bytes = self._file.seek(0, os.SEEK_END)
         if self.n_bytes and not self._load():
             self._empty()
@@ -59,9 +60,9 @@ class PartialFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close it; after a failure, what nobody could continue is removed."""
-        self._file.close()
         if error is not None and not self._can_continue():
             self.remove()
+        self._file.close()
 
     def request_headers(self) -> Headers:
         """Ask for the rest only, if there is something that can be continued."""
@@ -102,17 +103,17 @@ class PartialFile:
 
     def remove(self) -> None:
         """Leave nothing behind."""
-        self._file.close()
-        self._path.unlink(missing_ok=True)
         self._sidecar.unlink(missing_ok=True)
+        self._path.unlink(missing_ok=True)
+        self._file.close()
 
     def finish(self) -> None:
         """Put the whole file in its place, at once."""
         self._file.flush()
         os.fsync(self._file.fileno())
-        self._file.close()
-        self._path.replace(self._target)
         self._sidecar.unlink(missing_ok=True)
+        self._path.replace(self._target)
+        self._file.close()
 
     def _can_continue(self) -> bool:
         return self.n_bytes > 0 and self._validator is not None
@@ -149,6 +150,27 @@ class PartialFile:
                 is_right = isinstance(self._validator, str) and (self.total is None or isinstance(self.total, int))
                 return is_right and (self.total is None or self.n_bytes < self.total)
         return False
+
+
+def _locked(target: Path) -> tuple[Path, BinaryIO]:
+    """The partial file, open and locked; one of its own where another download of the same target is under way.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    path = target.with_name(f"{target.name}.part")
+    while True:
+        file: BinaryIO = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "r+b")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            path = target.with_name(f"{target.name}.{uuid.uuid4().hex}.part")
+            continue
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return path, file
+        file.close()  # it was finished or removed between opening and locking
 
 
 def _strong_validator(answer: Answer) -> str | None:
