@@ -57,6 +57,12 @@ def test_nobody_listens(target: Path) -> None:
     assert list(target.parent.iterdir()) == []
 
 
+def test_address_that_cannot_be_connected_to(target: Path) -> None:
+    options = FetchOptions(block_private=False, max_retries=0)
+    with pytest.raises(FetchError, match="no connection: "):
+        fetch("http://255.255.255.255:9/", target, options)
+
+
 def test_address_that_does_not_answer(target: Path, silent: int) -> None:
     options = FetchOptions(allow_nets=LOOPBACK, connect_timeout_s=0.2, max_retries=0)
     with pytest.raises(FetchTimeoutError, match=r"no connection within 0\.2 s"):
