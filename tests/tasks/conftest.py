@@ -1,5 +1,7 @@
 import pytest
+from postgresql import Cluster, programs
 from toys import Receiver, Toy
+from workplace import Workplace
 
 from ifw.tasks import TaskOptions, Tasks
 
@@ -36,3 +38,30 @@ def receiver():
     opened = Receiver()
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    if programs() is None:
+        pytest.skip("PostgreSQL is not installed: neither pg_ctl in PATH nor /usr/lib/postgresql/*/bin")
+    opened = Cluster()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request):
+    return None if request.param == "sqlite" else request.getfixturevalue("cluster").new_database()
+
+
+@pytest.fixture
+def new_workplace(tmp_path):
+    made = []
+
+    def make(url, **options):
+        made.append(Workplace(tmp_path / f"place{len(made)}", url, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()

@@ -90,6 +90,13 @@ class Claims:
             ).one_or_none()
             return None if row is None else load_tasks(connection, [row])[0]
 
+    def is_suspect(self, run_id: str) -> bool:
+        """Whether a worker died over a task, which has not got any further since."""
+        table = schema.tasks
+        with self._database.read() as connection:
+            query = sa.select(table.c.n_crashes).where(table.c.run_id == run_id, UNENDED)
+            return (connection.scalar(query) or 0) > 0
+
     def succeed(self, claim: str) -> bool:
         """End a task as succeeded; False where it is no longer ours."""
         return self._end(claim, "succeeded", None)

@@ -58,9 +58,7 @@ class Execution:
             # Not synced: what a power cut takes is put there again at the next start.
             self._engine = sqlite_engine(path, is_synced=False, begins=False)
             self._engine.connect().close()
-        with database.write() as connection:
-            database.lock(connection)
-            DBOS.migrate(self._url, schema=_SCHEMA)
+        DBOS.migrate(self._url, schema=_SCHEMA)
         self._client = DBOSClient(
             system_database_url=self._url,
             system_database_engine=self._engine,

@@ -104,7 +104,10 @@ class Flusher:
                     run.put_back(changes)
                 raise
         for changes in lost:
-            batch[changes.claim][0].lose()
+            batch.pop(changes.claim)[0].lose()
+        for run, changes in batch.values():
+            if changes.is_advanced:
+                run.on_advanced()
         self._bell.ring(run.task.id for run, _ in batch.values())
 
     def check(self) -> None:

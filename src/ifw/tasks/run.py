@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,12 +25,14 @@ class TaskRun:
         claim: Under which it was taken.
         folder: Its spool folder.
         claims: Where its writes go.
+        on_advanced: Is called when it has got further than any run before it, which may be more than once.
     """
 
-    def __init__(self, task: Task, claim: str, folder: Path, claims: Claims) -> None:
+    def __init__(self, task: Task, claim: str, folder: Path, claims: Claims, on_advanced: Callable[[], None]) -> None:
         self.task = task
         self.claim = claim
         self.folder = folder
+        self.on_advanced = on_advanced
         self.cancel = CancelToken()
         self.stop_reason: StopReason | None = None
         self._claims = claims

@@ -18,6 +18,7 @@ from ifw.errors import IfwError
 from ifw.tasks.execution import Abandoned, ExecutionError, Step
 from ifw.tasks.flusher import Flusher
 from ifw.tasks.patience import persist
+from ifw.tasks.probation import Probation
 from ifw.tasks.records import TaskFailure
 from ifw.tasks.rows import dump
 from ifw.tasks.run import TaskRun
@@ -44,6 +45,7 @@ class Worker:
         self._flusher = flusher
         self._bell = site.bell
         self._spool = site.spool
+        self._probation = Probation()
         self._closing = threading.Event()
 
     def work(self, run_id: str, step: Step) -> None:
@@ -54,19 +56,16 @@ class Worker:
         """
         if self._closing.is_set():
             raise Abandoned
-        claim = uuid.uuid4().hex
-        self._flusher.expect(claim)
+        leave = _nothing
+        if self._persist(partial(self._claims.is_suspect, run_id)):
+            entered = self._probation.enter(self._closing)
+            if entered is None:
+                raise Abandoned
+            leave = entered
         try:
-            task = self._persist(partial(self._claims.take, run_id, self._worker_id, claim))
-            if task is None:
-                return
-            run = TaskRun(task, claim, self._spool.folder(task.id), self._claims)
-            self._flusher.add(run)
-            self._bell.ring([task.id])
-            self._run_stages(run, step)
-            self._bell.ring([task.id])
+            self._run(run_id, step, leave)
         finally:
-            self._flusher.drop(claim)
+            leave()
 
     def close(self, grace_s: float, leave_s: float) -> None:
         """Begin no more; let what runs end, and hand back what does not.
@@ -88,6 +87,21 @@ class Worker:
             self._bell.ring([run.task.id])
         if not self._flusher.wait_until_idle(leave_s):
             _log.warning("%d tasks did not stop within %g s", len(self._flusher.runs()), leave_s)
+
+    def _run(self, run_id: str, step: Step, on_advanced: Callable[[], None]) -> None:
+        claim = uuid.uuid4().hex
+        self._flusher.expect(claim)
+        try:
+            task = self._persist(partial(self._claims.take, run_id, self._worker_id, claim))
+            if task is None:
+                return
+            run = TaskRun(task, claim, self._spool.folder(task.id), self._claims, on_advanced)
+            self._flusher.add(run)
+            self._bell.ring([task.id])
+            self._run_stages(run, step)
+            self._bell.ring([task.id])
+        finally:
+            self._flusher.drop(claim)
 
     def _run_stages(self, run: TaskRun, step: Step) -> None:
         results: dict[str, Any] = {}
@@ -143,3 +157,7 @@ class Worker:
             return persist(write, self._closing)
         except SQLAlchemyError as error:
             raise Abandoned from error
+
+
+def _nothing() -> None:
+    """A task that is not under suspicion has nothing to leave."""
