@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,17 +20,15 @@ SHORT = ROOT / "tests/end_to_end/heldout/en_single_00.ogg"
 class Told:
     """One POST."""
 
-    path: str
     headers: Mapping[str, str]
     body: bytes
 
 
 class Neighbour:
-    """`url` and a path is something to fetch; `told` has what was posted; `/held` answers only after `release`."""
+    """`url` and a path is something to fetch; `told` is what was posted to a path; `/held` answers only after `release`."""
 
     def __init__(self) -> None:
-        self.told: queue.Queue[Told] = queue.Queue()
-        self.asked: queue.Queue[str] = queue.Queue()
+        self._told: defaultdict[str, queue.Queue[Told]] = defaultdict(queue.Queue)
         self._open = threading.Event()
         self._open.set()
         self._files = {
@@ -40,6 +39,10 @@ class Neighbour:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def told(self, path: str) -> Told:
+        """The next POST to a path; waits for it."""
+        return self._told[path].get(timeout=60)
 
     def offer(self, path: str, data: bytes) -> None:
         """Have something more to fetch."""
@@ -69,7 +72,6 @@ class Neighbour:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 path = self.path.partition("?")[0]
-                neighbour.asked.put(path)
                 if path.startswith("/held"):
                     neighbour._open.wait(60)
                     path = path.removeprefix("/held")
@@ -78,7 +80,8 @@ class Neighbour:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
-                neighbour.told.put(Told(self.path, {name.lower(): value for name, value in self.headers.items()}, body))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                neighbour._told[self.path].put(Told(headers, body))
                 self._answer(200, b"")
 
             def _answer(self, status: int, data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -37,6 +38,9 @@ def test_async_predict(api: Any) -> None:
     status = api.client.get(path).json()
     assert (status["request_id"], status["status"], status["errors"]) == (request_id, "SUCCEEDED", [])
     assert status["webhook_status"] in ("PENDING", "SUCCEEDED")
+    event = json.loads(api.neighbour.told("/hook-baseten").body)
+    assert (event["request_id"], event["type"]) == (request_id, "async_request_completed")
+    assert (set(event["data"]), event["errors"]) == ({"text", "chunks", "speakers"}, [])
     cancel = api.client.delete(path).json()
     assert (cancel["request_id"], cancel["canceled"]) == (request_id, False)
     assert api.client.get(f"/tasks/{request_id}/transcript").json()["text"]

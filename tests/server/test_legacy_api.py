@@ -82,6 +82,10 @@ def test_a_call_that_does_not_wait(api: Any) -> None:
     assert status["status"] == "completed"
     check_output(status["output"])
     assert api.client.get("/status/mine-1").json() == status, "a result stays, however often it is asked for"
+    told = api.neighbour.told("/hook-1")
+    assert told.headers["x-secret"] == "k"
+    assert told.headers["content-type"].startswith("application/json")
+    assert json.loads(told.body) == {"output": status["output"], "status": "completed", "task_id": "mine-1"}
 
 
 def test_an_id_is_never_given_twice(api: Any) -> None:
@@ -159,6 +163,24 @@ def test_a_client_that_goes_away_cancels_its_task(api: Any) -> None:
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
         assert until_ended(api, "mine-5") == {"status": "cancelled"}
+
+
+def test_the_webhook_of_a_failed_and_of_a_cancelled_task_comes_too(api: Any) -> None:
+    body = {"url": api.url("/missing.mp3"), "is_async": True, "managed_task_id": "mine-7"}
+    assert api.client.post("/", json={**body, "webhook": {"url": api.url("/hook-7")}}).status_code == 200
+    event = json.loads(api.neighbour.told("/hook-7").body)
+    assert (set(event), event["status"], event["task_id"]) == ({"error", "status", "task_id"}, "error", "mine-7")
+    with api.neighbour.holding():
+        body = {"url": api.url("/held/short.ogg"), "is_async": True, "managed_task_id": "mine-8"}
+        assert api.client.post("/", json={**body, "webhook": {"url": api.url("/hook-8")}}).status_code == 200
+        api.client.delete("/cancel/mine-8")
+        assert json.loads(api.neighbour.told("/hook-8").body)["task_id"] == "mine-8"
+
+
+def test_a_call_that_waits_tells_its_webhook_too(api: Any) -> None:
+    reply = api.client.post("/", json={"url": api.url(), "webhook": {"url": api.url("/hook-9")}})
+    event = json.loads(api.neighbour.told("/hook-9").body)
+    assert event == {**reply.json(), "status": "completed"}
 
 
 def test_somebody_else_cancels_a_task_that_is_waited_for(api: Any) -> None:

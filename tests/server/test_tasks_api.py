@@ -196,3 +196,37 @@ def test_bodies_that_are_none(api: Any) -> None:
 def test_ids_that_are_none(api: Any, task_id: str) -> None:
     for path in (f"/tasks/{task_id}", f"/tasks/{task_id}/transcript", f"/tasks/{task_id}/events", f"/status/{task_id}"):
         assert api.client.get(path).status_code in (404, 422), path
+
+
+def test_a_webhook_is_told_and_told_again_on_demand(api: Any) -> None:
+    headers = {"X-Mine": "secret-1"}
+    task_id = api.submit(webhook={"url": api.url("/hook-native?key=secret-2"), "headers": headers})
+    first = api.neighbour.told("/hook-native?key=secret-2")
+    assert first.headers["x-mine"] == "secret-1"
+    event = json.loads(first.body)
+    assert event["type"] == "task.succeeded"
+    assert event["data"]["id"] == task_id
+    assert event["data"]["transcript"]["text"] == api.client.get(f"/tasks/{task_id}/transcript").json()["text"]
+    path = f"/tasks/{task_id}"
+    api.until(lambda: api.client.get(path).json()["delivery_state"] == "delivered", "it was never noted as delivered")
+    task = api.client.get(path).json()
+    assert task["webhook"] == api.url("/hook-native")
+    assert [one["status"] for one in task["deliveries"]] == [200]
+    assert "secret" not in json.dumps(task)
+    again = api.client.post(f"{path}/redeliver")
+    assert (again.status_code, again.json()["id"]) == (202, task_id)
+    second = api.neighbour.told("/hook-native?key=secret-2")
+    assert second.body == first.body
+    assert second.headers["webhook-id"] == first.headers["webhook-id"]
+
+
+def test_redelivery_needs_an_end_and_a_webhook(api: Any) -> None:
+    with api.neighbour.holding():
+        task_id = api.submit("/held/short.ogg", webhook={"url": api.url("/hook-early")})
+        early = api.client.post(f"/tasks/{task_id}/redeliver")
+        assert (early.status_code, early.json()["code"]) == (409, "task_unfinished")
+    bare = api.submit()
+    api.ended(bare)
+    without = api.client.post(f"/tasks/{bare}/redeliver")
+    assert (without.status_code, without.json()["code"]) == (409, "task_without_webhook")
+    assert api.client.post("/tasks/nothing/redeliver").status_code == 404

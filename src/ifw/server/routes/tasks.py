@@ -185,6 +185,17 @@ async def delete_task(
     return Response(status_code=204) if task is None else task_reply(request, task)
 
 
+@router.post(
+    "/tasks/{task_id}/redeliver",
+    status_code=202,
+    summary="Deliver the webhook again",
+    responses=errors(404, 409),
+)
+async def redeliver_task(request: Request, service: ServiceOf, task_id: TaskId) -> TaskReply:
+    """The same bytes are sent again, at once, whether they arrived before or not; `deliveries` tells of each attempt."""
+    return task_reply(request, await to_thread.run_sync(service.tasks.redeliver, task_id))
+
+
 async def _submit_url(service: Service, body: TaskBody, key: str | None) -> tuple[Task, bool]:
     check_reachable(service, body.url)
     return await submitted(service, _request(service, Source(url=body.url), body), key=key)
