@@ -25,7 +25,7 @@ class Told:
 
 
 class Neighbour:
-    """`url` and a path is something to fetch; `told` is what was posted to a path; `/held` answers only after `release`."""
+    """`url` and a path is something to fetch; `told` is what was posted to a path; `/held/...` may be made to wait."""
 
     def __init__(self) -> None:
         self._told: defaultdict[str, queue.Queue[Told]] = defaultdict(queue.Queue)

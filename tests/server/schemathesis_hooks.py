@@ -13,7 +13,9 @@ def near(value: Any) -> Any:
         return {key: near(one) for key, one in value.items()}
     if isinstance(value, list):
         return [near(one) for one in value]
-    return f"{NEIGHBOUR}/short.ogg" if isinstance(value, str) and value.lower().startswith("http") else value
+    if not isinstance(value, str) or not value.lower().startswith("http"):
+        return value
+    return f"{NEIGHBOUR}/{'short.ogg' if len(value) % 5 == 0 else 'missing.mp3'}"
 
 
 @schemathesis.hook

@@ -192,7 +192,7 @@ async def delete_task(
     responses=errors(404, 409),
 )
 async def redeliver_task(request: Request, service: ServiceOf, task_id: TaskId) -> TaskReply:
-    """The same bytes are sent again, at once, whether they arrived before or not; `deliveries` tells of each attempt."""
+    """The same bytes are sent again, at once, whether they arrived before or not; `deliveries` has each attempt."""
     return task_reply(request, await to_thread.run_sync(service.tasks.redeliver, task_id))
 
 
