@@ -84,7 +84,15 @@ STATUS: Final[Mapping[str, int]] = MappingProxyType(
 """Error code -> HTTP status. A code that is not here is 500."""
 
 _PARAMS: Final[Mapping[str, str]] = MappingProxyType(
-    {"audio": "file", "model": "model", "mode": "model", "language": "language", "prompt": "prompt", "fetch": "url"}
+    {
+        "audio": "file",
+        "model": "model",
+        "mode": "model",
+        "language": "language",
+        "prompt": "prompt",
+        "fetch": "url",
+        "url": "url",
+    }
 )
 """What a code begins with -> the field of OpenAI's API that it is about."""
 _BAD_REQUEST_TO_OPENAI: Final = frozenset({422, 424})

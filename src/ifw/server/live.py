@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, TypeVar
 
 from fastapi import Request
 
@@ -14,7 +15,12 @@ from ifw.service.service import Service
 from ifw.types import Segment, Transcript
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ifw.audio import AudioSource
+    from ifw.fetch import Fetched
+
+_T = TypeVar("_T")
 
 
 async def transcribed(
@@ -32,7 +38,27 @@ async def transcribed(
         IfwError: See `Service.transcribe_now` and what its future raises.
     """
     cancel = CancelToken()
-    work = asyncio.wrap_future(service.transcribe_now(source, options, cancel=cancel))
+    return await _waited(request, service.transcribe_now(source, options, cancel=cancel), cancel)
+
+
+async def fetched(request: Request, service: Service, url: str, target: Path) -> Fetched:
+    """Download for a client that waits for it.
+
+    Args:
+        request: Its body must have been read.
+        service: Does the work.
+        url: Where the file is.
+        target: Where it goes, in a folder of its own.
+
+    Raises:
+        IfwError: See `Service.fetch_now` and what its future raises.
+    """
+    cancel = CancelToken()
+    return await _waited(request, service.fetch_now(url, target, cancel=cancel), cancel)
+
+
+async def _waited(request: Request, future: Future[_T], cancel: CancelToken) -> _T:
+    work = asyncio.wrap_future(future)
     watch = asyncio.ensure_future(gone(request))
     try:
         await asyncio.wait((work, watch), return_when=asyncio.FIRST_COMPLETED)

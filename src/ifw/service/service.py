@@ -7,28 +7,33 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from ifw.cancellation import CancelToken
 from ifw.config import TranscribeOptions
 from ifw.errors import ConfigError, IfwError, NotReadyError
+from ifw.fetch import Fetched, fetch
 from ifw.service.events import EventBodies
 from ifw.service.live import LiveWork
 from ifw.service.loading import LoadedModel
 from ifw.service.metrics import ServiceMetrics, StateCollector
 from ifw.service.payload import bounded
-from ifw.service.stages import TaskStages
+from ifw.service.stages import TaskStages, fetch_options
 from ifw.tasks import TaskOptions, Tasks
 from ifw.tasks.records import TASK_STATES
 from ifw.types import Segment, Transcript
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ifw.audio import AudioSource
     from ifw.engine.request import EngineStats
     from ifw.service.settings import Settings
     from ifw.transcriber import Transcriber
+
+_T = TypeVar("_T")
 
 LIVE_PRIORITY = 10
 """Somebody waits for it: its windows go before those of tasks, whose priorities are lower unless asked for."""
@@ -144,6 +149,28 @@ class Service:
             self.metrics.transcribed("live", transcription.transcript, time.perf_counter() - started)
             return transcription.transcript
 
+        return self._submit(work, token)
+
+    def fetch_now(self, url: str, target: Path, *, cancel: CancelToken) -> Future[Fetched]:
+        """Download what somebody waits for. Returns at once; a thread of the service's own does the work.
+
+        Args:
+            url: Where the audio is.
+            target: See `ifw.fetch.fetch`, in whose folder parts of the file may be left.
+            cancel: Cancel it when nobody waits any more.
+
+        Returns:
+            The file; it raises what `ifw.fetch.fetch` raises.
+
+        Raises:
+            NotReadyError: The server is shutting down.
+            QueueFullError: Too many are waited for already.
+        """
+        options = fetch_options(self.settings)
+        return self._submit(lambda: fetch(url, target, options, cancel=cancel), cancel)
+
+    def _submit(self, work: Callable[[], _T], token: CancelToken) -> Future[_T]:
+        """Have a thread do it; the end of the service cancels the token."""
         with self._lock:
             self._tokens.add(token)
         try:

@@ -31,6 +31,15 @@ FETCHED: Final = "fetched"
 """The file in a task's folder that came from a URL."""
 
 
+def fetch_options(settings: Settings) -> FetchOptions:
+    """The limits of a download."""
+    return FetchOptions(
+        max_bytes=settings.max_fetch_bytes,
+        total_timeout_s=settings.fetch_timeout_s,
+        allow_nets=settings.allow_nets,
+    )
+
+
 class TaskStages:
     """What is done with a task.
 
@@ -44,11 +53,7 @@ class TaskStages:
         self._settings = settings
         self._model = model
         self._metrics = metrics
-        self._fetching = FetchOptions(
-            max_bytes=settings.max_fetch_bytes,
-            total_timeout_s=settings.fetch_timeout_s,
-            allow_nets=settings.allow_nets,
-        )
+        self._fetching = fetch_options(settings)
 
     def stages(self) -> tuple[Stage, ...]:
         """All of them, in order."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-import uuid
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -17,8 +18,8 @@ from ifw.errors import RequestError
 from ifw.formats.openai_wire import TokenBytes, json_response, text_response, verbose_response
 from ifw.formats.subtitles import to_srt, to_vtt
 from ifw.server.dependencies import ServiceOf
-from ifw.server.live import live_segments, transcribed
-from ifw.server.multipart import FormLimits, Upload
+from ifw.server.live import fetched, live_segments, transcribed
+from ifw.server.multipart import Form, FormLimits
 from ifw.server.openai_form import AudioForm, read_audio_form
 from ifw.server.openai_models import ServedModels
 from ifw.server.openai_stream import event_stream
@@ -59,14 +60,15 @@ async def model(model_id: str, service: ServiceOf) -> Model:
 
 async def _answer(request: Request, service: Service, mode: Mode) -> Response:
     async with AsyncExitStack() as cleanup:
-        folder = await run_in_threadpool(_live_folder, service)
-        path, limits = folder / uuid.uuid4().hex, FormLimits(max_file_bytes=service.settings.max_upload_bytes)
+        folder = await run_in_threadpool(cleanup.enter_context, _folder(service.settings.data_dir / LIVE_FOLDER))
+        path, limits = folder / "audio", FormLimits(max_file_bytes=service.settings.max_upload_bytes)
         form = await read_form(request, path, limits)
-        audio = None if form.upload is None else cleanup.enter_context(await run_in_threadpool(_taken, form.upload))
         asked = read_audio_form(form.fields, mode)
         _served(service).check(asked.model)
-        if audio is None:
-            raise RequestError("file: got nothing, allowed: one audio or video file", param="file")
+        name = await _received(request, service, form, asked.url, path)
+        audio = cleanup.enter_context(io.FileIO(path))
+        audio.name = name or "file"  # for messages, which tell clients nothing of our folders
+        await run_in_threadpool(shutil.rmtree, folder)  # now nothing is left of it whatever ends the process
         token_bytes = service.transcriber.checkpoint.tokenizer.decode_bytes if asked.has_logprobs else None
         if not asked.is_streamed:
             return _written(await transcribed(request, service, audio, asked.options), asked, token_bytes)
@@ -83,18 +85,25 @@ def _written(transcript: Transcript, asked: AudioForm, token_bytes: TokenBytes |
     return PlainTextResponse(writers[asked.response_format](transcript))
 
 
-def _live_folder(service: Service) -> Path:
-    folder = service.settings.data_dir / LIVE_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+async def _received(request: Request, service: Service, form: Form, url: str | None, path: Path) -> str:
+    """Have the audio in its file, and say what it is called."""
+    if (form.upload is None) == (url is None):
+        got = "nothing" if url is None else "a url too"
+        raise RequestError(f"file: got {got}, allowed: one audio or video file, or the url of one", param="file")
+    if form.upload is not None:
+        return form.upload.name
+    assert url is not None
+    return (await fetched(request, service, url, path)).name
 
 
-def _taken(upload: Upload) -> io.FileIO:
-    """The file, open and without a name on the disk, so that nothing is left of it whatever ends the process."""
-    audio = io.FileIO(upload.path)
-    upload.path.unlink()
-    audio.name = upload.name or "file"  # for messages, which tell clients nothing of our folders
-    return audio
+@contextmanager
+def _folder(parent: Path) -> Iterator[Path]:
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # most often it is gone already
 
 
 def _served(service: Service) -> ServedModels:

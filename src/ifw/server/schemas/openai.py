@@ -109,7 +109,8 @@ class TranscriptionVerboseJson(BaseModel):
 _TEXT: Final[dict[str, Any]] = {"type": "string"}
 _LIST: Final[dict[str, Any]] = {"type": "array", "items": _TEXT}
 _FIELDS: Final[dict[str, Any]] = {
-    "file": {"type": "string", "format": "binary", "description": "Any audio or video file."},
+    "file": {"type": "string", "format": "binary", "description": "Any audio or video file, unless there is a url."},
+    "url": {**_TEXT, "description": "Where the audio is, in place of a file."},
     "model": {**_TEXT, "description": "A name that `GET /v1/models` lists. Left out: the loaded model."},
     "language": {**_TEXT, "description": "Code, tag or English name of the language. Left out: detected."},
     "prompt": {**_TEXT, "description": "Text that precedes the audio: names, spelling, style."},
@@ -179,7 +180,7 @@ ERRORS: Final[dict[int | str, dict[str, Any]]] = {
 
 
 def _audio_route(fields: dict[str, Any]) -> dict[str, Any]:
-    schema = {"type": "object", "required": ["file"], "properties": fields}
+    schema = {"type": "object", "properties": fields}
     known = {
         200: {"model": TranscriptionJson | TranscriptionVerboseJson, "description": "The text.", "content": _ANSWERS}
     }
@@ -192,6 +193,6 @@ def _audio_route(fields: dict[str, Any]) -> dict[str, Any]:
 TRANSCRIPTION: Final = _audio_route(_FIELDS)
 """What `POST /v1/audio/transcriptions` takes and replies."""
 TRANSLATION: Final = _audio_route(
-    {name: _FIELDS[name] for name in ("file", "model", "prompt", "response_format", "temperature", "stream")}
+    {name: _FIELDS[name] for name in ("file", "url", "model", "prompt", "response_format", "temperature", "stream")}
 )
 """What `POST /v1/audio/translations` takes and replies."""

@@ -1,0 +1,252 @@
+"""OpenAI's routes inside this process, where the engine can be watched: who leaves, who must wait, what breaks late."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import http.server
+import threading
+import time
+import types
+from importlib.resources import files
+from pathlib import Path
+
+import httpx2
+import openai
+import openai._base_client
+import pytest
+import uvicorn
+
+from ifw.server import openai_stream
+from ifw.server.app import create_app
+from ifw.server.openai_stream import LiveItems
+from ifw.service.service import Service
+from ifw.service.settings import load_settings
+
+SAMPLE = Path(str(files("ifw") / "demo" / "sample.mp3"))
+LONG = ("long.mp3", SAMPLE.read_bytes() * 40)  # 53 minutes
+PATIENCE_S = 120
+
+
+class InProcess:
+    """A server on a thread of this process, with room for one request at a time, and its service."""
+
+    def __init__(self, folder, **settings):
+        self.folder = folder
+        few = {"model": "demo", "n_threads": 1, "data_dir": folder / "data", "max_sync": 1, "max_sync_waiting": 0}
+        self.service = Service(load_settings({**few, **settings}))
+        self._server = uvicorn.Server(
+            uvicorn.Config(create_app(service=self.service), port=0, log_config=None, access_log=False, ws="none")
+        )
+        self._thread = threading.Thread(target=self._server.run)
+
+    def __enter__(self):
+        self._thread.start()
+        until(lambda: self._server.started)
+        (socket,) = self._server.servers[0].sockets
+        self.url = f"http://127.0.0.1:{socket.getsockname()[1]}/v1"
+        until(lambda: self.service.model.status.state != "loading")
+        return self
+
+    def __exit__(self, *error):
+        self._server.should_exit = True
+        self._thread.join(PATIENCE_S)
+
+    def client(self, **changes):
+        return openai.OpenAI(**{"base_url": self.url, "api_key": "any", "max_retries": 0} | changes)
+
+    @property
+    def stats(self):
+        return self.service.transcriber.stats()
+
+    def is_idle(self):
+        return (self.stats.n_occupied, self.stats.n_waiting, self.service.n_live) == (0, 0, 0)
+
+    def spooled(self):
+        return list((self.folder / "data" / "live").iterdir())
+
+
+def until(is_so):
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with InProcess(tmp_path_factory.mktemp("live"), allow_nets=("127.0.0.0/8",)) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def occupied(server):
+    """A request for 53 minutes of audio that has given its first event, and is being worked on."""
+    with server.client() as client:
+        stream = client.audio.transcriptions.create(model="demo", file=LONG, stream=True)
+        first = next(iter(stream))
+        assert first.delta == "Good morning, Peter."
+        assert not server.is_idle()
+        yield stream
+        stream.close()
+
+
+def test_events_come_while_the_rest_is_being_heard_and_a_client_that_leaves_ends_the_work(server):
+    before = server.stats.n_completed
+    with occupied(server):
+        assert server.service.n_live == 1
+        assert server.spooled() == [], "an upload has no name any more while it is heard"
+    until(server.is_idle)
+    assert server.stats.n_completed - before < 53 * 60 / 30, "the end of the file was never heard"
+
+
+def test_a_client_that_waits_for_the_whole_and_leaves_ends_the_work(server):
+    before = server.stats
+    form = {"files": {"file": LONG}, "data": {"model": "demo"}}
+
+    async def ask_and_leave():
+        async with httpx2.AsyncClient(timeout=PATIENCE_S, trust_env=False) as client:
+            asking = asyncio.ensure_future(client.post(f"{server.url}/audio/transcriptions", **form))
+            await asyncio.to_thread(until, lambda: server.stats.n_completed > before.n_completed)
+            assert not asking.done()
+            asking.cancel()
+            await asyncio.wait([asking])
+
+    asyncio.run(ask_and_leave())
+    until(server.is_idle)
+    assert server.stats.n_completed - before.n_completed < 53 * 60 / 30
+    assert server.spooled() == []
+
+
+def test_a_full_server_says_when_to_ask_again_and_the_sdk_does(server, monkeypatch):
+    waits = []
+    with occupied(server) as stream, server.client() as once, server.client(max_retries=1) as patient:
+        with pytest.raises(openai.RateLimitError) as raised:
+            once.audio.transcriptions.create(model="demo", file=SAMPLE)
+        error = raised.value
+        assert (error.type, error.param, error.code) == ("rate_limit_error", None, "queue_full")
+        assert error.response.headers["retry-after"] == "5"
+        assert error.request_id
+
+        def wait(wait_s):
+            waits.append(wait_s)
+            stream.close()
+            until(server.is_idle)
+
+        patched = types.SimpleNamespace(**{**vars(time), "sleep": wait})
+        monkeypatch.setattr(openai._base_client, "time", patched)
+        got = patient.audio.transcriptions.create(model="demo", file=SAMPLE)
+    assert got.text.startswith("Good morning, Peter.")
+    assert waits == [5.0]
+
+
+def test_what_breaks_in_the_middle_of_a_stream_is_an_event_that_the_sdk_raises(tmp_path):
+    with InProcess(tmp_path, max_audio_s=1500.0) as short, short.client() as client:
+        stream = client.audio.transcriptions.create(model="demo", file=LONG, stream=True)
+        got = []
+        with pytest.raises(openai.APIError, match=r"1500 s") as raised:
+            got.extend(event.delta for event in stream)
+        assert len(got) > 1
+        assert raised.value.code == "audio_too_long"
+        assert set(raised.value.body) == {"message", "type", "param", "code"}
+        until(short.is_idle)
+
+
+def test_a_model_that_cannot_be_loaded_is_503_with_a_time_to_ask_again(tmp_path):
+    with InProcess(tmp_path, model=str(tmp_path / "nothing")) as broken, broken.client() as client:
+        with pytest.raises(openai.InternalServerError) as raised:
+            client.audio.transcriptions.create(model="nothing", file=SAMPLE)
+        error = raised.value
+        assert (error.status_code, error.type, error.code) == (503, "server_error", "not_ready")
+        assert error.response.headers["retry-after"] == "5"
+        assert [model.id for model in client.models.list()] == ["nothing", "whisper-1"]
+
+
+def test_a_silent_stream_is_kept_alive_by_comments_that_the_sdk_drops(server, monkeypatch):
+    with server.client() as client:
+        expected = client.audio.transcriptions.create(model="demo", file=SAMPLE).text
+        monkeypatch.setattr(openai_stream, "FIRST_EVENT_S", 0.0)
+        monkeypatch.setattr(openai_stream, "KEEP_ALIVE_S", 0.001)
+        stream = client.audio.transcriptions.create(model="demo", file=SAMPLE, stream=True)
+        assert [event.text for event in stream if event.type == "transcript.text.done"] == [expected]
+        reply = httpx2.post(
+            f"{server.url}/audio/transcriptions", files={"file": SAMPLE.read_bytes()}, data={"stream": "true"}
+        )
+    assert reply.text.startswith(": \n\n")
+    assert reply.text.count(": \n\n") > 1
+
+
+def test_items_that_are_closed_while_they_are_waited_for():
+    """Closing ends the generator behind them, and then what it needs."""
+    order = []
+
+    async def items():
+        try:
+            yield "first"
+            await asyncio.Event().wait()
+        finally:
+            order.append("items")
+
+    async def use():
+        cleanup = contextlib.AsyncExitStack()
+        cleanup.callback(order.append, "cleanup")
+        live = LiveItems(items(), cleanup)
+        assert await live.next(PATIENCE_S) == "first"
+        assert await live.next(0.0) is None
+        assert await live.next(0.01) is None
+        await live.close()
+
+    asyncio.run(asyncio.wait_for(use(), PATIENCE_S))
+    assert order == ["items", "cleanup"]
+
+
+@pytest.fixture
+def web_server():
+    handler = functools.partial(QuietHandler, directory=str(SAMPLE.parent))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as web:
+        thread = threading.Thread(target=web.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{web.server_port}"
+        web.shutdown()
+        thread.join()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        """Tests print nothing."""
+
+
+def asked_by_url(server, **fields):
+    form = {name: (None, value) for name, value in fields.items()}
+    return httpx2.post(f"{server.url}/audio/transcriptions", files=form, timeout=PATIENCE_S)
+
+
+def test_a_url_in_place_of_a_file(server, web_server):
+    reply = asked_by_url(server, url=f"{web_server}/sample.mp3", model="demo")
+    assert reply.json()["text"].startswith("Good morning, Peter.")
+    assert server.spooled() == []
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("{web}/nothing.mp3?token=secret", "fetch_status"),
+        ("http://10.0.0.1/a.mp3?token=secret", "url_forbidden"),
+        ("file:///etc/passwd", "url_invalid"),
+        ("{web}/sample.json?token=secret", "audio_format"),
+    ],
+)
+def test_urls_that_give_no_audio(server, web_server, url, code):
+    reply = asked_by_url(server, url=url.format(web=web_server))
+    error = reply.json()["error"]
+    assert (reply.status_code, error["code"]) == (400, code)
+    assert error["param"] == ("file" if code == "audio_format" else "url")
+    assert "secret" not in error["message"]
+    assert server.spooled() == []
+
+
+def test_a_url_beside_a_file_is_refused(server):
+    form = {"file": b"x", "url": (None, "https://example.org/a.mp3")}
+    reply = httpx2.post(f"{server.url}/audio/transcriptions", files=form)
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, "file")
