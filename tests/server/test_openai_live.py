@@ -17,6 +17,7 @@ import openai
 import openai._base_client
 import pytest
 import uvicorn
+from server_process import serving
 
 from ifw.server import openai_stream
 from ifw.server.app import create_app
@@ -65,6 +66,10 @@ class InProcess:
 
     def spooled(self):
         return list((self.folder / "data" / "live").iterdir())
+
+
+def client_of(process):
+    return openai.OpenAI(base_url=f"{process.url}/v1", api_key="any", max_retries=0)
 
 
 def until(is_so):
@@ -142,19 +147,19 @@ def test_a_full_server_says_when_to_ask_again_and_the_sdk_does(server, monkeypat
 
 
 def test_what_breaks_in_the_middle_of_a_stream_is_an_event_that_the_sdk_raises(tmp_path):
-    with InProcess(tmp_path, max_audio_s=1500.0) as short, short.client() as client:
+    with serving(tmp_path, "--max-audio", "400", "--n-slots", "1") as short, client_of(short) as client:
+        short.wait_ready()
         stream = client.audio.transcriptions.create(model="demo", file=LONG, stream=True)
         got = []
-        with pytest.raises(openai.APIError, match=r"1500 s") as raised:
+        with pytest.raises(openai.APIError, match=r"400 s") as raised:
             got.extend(event.delta for event in stream)
         assert len(got) > 1
         assert raised.value.code == "audio_too_long"
         assert set(raised.value.body) == {"message", "type", "param", "code"}
-        until(short.is_idle)
 
 
 def test_a_model_that_cannot_be_loaded_is_503_with_a_time_to_ask_again(tmp_path):
-    with InProcess(tmp_path, model=str(tmp_path / "nothing")) as broken, broken.client() as client:
+    with serving(tmp_path, "--model", str(tmp_path / "nothing")) as broken, client_of(broken) as client:
         with pytest.raises(openai.InternalServerError) as raised:
             client.audio.transcriptions.create(model="nothing", file=SAMPLE)
         error = raised.value
