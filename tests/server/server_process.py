@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+from prometheus_client.parser import text_string_to_metric_families
 
 PORT_LINE = re.compile(r"Uvicorn running on http://[^ ]+:(\d+)")
 PATIENCE_S = 120.0
@@ -50,6 +51,11 @@ class ServerProcess:
         while (reply := self.client.get("/health/ready", headers=headers)).status_code != 200:
             assert time.monotonic() < deadline, reply.text
             time.sleep(0.05)
+
+    def metric(self, name: str, headers: Mapping[str, str] | None = None) -> float:
+        """The sum over all labels."""
+        families = text_string_to_metric_families(self.client.get("/metrics", headers=headers).text)
+        return sum(one.value for family in families for one in family.samples if one.name == name)
 
     def terminate(self) -> int:
         self.process.send_signal(signal.SIGTERM)

@@ -1,0 +1,140 @@
+"""The end of a real server process: what is waited for finishes, tasks go on at the next start, nothing holds it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import wave
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from server_process import PATIENCE_S, ServerProcess, serving
+
+import ifw
+from ifw.audio import decode
+from ifw.service.payload import UPLOAD, Source, make_payload
+from ifw.service.service import task_options
+from ifw.service.settings import load_settings
+from ifw.tasks import Stage, Task, TaskRequest, Tasks
+
+SLOW = ("--n-slots", "2")  # windows end one after the other
+SAMPLE = Path(ifw.__file__).parent / "demo" / "sample.mp3"
+
+
+@pytest.fixture(scope="module")
+def long_audio(tmp_path_factory) -> Path:
+    """The sample four times, about five minutes."""
+    path = tmp_path_factory.mktemp("audio") / "long.wav"
+    samples = (decode(SAMPLE).samples * 32767).astype("int16")
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        for _ in range(4):
+            file.writeframes(samples.tobytes())
+    return path
+
+
+class Asking(threading.Thread):
+    """A client that waits for a transcript; it holds the reply, or what went wrong."""
+
+    def __init__(self, server: ServerProcess, audio: Path, **fields: str) -> None:
+        super().__init__()
+        self.reply: httpx2.Response | None = None
+        self.error: Exception | None = None
+        self._url, self._audio, self._fields = server.url, audio, {"model": "whisper-1", **fields}
+        self.start()
+
+    def run(self) -> None:
+        try:
+            with httpx2.Client(timeout=PATIENCE_S, trust_env=False) as client, self._audio.open("rb") as file:
+                url = f"{self._url}/v1/audio/transcriptions"
+                self.reply = client.post(url, data=self._fields, files={"file": file})
+                self.reply.read()
+        except httpx2.HTTPError as error:
+            self.error = error
+
+
+def wait_for(is_reached: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def in_data_dir(folder: Path, use: Any) -> Any:
+    """Look into, or add to, the tasks of a server that does not run."""
+    options = task_options(load_settings({"data_dir": folder / "data"}))
+    tasks = Tasks([Stage("none", lambda context: None)], options)
+    tasks.start(works=False)
+    try:
+        return use(tasks)
+    finally:
+        tasks.close()
+
+
+def submitted(folder: Path, audio: Path) -> str:
+    def submit(tasks: Tasks) -> str:
+        task_id = tasks.new_id()
+        (tasks.new_folder(task_id) / UPLOAD).symlink_to(audio)
+        tasks.submit(TaskRequest(make_payload(Source(name="long.wav"), {})), task_id=task_id)
+        return task_id
+
+    return str(in_data_dir(folder, submit))
+
+
+def test_a_request_that_is_waited_for_finishes_after_sigterm(tmp_path: Path, long_audio: Path):
+    with serving(tmp_path, *SLOW) as server:
+        server.wait_ready()
+        asking = Asking(server, long_audio)
+        wait_for(lambda: server.metric("ifw_live_requests"))
+        assert server.client.get("/health/live").status_code == 200  # the event loop is free while it is transcribed
+        assert server.terminate() == 0
+        asking.join(PATIENCE_S)
+    assert asking.reply is not None
+    assert asking.reply.status_code == 200
+    assert len(asking.reply.json()["text"]) > 1000
+
+
+def test_a_request_that_takes_too_long_does_not_hold_the_end(tmp_path: Path, long_audio: Path):
+    with serving(tmp_path, *SLOW, "--drain", "0") as server:
+        server.wait_ready()
+        asking = Asking(server, long_audio)
+        wait_for(lambda: server.metric("ifw_live_requests"))
+        assert server.terminate() == 0
+        asking.join(PATIENCE_S)
+    assert asking.error is not None or asking.reply.status_code >= 500
+
+
+def test_a_stream_does_not_hold_the_end(tmp_path: Path, long_audio: Path):
+    with serving(tmp_path, *SLOW, "--drain", "1") as server:
+        server.wait_ready()
+        asking = Asking(server, long_audio, stream="true")
+        wait_for(lambda: server.metric("ifw_live_requests"))
+        assert server.terminate() == 0
+        asking.join(PATIENCE_S)
+
+
+def test_a_running_task_is_handed_back_and_goes_on_at_the_next_start(tmp_path: Path, long_audio: Path):
+    task_id = submitted(tmp_path, long_audio)
+    with serving(tmp_path, *SLOW) as server:
+        wait_for(lambda: server.client.get(f"/tasks/{task_id}").json()["progress"].get("transcribe"))
+        wait_for(lambda: server.client.get(f"/tasks/{task_id}").json()["progress"]["transcribe"]["done_s"] > 0)
+        assert server.terminate() == 0
+        assert "Traceback" not in server.text()
+    task: Task = in_data_dir(tmp_path, lambda tasks: tasks.get(task_id))
+    assert task.state == "queued"
+    with serving(tmp_path, *SLOW) as server:
+        wait_for(lambda: server.metric("ifw_transcriptions_total"))
+        n_windows = server.metric("ifw_engine_windows_total")
+        assert server.terminate() == 0
+    task = in_data_dir(tmp_path, lambda tasks: tasks.get(task_id))
+    assert (task.state, task.n_attempts) == ("succeeded", 2)
+    with ifw.Transcriber("demo", n_slots=2, n_threads=1) as transcriber:
+        whole = transcriber.transcribe(long_audio)
+        assert n_windows < transcriber.stats().n_completed  # some windows came from the journal
+    assert json.loads(in_data_dir(tmp_path, lambda tasks: tasks.result(task_id)))["text"] == whole.text
