@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,20 @@ PORT_LINE = re.compile(r"Uvicorn running on http://[^ ]+:(\d+)")
 PATIENCE_S = 120.0
 
 
+def wait_for(is_reached: Callable[[], object]) -> None:
+    """Look again and again until something is so."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 class ServerProcess:
     """A running server: `client` speaks to it, `lines()` are what it has logged so far."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         self.process = process
-        self._log = log
+        self.log = log
         self.url = f"http://127.0.0.1:{self._port()}"
         self.client = httpx2.Client(base_url=self.url, timeout=PATIENCE_S, trust_env=False)
 
@@ -41,7 +49,7 @@ class ServerProcess:
         raise AssertionError(self.text())
 
     def text(self) -> str:
-        return self._log.read_text(encoding="utf-8")
+        return self.log.read_text(encoding="utf-8")
 
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.text().splitlines()]

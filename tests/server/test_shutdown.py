@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 import wave
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from server_process import PATIENCE_S, ServerProcess, serving
+from server_process import PATIENCE_S, ServerProcess, serving, wait_for
 
 import ifw
 from ifw.audio import decode
@@ -59,13 +57,6 @@ class Asking(threading.Thread):
             self.error = error
 
 
-def wait_for(is_reached: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def in_data_dir(folder: Path, use: Any) -> Any:
     """Look into, or add to, the tasks of a server that does not run."""
     options = task_options(load_settings({"data_dir": folder / "data"}))
@@ -100,23 +91,16 @@ def test_a_request_that_is_waited_for_finishes_after_sigterm(tmp_path: Path, lon
     assert len(asking.reply.json()["text"]) > 1000
 
 
-def test_a_request_that_takes_too_long_does_not_hold_the_end(tmp_path: Path, long_audio: Path):
+def test_requests_and_streams_that_take_too_long_do_not_hold_the_end(tmp_path: Path, long_audio: Path):
     with serving(tmp_path, *SLOW, "--drain", "0") as server:
         server.wait_ready()
-        asking = Asking(server, long_audio)
-        wait_for(lambda: server.metric("ifw_live_requests"))
+        asking = [Asking(server, long_audio), Asking(server, long_audio, stream="true")]
+        wait_for(lambda: server.metric("ifw_live_requests") == 2)
         assert server.terminate() == 0
-        asking.join(PATIENCE_S)
-    assert asking.error is not None or asking.reply.status_code >= 500
-
-
-def test_a_stream_does_not_hold_the_end(tmp_path: Path, long_audio: Path):
-    with serving(tmp_path, *SLOW, "--drain", "1") as server:
-        server.wait_ready()
-        asking = Asking(server, long_audio, stream="true")
-        wait_for(lambda: server.metric("ifw_live_requests"))
-        assert server.terminate() == 0
-        asking.join(PATIENCE_S)
+        for one in asking:
+            one.join(PATIENCE_S)
+    assert asking[0].error is not None or asking[0].reply.status_code >= 500
+    assert asking[1].error is not None or "transcript.text.done" not in asking[1].reply.text
 
 
 def test_a_running_task_is_handed_back_and_goes_on_at_the_next_start(tmp_path: Path, long_audio: Path):

@@ -68,7 +68,7 @@ def serve(settings: Settings) -> bool:
     configure_logs(settings)
     service = Service(settings)
     app = create_app(service=service)
-    _warn(settings)
+    warn_of_risks(settings)
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -93,7 +93,8 @@ def serve(settings: Settings) -> bool:
     return server.started
 
 
-def _warn(settings: Settings) -> None:
+def warn_of_risks(settings: Settings) -> None:
+    """Write a warning for each setting that is probably not meant as it is."""
     for name in unknown_variables():
         _log.warning("the environment has a variable that is no setting", extra={"variable": name})
     if not settings.admin_keys() and not _is_loopback(settings.host):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from structlog.contextvars import bound_contextvars
 
-from ifw.errors import AudioNotFoundError
+from ifw.errors import AudioNotFoundError, IfwError
 from ifw.fetch import FetchOptions, fetch, shown_url
 from ifw.formats.json import segment_dict, to_json
 from ifw.service.payload import UPLOAD, bounded, options_of, source_of
@@ -134,14 +134,20 @@ class TaskStages:
             audio.name = context.results["fetch"]["name"]
             yield audio
 
-    def _observed(self, name: str, run: Callable[[StageContext], Any]) -> Callable[[StageContext], Any]:
+    def _observed(self, name: str, run: Callable[[StageContext], Mapping[str, Any]]) -> Callable[[StageContext], Any]:
+        """The same stage, counted and logged."""
+
         def observed(context: StageContext) -> Any:
             started = time.perf_counter()
             with bound_contextvars(task_id=context.task_id, stage=name), self._metrics.counted("task"):
-                result = run(context)
+                try:
+                    result = run(context)
+                except IfwError as error:
+                    _log.info("stage stopped", extra={"code": error.code, "why": str(error)})
+                    raise
                 wall_s = time.perf_counter() - started
                 self._metrics.stage(name, wall_s)
-                _log.info("stage ended", extra={"wall_s": round(wall_s, 3), **_plain(result)})
+                _log.info("stage ended", extra={"wall_s": round(wall_s, 3), **_without_name(result)})
             return result
 
         return observed
@@ -167,6 +173,6 @@ def _report(context: StageContext, progress: Progress) -> None:
     context.report(progress.stage, progress.done_s, progress.total_s)
 
 
-def _plain(result: Mapping[str, Any]) -> dict[str, Any]:
+def _without_name(result: Mapping[str, Any]) -> dict[str, Any]:
     """What of a result is for the log; a name is the client's own."""
     return {key: value for key, value in result.items() if key != "name"}

@@ -94,7 +94,8 @@ def _require_positive(name: str, value: Any) -> None:
 
 def _require_secret(secret: str) -> None:
     try:
-        key = base64.b64decode(secret.removeprefix("whsec_") + "==", validate=True)
+        bare = secret.removeprefix("whsec_").rstrip("=")  # padding may be there or not
+        key = base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
     except (binascii.Error, ValueError):
         key = b""
     if not secret.startswith("whsec_") or not key:
