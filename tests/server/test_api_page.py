@@ -69,3 +69,13 @@ def test_every_field_of_a_task_is_on_the_page(api: Any) -> None:
         assert f"`{name}`" in PAGE, name
     for name in document["components"]["schemas"]["LegacyBody"]["properties"]:
         assert f"`{name}`" in PAGE, name
+
+
+def test_openais_routes_and_fields_are_on_the_page(api: Any) -> None:
+    paths = api.client.get("/openapi.json").json()["paths"]
+    for path in [path for path in paths if path.startswith("/v1/")]:
+        assert path.removesuffix("/{model_id}") in PAGE, path
+    for path in ("/v1/audio/transcriptions", "/v1/audio/translations"):
+        content = paths[path]["post"]["requestBody"]["content"]["multipart/form-data"]
+        for name in content["schema"]["properties"]:
+            assert f"`{name}`" in PAGE, name

@@ -114,7 +114,9 @@ _FIELDS: Final[dict[str, Any]] = {
     "model": {**_TEXT, "description": "A name that `GET /v1/models` lists. Left out: the loaded model."},
     "language": {**_TEXT, "description": "Code, tag or English name of the language. Left out: detected."},
     "prompt": {**_TEXT, "description": "Text that precedes the audio: names, spelling, style."},
+    "languages[]": {**_LIST, "maxItems": 1, "description": "In place of `language`."},
     "keywords[]": {**_LIST, "description": "Words to expect."},
+    "hotwords": {**_TEXT, "description": "Words to expect."},
     "response_format": {**_TEXT, "enum": list(RESPONSE_FORMATS), "default": "json"},
     "temperature": {
         "type": "number",
@@ -138,6 +140,7 @@ _FIELDS: Final[dict[str, Any]] = {
         "default": False,
         "description": "Answer with server-sent events as segments become final; `response_format` json or text.",
     },
+    "vad_filter": {"type": "boolean", "default": True, "description": "False switches voice detection off."},
     "chunking_strategy": {
         "description": "`auto`, or how speech is found: as JSON, or a field `chunking_strategy[threshold]` a number.",
         "oneOf": [
