@@ -36,6 +36,7 @@ Over 400 lines because it is a list: a class with a line of text and a code for 
     │   └── MediaTypeError           media_type_unsupported
     ├── QueueFullError           queue_full
     ├── NotReadyError            not_ready
+    ├── DatabaseError            database_unreachable
     ├── UnauthorizedError        unauthorized
     ├── FetchError               fetch_failed
     │   ├── UrlInvalidError          url_invalid
@@ -277,6 +278,12 @@ class NotReadyError(IfwError):
     """The server cannot work yet, or no longer."""
 
     code = "not_ready"
+
+
+class DatabaseError(IfwError):
+    """The database of the tasks does not answer."""
+
+    code = "database_unreachable"
 
 
 class UnauthorizedError(IfwError):

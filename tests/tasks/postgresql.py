@@ -30,8 +30,8 @@ class Cluster:
         self.data = self.folder / "data"
         self.n_databases = 0
         self.run("initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C")
-        flags = f"-k {self.folder} -c listen_addresses='' -c fsync=off -c max_connections=200"
-        self.run("pg_ctl", "-D", self.data, "-o", flags, "-l", self.folder / "log", "-w", "start")
+        self.flags = f"-k {self.folder} -c listen_addresses='' -c fsync=off -c max_connections=200"
+        self.run("pg_ctl", "-D", self.data, "-o", self.flags, "-l", self.folder / "log", "-w", "start")
 
     def run(self, name, *arguments):
         command = [str(self.programs / name), *map(str, arguments)]

@@ -74,6 +74,7 @@ EXIT_STATUS: Final[Mapping[str, int]] = MappingProxyType(
         "cancelled": INTERRUPTED,
         "queue_full": FILE_FAILED,
         "not_ready": FILE_FAILED,
+        "database_unreachable": FILE_FAILED,
         "unauthorized": FILE_FAILED,
         BUG_CODE: BUG,
     }

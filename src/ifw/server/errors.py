@@ -10,10 +10,11 @@ from typing import Any, Final
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError, TimeoutError
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from ifw.errors import IfwError, RequestError
+from ifw.errors import DatabaseError, IfwError, RequestError
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ STATUS: Final[Mapping[str, int]] = MappingProxyType(
         "cancelled": 503,
         "queue_full": 429,
         "not_ready": 503,
+        "database_unreachable": 503,
         "unauthorized": 401,
         "request_invalid": 422,
         "request_too_large": 413,
@@ -174,6 +176,7 @@ def request_id_of(scope: Scope) -> str:
 def install(app: FastAPI) -> None:
     """Have the app answer every error as it should."""
     app.add_exception_handler(IfwError, _on_ours)
+    app.add_exception_handler(SQLAlchemyError, _on_database)
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(HTTPException, _on_http)
 
@@ -182,6 +185,13 @@ async def _on_ours(request: Request, error: Exception) -> JSONResponse:
     if status_of(error) == 500:
         _log.error("request failed", exc_info=error)
     return error_response(request.scope, error)
+
+
+async def _on_database(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, (OperationalError, InterfaceError, TimeoutError)):
+        raise error  # a bug
+    _log.error("the database does not answer", extra={"why": type(error).__name__})
+    return error_response(request.scope, DatabaseError("the task database does not answer; ask again in a moment"))
 
 
 async def _on_validation(request: Request, error: Exception) -> JSONResponse:

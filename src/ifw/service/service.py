@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ifw.cancellation import CancelToken
 from ifw.config import TranscribeOptions
-from ifw.errors import ConfigError, IfwError, NotReadyError
+from ifw.errors import ConfigError, DatabaseError, IfwError, NotReadyError
 from ifw.fetch import Fetched, fetch
 from ifw.service.events import EventBodies
 from ifw.service.live import LiveWork
@@ -78,6 +78,7 @@ class Service:
         Raises:
             ConfigError: The data folder cannot be made.
             DataDirError: The data folder cannot be used, such as while another process uses it.
+        DatabaseError: The database does not answer.
         """
         if self._is_started:
             return
@@ -88,7 +89,13 @@ class Service:
             raise ConfigError(f"IFW_DATA_DIR: {folder} cannot be made: {error.strerror}") from None
         if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
             raise ConfigError(f"IFW_DATA_DIR: {folder} cannot be written to")
-        self.tasks.start(self.settings.run_tasks)
+        try:
+            self.tasks.start(self.settings.run_tasks)
+        except SQLAlchemyError as error:
+            raise DatabaseError(
+                "IFW_DATABASE_URL: the database does not answer, or refuses: "
+                f"{type(getattr(error, 'orig', None) or error).__name__}"
+            ) from None
         self._is_started = True
         self.model.start()
 
