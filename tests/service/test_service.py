@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from held_work import OPTIONS, SAMPLE, Held, service_in
 
-from ifw.errors import AudioFormatError, CancelledError, QueueFullError
+from ifw.config import TranscribeOptions
+from ifw.errors import AudioFormatError, CancelledError, LanguageError, PromptError, QueueFullError
 from ifw.service.service import Service
 
 
@@ -56,3 +57,17 @@ def test_cancelling_ends_the_work_and_frees_the_engine(service: Service):
     with pytest.raises(CancelledError):
         held.futures[0].result(60)
     assert service.transcriber.stats().n_waiting == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"language": "fr"}, LanguageError),
+        ({"initial_prompt": "\ud800"}, PromptError),
+        ({"prefix": "too long " * 500}, PromptError),
+    ],
+)
+def test_what_the_checkpoint_cannot_do_is_refused_at_once(service: Service, options: dict, error: type[Exception]):
+    with pytest.raises(error):
+        service.check(TranscribeOptions.preset(**options))
+    service.check(TranscribeOptions.preset(language="de", initial_prompt="Hello"))

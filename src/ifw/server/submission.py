@@ -10,6 +10,7 @@ from typing import Any
 from anyio import to_thread
 
 from ifw.fetch import AddressGuard, check_headers, check_url
+from ifw.service.payload import options_of
 from ifw.service.service import Service
 from ifw.tasks import Task, TaskRequest, Webhook
 from ifw.tasks.records import WebhookStyle
@@ -57,6 +58,9 @@ async def submitted(
         The task, and whether it is a new one.
 
     Raises:
+        LanguageError: The checkpoint does not know the language.
+        ModeError: The checkpoint cannot do what is asked for.
+        PromptError: A prompt cannot be used.
         QueueFullError: Too many tasks wait.
         TaskExistsError: The id is taken.
         TaskIdError: The id is not allowed.
@@ -65,6 +69,7 @@ async def submitted(
     print_ = fingerprint(request.payload, request.priority, request.deadline_s, request.webhook)
 
     def submit() -> tuple[Task, bool]:
+        service.check(options_of(request.payload))
         return service.tasks.submit(request, task_id=task_id, idempotency_key=key, fingerprint=print_)
 
     return await to_thread.run_sync(submit)

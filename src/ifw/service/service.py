@@ -15,6 +15,8 @@ from ifw.cancellation import CancelToken
 from ifw.config import TranscribeOptions
 from ifw.errors import ConfigError, DatabaseError, IfwError, NotReadyError
 from ifw.fetch import Fetched, fetch
+from ifw.pipeline.language import resolve_language
+from ifw.pipeline.prompt import encode_prompts
 from ifw.service.events import EventBodies
 from ifw.service.live import LiveWork
 from ifw.service.loading import LoadedModel
@@ -212,6 +214,19 @@ class Service:
             return self.model.get().stats()
         except NotReadyError:
             return None
+
+    def check(self, options: TranscribeOptions) -> None:
+        """Refuse what the checkpoint cannot do, before a task is made of it. Nothing is known before it is loaded.
+
+        Raises:
+            LanguageError: It does not know the language.
+            ModeError: It cannot translate.
+            PromptError: A prompt is no text, or too long.
+        """
+        if self._is_loaded:
+            checkpoint = self.transcriber.checkpoint
+            resolve_language(options.decode, checkpoint)
+            encode_prompts(options.decode, checkpoint.tokenizer, checkpoint.dims.n_text_positions)
 
     def drain(self) -> None:
         """Begin to end: readiness is false and streams of events end; running work goes on. Harmless if repeated."""
