@@ -283,14 +283,12 @@ def test_all_of_it_has_a_time(tmp_path: Path) -> None:
         fetch(server.url(), tmp_path / "f", options(total_timeout_s=0.3))
 
 
-@pytest.mark.parametrize("where", ["head", "body", "wait"])
+@pytest.mark.parametrize("where", ["head", "body"])
 def test_cancel_ends_it_while_the_server_hangs(tmp_path: Path, where: str) -> None:
     cancel, is_there = CancelToken(), threading.Event()
 
     def answer(asked: Asked) -> None:
-        if where == "wait":
-            asked.answer(503)
-        elif where == "body":
+        if where == "body":
             asked.send(head(200, {"Content-Length": "100000"}) + bytes(5000))
         is_there.set()
         asked.hang()
@@ -308,6 +306,22 @@ def test_cancel_ends_it_while_the_server_hangs(tmp_path: Path, where: str) -> No
         with pytest.raises(CancelledError):
             fetch(server.url(), tmp_path / "f", options(), cancel=cancel)
         assert len(server.asked) == 1
+
+
+def test_cancel_ends_the_wait_before_another_attempt(tmp_path: Path) -> None:
+    cancel, ended = CancelToken(), threading.Event()
+
+    def run() -> None:
+        with pytest.raises(CancelledError):
+            fetch(server.url(), tmp_path / "f", options(), cancel=cancel)
+        ended.set()
+
+    with ScriptedServer(lambda asked: asked.answer(503, Retry_After="30")) as server:
+        running = threading.Thread(target=run)
+        running.start()
+        threading.Timer(0.2, cancel.cancel).start()
+        assert ended.wait(10)  # of the 30 s that it would wait otherwise
+        running.join()
 
 
 def test_two_downloads_into_one_target_do_not_mix(tmp_path: Path) -> None:

@@ -204,3 +204,18 @@ def test_name_of_url(url: str, name: str) -> None:
 @given(st.text())
 def test_any_content_disposition_is_read(header: str) -> None:
     assert file_name(disposition_name(header)) == disposition_name(header)
+
+
+LOCATION = st.text() | st.text(alphabet="ab1.:/?#@[]%\\ é0x\u3002①", max_size=30)
+
+
+@given(LOCATION, st.sampled_from(["", "http://", "//", "https:", "/", "http:"]))
+def test_any_redirect_is_followed_or_refused(rest: str, start: str) -> None:
+    base = parse_url("https://me:pw@example.com/a/b?c")
+    try:
+        url = base.redirected(start + rest)
+    except UrlInvalidError:
+        return
+    assert url.scheme in {"http", "https"}
+    assert (url.authorization is None) == (url.origin != base.origin)
+    assert parse_url(url.whole).origin == url.origin
