@@ -174,6 +174,7 @@ def test_changed_file_starts_over(tmp_path: Path) -> None:
     [
         {"ETag": '"v2"'},
         {"Content-Range": "bytes 0-262143/262144"},
+        {"Content-Range": "bytes 0-162143/262144"},
         {"Content-Range": "bytes 100000-262143/999999"},
         {"Content-Range": "bytes 100000-99/262144"},
         {"Content-Range": "bytes 100000-262143/200000"},
@@ -195,6 +196,20 @@ def test_part_that_does_not_fit_is_thrown_away(tmp_path: Path, lie: dict[str, st
         fetch(server.url(), tmp_path / "f", options())
         assert [asked.range_start() for asked in server.asked] == [0, 100_000, 0]
     assert (tmp_path / "f").read_bytes() == BODY
+
+
+def test_part_beyond_the_end_is_thrown_away(tmp_path: Path) -> None:
+    def answer(asked: Asked) -> None:
+        if asked.headers.get("range"):
+            asked.send(head(206, {"Content-Range": "bytes 5-9/7", "ETag": ETAG, "Content-Length": "5"}) + b"56789")
+        elif len(server.asked) == 1:
+            asked.send(head(200, {"Transfer-Encoding": "chunked", "ETag": ETAG}) + b"5\r\n01234\r\n")
+        else:
+            asked.answer(body=b"whole")
+
+    with ScriptedServer(answer) as server:
+        fetch(server.url(), tmp_path / "f", options())
+    assert (tmp_path / "f").read_bytes() == b"whole"
 
 
 def test_range_that_the_server_cannot_give_starts_over(tmp_path: Path) -> None:
@@ -239,7 +254,8 @@ def test_too_large_file_is_refused_before_its_first_byte_and_on_the_way(tmp_path
             asked.send(head(200, {"Content-Length": "1001"}))
             asked.hang()
         else:
-            asked.send(head(200, {"Transfer-Encoding": "chunked"}) + b"3e9\r\n" + bytes(1001))
+            asked.send(head(200, {"Transfer-Encoding": "chunked", "ETag": ETAG}) + b"3e8\r\n" + bytes(1000) + b"\r\n")
+            asked.send(b"1\r\nx\r\n")
             asked.hang()
 
     with ScriptedServer(answer) as server:

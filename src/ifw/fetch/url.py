@@ -62,7 +62,7 @@ class Url:
         """
         _require_clean(location, self.shown)
         try:
-            joined = str(httpx2.URL(self.whole).join(location).copy_with(userinfo=b""))
+            joined = str(httpx2.URL(self.whole).join(location))
         except httpx2.InvalidURL as error:
             raise UrlInvalidError(f"{self.shown}: it redirects to what is no URL: {shown_url(location)}") from error
         there = parse_url(joined)
