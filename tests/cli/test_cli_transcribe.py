@@ -51,7 +51,8 @@ def test_options_left_alone_are_the_library_s(ifw, record, transcribers):
 def test_every_option_arrives(ifw, record, transcribers):
     flags = (
         "--model demo --language de --task translate --initial-prompt Hallo --no-timestamps --seed 7"
-        " --hotwords Anna --multilingual --word-timestamps --condition-on-previous-text --beam-size 4 --best-of 6"
+        " --hotwords Anna --multilingual --word-timestamps --token-logprobs"
+        " --condition-on-previous-text --beam-size 4 --best-of 6"
         " --temperature 0.4 --temperature-increment-on-fallback 0.3 --compression-ratio-threshold none"
         " --logprob-threshold -2 --no-speech-threshold None --vad-onset 0.4 --vad-offset 0.2"
         " --vad-min-speech-ms 1 --vad-min-silence-ms 2 --vad-pad-ms 3 --chunk-size 20 --no-vad"
@@ -68,6 +69,7 @@ def test_every_option_arrives(ifw, record, transcribers):
         hotwords="Anna",
         multilingual=True,
         word_timestamps=True,
+        token_logprobs=True,
         condition_on_previous_text=True,
         beam_size=4,
         best_of=6,

@@ -10,6 +10,7 @@ from ifw.config import DEFAULT_TEMPERATURES, VadOptions
 from ifw.errors import ModelNotFoundError, RequestError
 from ifw.server.openai_form import read_audio_form
 from ifw.server.openai_models import ServedModels
+from ifw.service.settings import load_settings
 
 
 def read(*pairs, mode="transcribe"):
@@ -238,7 +239,7 @@ def test_a_hub_id_answers_to_its_short_name():
 
 
 def test_of_a_folder_only_its_name_is_told():
-    served = ServedModels("/srv/models/ours", ["whisper-1"])
+    served = ServedModels(load_settings({"model": "/srv/models/ours"}).model_name, ["whisper-1"])
     assert served.ids == ("ours", "whisper-1")
     with pytest.raises(ModelNotFoundError) as raised:
         served.check("other")

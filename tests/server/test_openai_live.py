@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import http.server
+import os
 import threading
 import time
 import types
@@ -43,6 +44,8 @@ class InProcess:
         self._thread = threading.Thread(target=self._server.run)
 
     def __enter__(self):
+        self.leave_behind("young", 0)
+        self.leave_behind("stale", 25 * 3600)
         self._thread.start()
         until(lambda: self._server.started)
         (socket,) = self._server.servers[0].sockets
@@ -57,6 +60,13 @@ class InProcess:
     def client(self, **changes):
         return openai.OpenAI(**{"base_url": self.url, "api_key": "any", "max_retries": 0} | changes)
 
+    def leave_behind(self, name, age_s):
+        """As a process that was killed while an upload came in."""
+        folder = self.folder / "data" / "live" / name
+        folder.mkdir(parents=True)
+        (folder / "audio").write_bytes(b"half")
+        os.utime(folder, (time.time() - age_s,) * 2)
+
     @property
     def stats(self):
         return self.service.transcriber.stats()
@@ -65,7 +75,10 @@ class InProcess:
         return (self.stats.n_occupied, self.stats.n_waiting, self.service.n_live) == (0, 0, 0)
 
     def spooled(self):
-        return list((self.folder / "data" / "live").iterdir())
+        """What is there of requests, but for what may be another process's."""
+        folders = {path.name for path in (self.folder / "data" / "live").iterdir()}
+        assert "young" in folders
+        return sorted(folders - {"young"})
 
 
 def client_of(process):
@@ -160,12 +173,17 @@ def test_what_breaks_in_the_middle_of_a_stream_is_an_event_that_the_sdk_raises(t
 
 def test_a_model_that_cannot_be_loaded_is_503_with_a_time_to_ask_again(tmp_path):
     with serving(tmp_path, "--model", str(tmp_path / "nothing")) as broken, client_of(broken) as client:
+        until(lambda: '"loading"' not in broken.client.get("/health/ready").text)
         with pytest.raises(openai.InternalServerError) as raised:
             client.audio.transcriptions.create(model="nothing", file=SAMPLE)
         error = raised.value
         assert (error.status_code, error.type, error.code) == (503, "server_error", "not_ready")
         assert error.response.headers["retry-after"] == "5"
         assert [model.id for model in client.models.list()] == ["nothing", "whisper-1"]
+        health = broken.client.get("/health/ready").text
+    assert "model_" in health
+    for told in (error.message, health):
+        assert str(tmp_path) not in told
 
 
 def test_a_silent_stream_is_kept_alive_by_comments_that_the_sdk_drops(server, monkeypatch):

@@ -19,6 +19,7 @@ _FLAG_OF: Final[Mapping[str, str]] = MappingProxyType(
         "beam_size": "--beam-size",
         "best_of": "--best-of",
         "word_timestamps": "--word-timestamps",
+        "token_logprobs": "--token-logprobs",
         "temperatures": "--temperature",
         "compression_ratio_threshold": "--compression-ratio-threshold",
         "logprob_threshold": "--logprob-threshold",

@@ -144,6 +144,9 @@ BestOf = Annotated[
 WordTimestamps = Annotated[
     bool, typer.Option("--word-timestamps", help="Find when each word is spoken; JSON holds it.")
 ]
+TokenLogprobs = Annotated[
+    bool, typer.Option("--token-logprobs", help="Keep the probability of every token; JSON holds it.")
+]
 Timestamps = Annotated[
     bool,
     typer.Option(

@@ -13,6 +13,7 @@ from ifw import __version__
 from ifw.server.auth import KEY_HEADERS, KeyCheck
 from ifw.server.body_limit import BodyLimit
 from ifw.server.errors import install
+from ifw.server.live_folder import remove_stale
 from ifw.server.metrics import RequestMetrics
 from ifw.server.request_log import RequestLog
 from ifw.server.routes import ROUTERS
@@ -40,6 +41,7 @@ def create_app(settings: Settings | None = None, service: Service | None = None)
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(service.start)
+        await run_in_threadpool(remove_stale, settings.data_dir)
         try:
             yield
         finally:

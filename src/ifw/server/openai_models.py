@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import PurePath
 from typing import Any, Final
 
 from ifw.errors import ModelNotFoundError
@@ -18,7 +17,7 @@ class ServedModels:
     """The names of the loaded checkpoint.
 
     Args:
-        model: As the operator asked for it; of a folder only the last part is ever shown.
+        model: As clients are told of it.
         aliases: Further names that the operator allows.
 
     Attributes:
@@ -26,12 +25,10 @@ class ServedModels:
     """
 
     def __init__(self, model: str, aliases: Sequence[str]) -> None:
-        is_path = model.startswith(("/", ".", "~"))
-        main = PurePath(model).name if is_path else model
-        others = () if is_path else other_names(model)
+        others = other_names(model)
         hub_ids = [name for name in others if "/" in name]
-        self.ids: tuple[str, ...] = tuple(dict.fromkeys([main, *hub_ids, *aliases]))
-        self._names = {name.lower() for name in (model, *self.ids, *others)}
+        self.ids: tuple[str, ...] = tuple(dict.fromkeys([model, *hub_ids, *aliases]))
+        self._names = {name.lower() for name in (*self.ids, *others)}
 
     def check(self, asked: str | None) -> None:
         """Refuse another model.

@@ -43,7 +43,7 @@ class LoadedModel:
         self._settings = settings
         self._condition = threading.Condition()
         self._transcriber: Transcriber | None = None
-        self._status = LoadStatus("loading", None, f"the model {settings.model} is being loaded")
+        self._status = LoadStatus("loading", None, f"the model {settings.model_name} is being loaded")
 
     def start(self) -> None:
         """Begin to load; returns at once."""
@@ -118,10 +118,10 @@ class LoadedModel:
             _log.error(
                 "the model cannot be loaded", extra={"model": settings.model, "code": error.code, "why": str(error)}
             )
-            self._set(None, LoadStatus("failed", error.code, f"the model {settings.model} could not be loaded"))
+            self._set(None, LoadStatus("failed", error.code, f"the model {settings.model_name} could not be loaded"))
         except Exception:
             _log.exception("the model cannot be loaded", extra={"model": settings.model, "code": "internal"})
-            self._set(None, LoadStatus("failed", "internal", f"the model {settings.model} could not be loaded"))
+            self._set(None, LoadStatus("failed", "internal", f"the model {settings.model_name} could not be loaded"))
         else:
             _log.info("model loaded", extra={"model": settings.model, "load_s": round(transcriber.load_s, 2)})
             self._set(transcriber, LoadStatus("ready", None, ""))

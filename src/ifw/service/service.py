@@ -65,7 +65,7 @@ class Service:
         self.tasks = Tasks(
             TaskStages(settings, self.model, self.metrics).stages(),
             task_options(settings),
-            EventBodies(self._result, settings.model),
+            EventBodies(self._result, settings.model_name),
         )
         self._is_started = False
         self.metrics.registry.register(

@@ -201,6 +201,11 @@ class Settings(BaseSettings):
             ipaddress.ip_network(net, strict=False)
         return nets
 
+    @property
+    def model_name(self) -> str:
+        """The checkpoint as clients are told of it: of a folder only its name."""
+        return Path(self.model).name if self.model.startswith(("/", ".", "~")) else self.model
+
     def admin_keys(self) -> tuple[str, ...]:
         """All keys, those of the file included; none where the server is open.
 

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -112,7 +113,7 @@ class TaskStages:
             )
             for segment in transcription:
                 context.emit(segment.id, segment_event(segment))
-        transcript = transcription.transcript
+        transcript = replace(transcription.transcript, model=self._settings.model_name)
         context.set_result(to_json(transcript, indent=None))
         for name, wall_s in transcript.timings.items():
             if name not in ("load", "total"):

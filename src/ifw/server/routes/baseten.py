@@ -64,8 +64,8 @@ async def async_status(service: ServiceOf, request_id: RequestId) -> AsyncStatus
     task = await to_thread.run_sync(service.tasks.get, request_id)
     return AsyncStatusReply(
         request_id=task.id,
-        model_id=service.settings.model,
-        deployment_id=service.settings.model,
+        model_id=service.settings.model_name,
+        deployment_id=service.settings.model_name,
         status=async_state(task),
         webhook_status=webhook_state(task),
         created_at=task.created_at,
@@ -93,8 +93,8 @@ async def async_queue(service: ServiceOf) -> AsyncQueueReply:
     """Tasks that wait and that run, over all workers."""
     stats = await to_thread.run_sync(service.tasks.stats)
     return AsyncQueueReply(
-        model_id=service.settings.model,
-        deployment_id=service.settings.model,
+        model_id=service.settings.model_name,
+        deployment_id=service.settings.model_name,
         num_queued_requests=stats.n_queued,
         num_in_progress_requests=stats.n_running,
     )

@@ -49,6 +49,6 @@ async def ready(service: ServiceOf, response: Response) -> Ready:
     response.status_code = 503 if missing else 200
     return Ready(
         status="not_ready" if missing else "ready",
-        model=service.settings.model,
+        model=service.settings.model_name,
         missing=[MissingPart.model_validate(part._asdict()) for part in missing],
     )

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Final
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -19,6 +17,7 @@ from ifw.formats.openai_wire import TokenBytes, json_response, text_response, ve
 from ifw.formats.subtitles import to_srt, to_vtt
 from ifw.server.dependencies import ServiceOf
 from ifw.server.live import fetched, live_segments, transcribed
+from ifw.server.live_folder import live_folder
 from ifw.server.multipart import Form, FormLimits
 from ifw.server.openai_form import AudioForm, read_audio_form
 from ifw.server.openai_models import ServedModels
@@ -29,9 +28,6 @@ from ifw.service.service import Service
 from ifw.types import Mode, Transcript
 
 router = APIRouter(prefix="/v1", tags=["openai"])
-
-LIVE_FOLDER: Final = "live"
-"""In the data folder: audio of requests that are being answered."""
 
 
 @router.post("/audio/transcriptions", **TRANSCRIPTION)
@@ -60,7 +56,7 @@ async def model(model_id: str, service: ServiceOf) -> Model:
 
 async def _answer(request: Request, service: Service, mode: Mode) -> Response:
     async with AsyncExitStack() as cleanup:
-        folder = await run_in_threadpool(cleanup.enter_context, _folder(service.settings.data_dir / LIVE_FOLDER))
+        folder = await run_in_threadpool(cleanup.enter_context, live_folder(service.settings.data_dir))
         path, limits = folder / "audio", FormLimits(max_file_bytes=service.settings.max_upload_bytes)
         form = await read_form(request, path, limits)
         asked = read_audio_form(form.fields, mode)
@@ -96,15 +92,5 @@ async def _received(request: Request, service: Service, form: Form, url: str | N
     return (await fetched(request, service, url, path)).name
 
 
-@contextmanager
-def _folder(parent: Path) -> Iterator[Path]:
-    parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)  # most often it is gone already
-
-
 def _served(service: Service) -> ServedModels:
-    return ServedModels(service.settings.model, service.settings.model_aliases)
+    return ServedModels(service.settings.model_name, service.settings.model_aliases)
