@@ -56,7 +56,7 @@ class Courier:
         self._site = site
         self._options = site.options
         self._build = build
-        self._deliveries = Deliveries(site.database, site.store)
+        self._deliveries = Deliveries(site)
         secret = site.options.webhook_secret
         self._signer = None if secret is None else standardwebhooks.Webhook(secret)
         self._lock = threading.Lock()

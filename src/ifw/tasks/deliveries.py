@@ -11,10 +11,9 @@ import sqlalchemy as sa
 
 from ifw.errors import TaskUnfinishedError, TaskWebhookError
 from ifw.tasks import schema
-from ifw.tasks.database import Database
 from ifw.tasks.records import DeliveryState, Task, Webhook
 from ifw.tasks.rows import webhook_of
-from ifw.tasks.store import Store
+from ifw.tasks.site import Site
 
 _LEASE_MARGIN_S: Final = 60.0  # past the time that an attempt may take
 _CANDIDATES: Final = 200
@@ -64,13 +63,13 @@ class Deliveries:
     """The deliveries of all tasks.
 
     Args:
-        database: Where the tables are.
-        store: Where the tasks are.
+        site: Where the tasks are.
     """
 
-    def __init__(self, database: Database, store: Store) -> None:
-        self._database = database
-        self._store = store
+    def __init__(self, site: Site) -> None:
+        self._worker_id = site.worker_id
+        self._database = site.database
+        self._store = site.store
 
     def take_due(self, n_free: int, n_free_retries: int, free_at: Callable[[str], int], timeout_s: float) -> list[Due]:
         """Take deliveries that are due, those that were never tried first.
@@ -203,7 +202,7 @@ class Deliveries:
                     sa.update(table)
                     .where(table.c.task_id == row.task_id, table.c.state == "pending")
                     .where(sa.or_(table.c.lease.is_(None), table.c.lease_until < now))
-                    .values(lease=lease, lease_until=now + timeout_s + _LEASE_MARGIN_S)
+                    .values(lease=lease, lease_until=now + timeout_s + _LEASE_MARGIN_S, worker_id=self._worker_id)
                 )
                 webhook = webhook_of(row.webhook)
                 if changed.rowcount == 1 and webhook is not None:

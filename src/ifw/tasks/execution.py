@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +30,8 @@ _QUEUE: Final = "ifw_tasks"
 _WORKFLOW: Final = "ifw_task"
 _IDLE_POLL_S: Final = 60.0  # of schedules, of which there are none
 _STOP_S: Final = 0.2  # how soon threads of DBOS notice the end
+_KEPT: Final = timedelta(hours=1)
+_BATCH: Final = 200
 _ALIVE: Final = ["ENQUEUED", "PENDING", "DELAYED"]
 
 
@@ -139,6 +142,14 @@ class Execution:
         """Delete what is known of some names."""
         if run_ids:
             self._client.delete_workflows(list(run_ids))
+
+    def forget_ended(self) -> None:
+        """Delete what is known of runs that are over for an hour; the table of tasks knows how they ended."""
+        before = (datetime.now(timezone.utc) - _KEPT).isoformat()
+        while found := self._client.list_workflows(
+            completed_before=before, queue_name=_QUEUE, limit=_BATCH, load_input=False, load_output=False
+        ):
+            self.forget([one.workflow_id for one in found])
 
     def stop_taking(self) -> None:
         """Begin no more tasks; those that run go on."""

@@ -80,6 +80,7 @@ deliveries = Table(
     Column("next_at", Float, nullable=False),
     Column("lease", String(64)),
     Column("lease_until", Float),
+    Column("worker_id", String(128)),
     Index("ifw_deliveries_due", "state", "next_at"),
 )
 

@@ -12,7 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from ifw.errors import ConfigError
+from sqlalchemy.exc import SQLAlchemyError
+
+from ifw.errors import ConfigError, DataDirError
 from ifw.tasks import schema
 from ifw.tasks.courier import Courier, EventBuilder, plain_event
 from ifw.tasks.database import Database, DataDirLock, postgresql_engine, sqlite_engine
@@ -65,7 +67,7 @@ class Tasks:
             works: Whether this process runs tasks; else workers elsewhere do, on the same PostgreSQL database.
 
         Raises:
-            DataDirError: Another process works in the data folder, or it cannot be written.
+            DataDirError: Another process works in the data folder, or it or the database cannot be used.
             ConfigError: This process runs other tasks already.
         """
         options = self._options
@@ -73,9 +75,11 @@ class Tasks:
         self._lock = DataDirLock(options.data_dir) if is_embedded else None
         try:
             self._open(options, works)
-        except BaseException:
+        except BaseException as error:
             if self._lock is not None:
                 self._lock.release()
+            if isinstance(error, SQLAlchemyError):
+                raise DataDirError(f"the database of the tasks cannot be used: {_first_line(error)}") from error
             raise
 
     def _open(self, options: TaskOptions, works: bool) -> None:
@@ -94,7 +98,7 @@ class Tasks:
         self._upkeep = Upkeep(site, self._execution, self._flusher)
         self._worker = Worker(site, self._stages, self._flusher)
         self._courier = Courier(site, self._event_builder)
-        self._deliveries = Deliveries(self._database, site.store)
+        self._deliveries = Deliveries(site)
         if works and options.database_url is None:
             self._upkeep.take_over_all()
             self._spool.sweep(self._store.exists, 0.0)
@@ -310,3 +314,9 @@ class Tasks:
                 changed.wait(min(left_s, _LOOK_S))
         finally:
             remove()
+
+
+def _first_line(error: SQLAlchemyError) -> str:
+    """What the driver says, without the statement and its values."""
+    cause = getattr(error, "orig", None) or error
+    return str(cause).strip().partition("\n")[0]

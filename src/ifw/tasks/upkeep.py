@@ -94,6 +94,8 @@ class Upkeep:
         n_resumed = self._execution.resume(worker_id)
         with self._database.write() as connection:
             connection.execute(sa.delete(schema.workers).where(schema.workers.c.id == worker_id))
+            theirs = sa.update(schema.deliveries).where(schema.deliveries.c.worker_id == worker_id)
+            connection.execute(theirs.values(lease=None, lease_until=None, worker_id=None))
         self._bell.ring([*released.requeued, *released.poisoned])
         _log.warning("worker %s is dead; %d tasks were taken over", worker_id, max(n_resumed, len(released.requeued)))
 
@@ -113,6 +115,7 @@ class Upkeep:
         if now >= self._next_sweep_at:
             self._next_sweep_at = now + _SWEEP_EVERY_S
             self._spool.sweep(self._store.exists, ABANDONED_AFTER_S)
+            self._execution.forget_ended()
 
     def remove_expired(self) -> None:
         """Delete tasks that have been kept long enough, with their files; not while a delivery is still tried."""

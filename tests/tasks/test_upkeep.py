@@ -1,0 +1,222 @@
+import dataclasses
+import json
+import os
+import threading
+import time
+
+import pytest
+import sqlalchemy as sa
+from toys import until
+
+from ifw.errors import ConfigError, DataDirError, TaskNotFoundError
+from ifw.tasks import Stage, TaskOptions, TaskRequest, Tasks, Webhook, schema
+
+
+def test_a_deadline_ends_a_running_task_and_a_queued_one(tasks, receiver):
+    webhook = Webhook(receiver.url)
+    ids = [tasks.submit(TaskRequest({"waits": True}, deadline_s=0.3, webhook=webhook))[0].id for _ in range(4)]
+    for task_id in ids:
+        task = tasks.wait(task_id, 20)
+        assert task.state == "failed"
+        assert task.error.code == "task_deadline"
+    after = tasks.submit(TaskRequest({}))[0].id
+    assert tasks.wait(after, 20).state == "succeeded"  # the slots are free
+    receiver.wait_for(lambda got: len(got) == 4)
+
+
+def test_the_default_deadline_is_that_of_the_options(toy, options):
+    with Tasks(toy.stages(), dataclasses.replace(options, default_deadline_s=60)) as tasks:
+        task, _ = tasks.submit(TaskRequest({}))
+        assert (task.deadline_at - task.created_at).total_seconds() == pytest.approx(60)
+
+
+def test_ended_tasks_expire_with_their_files_but_not_before_their_delivery(toy, options, receiver):
+    receiver.answers["/"] = "hang"
+    brief = dataclasses.replace(options, result_ttl_s=0.3, delivery_timeout_s=30)
+    with Tasks(toy.stages(), brief) as tasks:
+        told = tasks.submit(TaskRequest({}, webhook=Webhook(receiver.url)))[0].id
+        task_id = tasks.new_id()
+        folder = tasks.new_folder(task_id)
+        (folder / "audio").write_bytes(b"x")
+        tasks.submit(TaskRequest({}), task_id=task_id)
+        until(lambda: not _is_there(tasks, task_id))
+        assert not folder.exists()
+        assert tasks.get(told).expires_at.timestamp() < time.time()
+        receiver.answers["/"] = 200
+        tasks.redeliver(told)
+        until(lambda: not _is_there(tasks, told))
+        for table in schema.OWNED_BY_TASK:
+            assert _count(tasks, table) == 0
+
+
+def _is_there(tasks, task_id):
+    try:
+        tasks.get(task_id)
+    except TaskNotFoundError:
+        return False
+    return True
+
+
+def _count(tasks, table):
+    with tasks._database.read() as connection:
+        return connection.scalar(sa.select(sa.func.count()).select_from(table))
+
+
+def test_uploads_that_were_never_submitted_are_swept(toy, options):
+    with Tasks(toy.stages(), options) as tasks:
+        folder = tasks.new_folder("left")
+        (folder / "audio").write_bytes(b"x")
+        kept = tasks.new_folder("kept")
+        tasks.submit(TaskRequest({}), task_id="kept")
+        tasks._spool.sweep(tasks._store.exists, 3600)
+        assert folder.exists()
+        os.utime(folder / "audio", (1, 1))
+        os.utime(folder, (1, 1))
+        tasks._spool.sweep(tasks._store.exists, 3600)
+        assert not folder.exists()
+        left = tasks.new_folder("left")
+    with Tasks(toy.stages(), options):
+        assert not left.exists()  # nobody uploads across a restart
+        assert kept.exists()
+
+
+def test_a_submission_that_was_cut_off_is_queued_at_the_next_start(toy, options):
+    tasks = Tasks(toy.stages(), options)
+    tasks.start(works=False)
+    submitted = tasks._store.insert(TaskRequest({}), "cut", None, "")  # the process dies before it is enqueued
+    assert submitted.is_new
+    tasks.close()
+    with Tasks(toy.stages(), options) as tasks:
+        assert tasks.wait("cut", 20).state == "succeeded"
+
+
+def test_tasks_that_the_execution_has_lost_are_executed_anew(toy, options):
+    tasks = Tasks(toy.stages(), options)
+    tasks.start(works=False)
+    ids = [tasks.submit(TaskRequest({}))[0].id for _ in range(3)]
+    tasks.close()
+    for path in options.data_dir.glob("execution.sqlite*"):
+        path.unlink()
+    with Tasks(toy.stages(), options) as tasks:
+        assert [tasks.wait(one, 20).state for one in ids] == ["succeeded"] * 3
+
+
+def test_other_stages_than_those_of_the_last_run_start_the_task_over(options):
+    reached, go = threading.Event(), threading.Event()
+
+    def wait(context):
+        reached.set()
+        while not go.wait(0.005):
+            context.cancel.raise_if_cancelled()
+
+    done = []
+    with Tasks([Stage("one", lambda context: 1), Stage("two", wait)], options) as tasks:
+        task_id = tasks.submit(TaskRequest({}))[0].id
+        assert reached.wait(20)
+    with Tasks([Stage("new", lambda context: done.append("new")), Stage("two", lambda context: 2)], options) as tasks:
+        assert tasks.wait(task_id, 20).state == "succeeded"
+    assert done == ["new"]
+
+
+def test_what_the_execution_remembers_of_ended_tasks_is_deleted(tasks, monkeypatch):
+    from datetime import timedelta
+
+    from ifw.tasks import execution
+
+    ids = [tasks.submit(TaskRequest({}))[0].id for _ in range(3)]
+    for task_id in ids:
+        tasks.wait(task_id, 20)
+    client = tasks._execution._client
+    until(lambda: len(client.list_workflows(status="SUCCESS")) == 3)
+    tasks._execution.forget_ended()
+    assert len(client.list_workflows()) == 3  # they are kept for an hour
+    monkeypatch.setattr(execution, "_KEPT", timedelta(seconds=-1))
+    tasks._execution.forget_ended()
+    assert client.list_workflows() == []
+    assert [tasks.get(one).state for one in ids] == ["succeeded"] * 3
+
+
+def test_a_journal_survives_a_restart_and_one_of_another_identity_does_not(options):
+    seen, reached = [], threading.Event()
+    go = threading.Event()
+    identity = {"model": "a"}
+
+    def work(context):
+        seen.append([record["n"] for record in context.journal.begin(identity)])
+        for n in range(3):
+            context.journal.append({"n": n, "text": "\x00ä\U0001f600"})
+            context.emit(n, {"n": n})
+        reached.set()
+        while not go.wait(0.005):
+            context.cancel.raise_if_cancelled()
+
+    stages = [Stage("work", work)]
+    with Tasks(stages, options) as tasks:
+        task_id = tasks.submit(TaskRequest({}))[0].id
+        assert reached.wait(20)
+    reached.clear()
+    with Tasks(stages, options) as tasks:
+        assert reached.wait(20)
+    identity["model"] = "b"
+    go.set()
+    with Tasks(stages, options) as tasks:
+        assert tasks.wait(task_id, 20).state == "succeeded"
+        assert len(tasks.events(task_id)) == 3
+        assert _count(tasks, schema.journal) == 0  # what has ended needs none
+    assert seen[0] == []
+    assert seen[1] == [0, 1, 2]
+    assert seen[2] == []
+
+
+def test_two_sets_of_tasks_in_one_process_are_refused(tasks, toy, options, tmp_path):
+    with pytest.raises(ConfigError, match="already"):
+        Tasks(toy.stages(), dataclasses.replace(options, data_dir=tmp_path / "other")).start()
+    task, _ = tasks.submit(TaskRequest({}))
+    assert tasks.wait(task.id, 20).state == "succeeded"
+
+
+def test_a_database_that_is_not_there_is_one_clear_error(toy, options):
+    url = "postgresql://user:hidden@127.0.0.1:1/none?connect_timeout=2"
+    with pytest.raises(DataDirError) as caught:
+        Tasks(toy.stages(), dataclasses.replace(options, database_url=url)).start()
+    assert "cannot be used" in str(caught.value)
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"max_running": 0},
+        {"max_queued": True},
+        {"result_ttl_s": -1},
+        {"default_deadline_s": 0},
+        {"delivery_delays_s": (0,)},
+        {"delivery_jitter": 1},
+        {"dead_after_s": 1.0},
+        {"database_url": "mysql://x"},
+        {"webhook_secret": "secret"},
+        {"webhook_secret": "whsec_"},
+        {"webhook_secret": "whsec_%%%"},
+    ],
+)
+def test_options_are_checked(tmp_path, bad):
+    with pytest.raises(ConfigError) as caught:
+        TaskOptions(tmp_path, **bad)
+    assert "allowed" in str(caught.value)
+
+
+def test_requests_are_checked(tasks):
+    for bad in (TaskRequest({}, priority=1001), TaskRequest({}, priority=True), TaskRequest({}, deadline_s=-1)):
+        with pytest.raises(ConfigError):
+            tasks.submit(bad)
+    for stages in ([], [Stage("a", print), Stage("a", print)]):
+        with pytest.raises(ConfigError):
+            Tasks(stages, TaskOptions(tasks._options.data_dir))
+
+
+def test_secrets_are_not_shown(options):
+    webhook = Webhook("https://x.example/?key=hidden", {"X-Key": "hidden"})
+    shown = repr(webhook) + repr(TaskRequest({"url": "x"}, webhook=webhook)) + repr(options)
+    assert "hidden" not in shown
+    assert "MfKQ9" not in shown
+    assert json.dumps(shown)
