@@ -168,6 +168,22 @@ def test_a_journal_survives_a_restart_and_one_of_another_identity_does_not(optio
     assert seen[2] == []
 
 
+def test_a_listener_that_fails_harms_nobody(tasks, caplog):
+    heard = threading.Event()
+
+    def fail():
+        raise RuntimeError("the loop is closed")
+
+    task = tasks.new_id()
+    tasks.listen(task, fail)
+    stop = tasks.listen(task, heard.set)
+    tasks.submit(TaskRequest({}), task_id=task)
+    assert tasks.wait(task, 20).state == "succeeded"
+    assert heard.is_set()
+    stop()
+    assert "a listener to changes of tasks failed" in caplog.text
+
+
 def test_two_sets_of_tasks_in_one_process_are_refused(tasks, toy, options, tmp_path):
     with pytest.raises(ConfigError, match="already"):
         Tasks(toy.stages(), dataclasses.replace(options, data_dir=tmp_path / "other")).start()

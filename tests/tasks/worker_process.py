@@ -35,6 +35,8 @@ class LoggingStages:
 
     def transcribe(self, context):
         self.log("transcribe", context.task_id)
+        if context.payload.get("poison"):
+            os.kill(os.getpid(), signal.SIGKILL)
         known = {record["window"] for record in context.journal.begin({"model": 1})}
         for window in range(N_WINDOWS):
             if window not in known:
@@ -42,10 +44,11 @@ class LoggingStages:
                 context.cancel.raise_if_cancelled()
                 self.log("window", context.task_id, window)
                 context.journal.append({"window": window})
+                if context.payload.get("stumbles"):
+                    time.sleep(0.3)  # the journal is written meanwhile
+                    os.kill(os.getpid(), signal.SIGKILL)
             context.emit(window, {"window": window})
             context.report("transcribe", window + 1, N_WINDOWS)
-        if context.payload.get("poison"):
-            os.kill(os.getpid(), signal.SIGKILL)
         while context.payload.get("hold") and not (self.folder / "go").exists():
             time.sleep(0.005)
             if context.payload["hold"] == "politely":

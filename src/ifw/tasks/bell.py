@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable
+from typing import Final
+
+_log: Final = logging.getLogger("ifw.tasks")
 
 
 class Bell:
@@ -50,4 +54,8 @@ class Bell:
             listeners = [one for task_id in task_ids for one in self._listeners.get(task_id, {}).values()]
             listeners += self._of_all
         for listener in listeners:
-            listener()
+            try:
+                listener()
+            except Exception:
+                # Such as an event loop that has ended; the others, and what the caller does, go on.
+                _log.exception("a listener to changes of tasks failed")

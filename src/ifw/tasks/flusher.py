@@ -132,5 +132,7 @@ class Flusher:
                 _log.warning(
                     "the progress of tasks could not be written, which is tried again: %s", type(error).__name__
                 )
+            except Exception:
+                _log.exception("the progress of tasks could not be written, which is tried again")
             if is_last:
                 return
