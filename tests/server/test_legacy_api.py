@@ -183,6 +183,17 @@ def test_a_call_that_waits_tells_its_webhook_too(api: Any) -> None:
     assert event == {**reply.json(), "status": "completed"}
 
 
+def test_a_call_that_waits_does_not_wait_for_tasks_that_nobody_waits_for(api: Any) -> None:
+    with api.neighbour.holding():
+        tasks = [api.submit("/held/short.ogg") for _ in range(20)]
+        api.until(lambda: api.client.get("/async_queue_status").json()["num_in_progress_requests"] >= 2, "none began")
+        assert api.client.get("/async_queue_status").json()["num_queued_requests"] > 2, "all of them run: submit more"
+        assert api.client.post("/", json={"url": api.url()}).status_code == 200
+        assert api.client.post("/predict", json={"url": api.url()}).status_code == 200
+        for task_id in tasks:
+            api.client.delete(f"/tasks/{task_id}")
+
+
 def test_somebody_else_cancels_a_task_that_is_waited_for(api: Any) -> None:
     with api.neighbour.holding(), ThreadPoolExecutor(1) as pool:
         body = {"url": api.url("/held/short.ogg"), "managed_task_id": "mine-6"}

@@ -251,6 +251,7 @@ def task_options(settings: Settings) -> TaskOptions:
         data_dir=settings.data_dir,
         database_url=None if url is None else url.get_secret_value(),
         max_running=settings.max_running,
+        urgent_from=LIVE_PRIORITY,
         max_queued=settings.max_queued,
         result_ttl_s=settings.result_ttl_s,
         default_deadline_s=settings.task_deadline_s,

@@ -27,6 +27,8 @@ _APPLICATION: Final = "ifw"
 _VERSION: Final = "ifw-1"  # that of the steps' meaning: not of the code, so that an upgrade goes on with old tasks
 _SCHEMA: Final = "ifw_dbos"
 _QUEUE: Final = "ifw_tasks"
+_URGENT_QUEUE: Final = "ifw_urgent_tasks"
+_QUEUES: Final = (_QUEUE, _URGENT_QUEUE)
 _WORKFLOW: Final = "ifw_task"
 _IDLE_POLL_S: Final = 60.0  # of schedules, of which there are none
 _STOP_S: Final = 0.2  # how soon threads of DBOS notice the end
@@ -46,10 +48,12 @@ class Execution:
         database: That of the tasks; DBOS uses the same one on PostgreSQL.
         data_dir: With SQLite DBOS has a file of its own there.
         worker_id: Of this process; the same again lets a process go on with what its predecessor left.
+        urgent_from: Tasks of at least this priority have a queue of their own; None is none.
     """
 
-    def __init__(self, database: Database, data_dir: Path, worker_id: str) -> None:
+    def __init__(self, database: Database, data_dir: Path, worker_id: str, urgent_from: int | None = None) -> None:
         self._worker_id = worker_id
+        self._urgent_from = MAX_PRIORITY + 1 if urgent_from is None else urgent_from
         self._dbos: DBOS | None = None
         _quiet()
         if database.is_postgresql:
@@ -75,7 +79,7 @@ class Execution:
 
         Args:
             work: Runs the task of a name, with steps.
-            max_running: How many at once.
+            max_running: How many at once, of each queue.
             poll_s: How often the queue is looked at.
 
         Raises:
@@ -104,9 +108,10 @@ class Execution:
         def run_task(run_id: str) -> None:
             work(run_id, _step)
 
-        self._client.register_queue(
-            _QUEUE, worker_concurrency=max_running, polling_interval_sec=poll_s, on_conflict="always_update"
-        )
+        for queue in _QUEUES if self._urgent_from <= MAX_PRIORITY else (_QUEUE,):
+            self._client.register_queue(
+                queue, worker_concurrency=max_running, polling_interval_sec=poll_s, on_conflict="always_update"
+            )
         DBOS.launch()
 
     def enqueue(self, run_id: str, priority: int) -> None:
@@ -114,7 +119,7 @@ class Execution:
         self._client.enqueue(
             {
                 "workflow_name": _WORKFLOW,
-                "queue_name": _QUEUE,
+                "queue_name": _URGENT_QUEUE if priority >= self._urgent_from else _QUEUE,
                 "workflow_id": run_id,
                 "app_version": _VERSION,
                 "priority": MAX_PRIORITY + 1 - priority,  # DBOS: 1 and up, lower first
@@ -124,12 +129,15 @@ class Execution:
 
     def resume(self, worker_id: str) -> int:
         """Queue again what a worker had begun; returns how much that was."""
-        found = self._client.list_workflows(
-            status="PENDING", executor_id=worker_id, queue_name=_QUEUE, load_input=False, load_output=False
-        )
-        if found:
-            self._client.resume_workflows([one.workflow_id for one in found], queue_name=_QUEUE)
-        return len(found)
+        n_resumed = 0
+        for queue in _QUEUES:
+            found = self._client.list_workflows(
+                status="PENDING", executor_id=worker_id, queue_name=queue, load_input=False, load_output=False
+            )
+            if found:
+                self._client.resume_workflows([one.workflow_id for one in found], queue_name=queue)
+            n_resumed += len(found)
+        return n_resumed
 
     def alive(self, run_ids: Sequence[str]) -> set[str]:
         """Those of some names that wait or run."""
@@ -147,7 +155,7 @@ class Execution:
         """Delete what is known of runs that are over for an hour; the table of tasks knows how they ended."""
         before = (datetime.now(timezone.utc) - _KEPT).isoformat()
         while found := self._client.list_workflows(
-            completed_before=before, queue_name=_QUEUE, limit=_BATCH, load_input=False, load_output=False
+            completed_before=before, queue_name=list(_QUEUES), limit=_BATCH, load_input=False, load_output=False
         ):
             self.forget([one.workflow_id for one in found])
 

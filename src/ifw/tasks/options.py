@@ -23,6 +23,8 @@ class TaskOptions:
         data_dir: Folder of the database and of the spool folders. It is made where it does not exist.
         database_url: `postgresql://...`; None keeps everything in SQLite files in `data_dir`, for one process.
         max_running: Tasks that one worker runs at once.
+        urgent_from: Tasks of at least this priority run beside the others, again at most `max_running` at once, so that
+            none waits for one that is not urgent; None has all wait for each other.
         max_queued: Tasks that may wait; past it `QueueFullError`.
         result_ttl_s: Seconds that an ended task is kept with its result and its files.
         default_deadline_s: Deadline of tasks that name none; None is none.
@@ -43,6 +45,7 @@ class TaskOptions:
     data_dir: Path
     database_url: str | None = field(default=None, repr=False)
     max_running: int = 4
+    urgent_from: int | None = None
     max_queued: int = 1000
     result_ttl_s: float = 7 * 86400.0
     default_deadline_s: float | None = None

@@ -94,7 +94,7 @@ class Tasks:
         site = site_of(self.worker_id, options, self._database)
         self._store, self._spool, self._bell = site.store, site.spool, site.bell
         self._flusher = Flusher(site.claims, site.bell, options.flush_s)
-        self._execution = Execution(self._database, options.data_dir, self.worker_id)
+        self._execution = Execution(self._database, options.data_dir, self.worker_id, options.urgent_from)
         self._upkeep = Upkeep(site, self._execution, self._flusher)
         self._worker = Worker(site, self._stages, self._flusher)
         self._courier = Courier(site, self._event_builder)
