@@ -231,6 +231,28 @@ def test_a_model_answers_to_all_its_names():
             served.check(name)
 
 
+@pytest.mark.parametrize(
+    ("asked", "model"),
+    [
+        ("Systran/faster-whisper-large-v3", "large-v3"),
+        ("Systran/faster-whisper-tiny.en", "tiny.en"),
+        ("Systran/faster-distil-whisper-large-v3", "distil-large-v3"),
+        ("deepdml/faster-whisper-large-v3-turbo-ct2", "turbo"),
+        ("mobiuslabsgmbh/faster-whisper-large-v3-turbo", "openai/whisper-large-v3-turbo"),
+    ],
+)
+def test_a_model_answers_to_the_names_of_its_conversions(asked, model):
+    ServedModels(model, []).check(asked)
+    for other in ("base", "somebody/faster-whisper-large-v3"):
+        with pytest.raises(ModelNotFoundError):
+            ServedModels(other, []).check(asked)
+
+
+def test_a_fine_tune_is_not_what_it_is_called_after():
+    with pytest.raises(ModelNotFoundError):
+        ServedModels("large-v3", []).check("somebody/whisper-large-v3")
+
+
 def test_a_hub_id_answers_to_its_short_name():
     served = ServedModels("openai/whisper-tiny", [])
     assert served.ids == ("openai/whisper-tiny",)

@@ -8,6 +8,7 @@ import wave
 from importlib.resources import files
 from pathlib import Path
 
+import av
 import httpx2
 import openai
 import pytest
@@ -127,6 +128,28 @@ def test_chunking_strategies(client, strategy):
 def test_the_numbers_of_a_strategy_arrive(client):
     with pytest.raises(openai.BadRequestError, match=r"chunking_strategy\[threshold\]: got '1.5'"):
         transcribed(client, GERMAN, chunking_strategy={"type": "server_vad", "threshold": 1.5})
+
+
+@pytest.mark.parametrize(
+    ("codec", "container", "name"),
+    [
+        ("libopus", "webm", "recording.webm"),  # what browsers record
+        ("aac", "ipod", "memo.m4a"),
+        ("aac", "mp4", "clip.mp4"),
+        ("flac", "flac", "audio.flac"),
+        ("pcm_s16le", "wav", "audio.mp3"),  # a name that is wrong
+        ("libopus", "ogg", "blob"),  # and none at all
+    ],
+)
+def test_containers_that_clients_send(client, codec, container, name):
+    data = io.BytesIO()
+    with av.open(str(GERMAN)) as source, av.open(data, "w", format=container) as target:
+        stream = target.add_stream(codec, rate=48_000, layout="mono")
+        for frame in source.decode(audio=0):
+            target.mux(stream.encode(frame))
+        target.mux(stream.encode(None))
+    got = client.audio.transcriptions.create(model="whisper-1", file=(name, data.getvalue()), language="de")
+    assert len(set(words_of(got.text)) & set(words_of(transcribed(client, GERMAN, language="de").text))) >= 5
 
 
 def test_prompt_temperature_and_language(client):

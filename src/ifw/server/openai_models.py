@@ -13,6 +13,10 @@ WHISPER_PUBLISHED: Final = 1_663_718_400
 """Unix time of 21 September 2022; the API wants a day on which the model was made."""
 
 
+CONVERTERS: Final = frozenset({"systran", "deepdml", "mobiuslabsgmbh"})
+"""Who publishes the same checkpoints as files of faster-whisper, by whose names its servers are asked for them."""
+
+
 class ServedModels:
     """The names of the loaded checkpoint.
 
@@ -39,7 +43,7 @@ class ServedModels:
         Raises:
             ModelNotFoundError: It is not one of the names.
         """
-        if asked is not None and asked.strip().lower() not in self._names:
+        if asked is not None and _original_name(asked.strip().lower()) not in self._names:
             raise ModelNotFoundError(
                 f"model: got {shown(asked)}, allowed: {', '.join(self.ids)}; this server has loaded {self.ids[0]}"
             )
@@ -57,3 +61,11 @@ class ServedModels:
     def listing(self) -> dict[str, Any]:
         """What the API says about all of them."""
         return {"object": "list", "data": [self.entry(name) for name in self.ids]}
+
+
+def _original_name(asked: str) -> str:
+    """The name of the checkpoint that a conversion was made of: `systran/faster-whisper-tiny` is `whisper-tiny`."""
+    owner, _, name = asked.partition("/")
+    if owner not in CONVERTERS:
+        return asked
+    return name.removeprefix("faster-").removesuffix("-ct2").replace("distil-whisper-", "distil-")
