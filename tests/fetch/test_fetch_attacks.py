@@ -14,7 +14,7 @@ from ifw.fetch import FetchOptions, check_url, fetch, post
 
 ATTACKER = "127.0.0.2"  # plays a public host: the only address that the guard lets pass
 OPTIONS = FetchOptions(
-    allow_nets=(f"{ATTACKER}/32",), max_bytes=100_000, idle_timeout_s=0.3, max_retries=1, retry_wait_s=0.01
+    allow_nets=(f"{ATTACKER}/32",), max_bytes=100_000, idle_timeout_s=10, max_retries=1, retry_wait_s=0.01
 )
 SECRET = b"the secret of the inner network"
 

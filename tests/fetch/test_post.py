@@ -62,7 +62,7 @@ def test_status_counts_though_the_rest_never_comes(rest: str) -> None:
             asked.hang()
 
     with ScriptedServer(answer) as server:
-        reply = post(server.url(), BODY, {}, timeout_s=0.3, allow_nets=LOOPBACK)
+        reply = post(server.url(), BODY, {}, timeout_s=1, allow_nets=LOOPBACK)
     assert (reply.status, reply.body) == (200, b"begin")
 
 
