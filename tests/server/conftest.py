@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,8 @@ from server_process import PATIENCE_S, ServerProcess, serving
 class Api:
     """The server under test and what it fetches from."""
 
-    def __init__(self, server: ServerProcess, neighbour: Neighbour) -> None:
-        self.server, self.client, self.neighbour = server, server.client, neighbour
+    def __init__(self, server: ServerProcess, neighbour: Neighbour, data_dir: Path) -> None:
+        self.server, self.client, self.neighbour, self.data_dir = server, server.client, neighbour, data_dir
 
     def url(self, path: str = "/short.ogg") -> str:
         return f"{self.neighbour.url}{path}"
@@ -51,4 +52,4 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         serving(folder, "--allow-nets", "127.0.0.0/8", "--max-upload-bytes", "300MB") as server,
     ):
         server.wait_ready()
-        yield Api(server, neighbour)
+        yield Api(server, neighbour, folder / "data")

@@ -102,6 +102,21 @@ def test_the_same_key_is_one_upload(api: Any) -> None:
     assert post(SAMPLE.read_bytes()).json()["code"] == "idempotency_mismatch"
 
 
+def test_uploads_that_become_no_task_leave_nothing_behind(api: Any) -> None:
+    def post(audio: bytes, **data: str) -> int:
+        headers = {"Idempotency-Key": "upload-2"}
+        return int(api.client.post("/tasks", files={"file": ("a", audio)}, data=data, headers=headers).status_code)
+
+    assert post(SHORT.read_bytes()) == 202
+    before = set((api.data_dir / "spool").iterdir())
+    assert post(SHORT.read_bytes()) == 200
+    assert post(b"other") == 422
+    assert post(b"") == 422
+    assert post(b"other", langauge="en") == 422
+    assert post(b"other", url=api.url()) == 422
+    assert set((api.data_dir / "spool").iterdir()) == before
+
+
 def test_the_list_serves_old_clients_and_new_ones(api: Any) -> None:
     made = [api.submit() for _ in range(3)]
     for task_id in made:
