@@ -17,6 +17,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel
+from server_process import wait_for
 
 import ifw
 from ifw import errors
@@ -250,7 +251,7 @@ def test_segments_come_before_the_end(house):
 
 
 @pytest.mark.parametrize("path", ["/text", "/segments"])
-def test_a_client_that_leaves_ends_its_work(house, path: str):
+def test_a_client_that_leaves_ends_its_work(house, caplog, path: str):
     with HeldTranscriber(house.service) as held:
         connection = http.client.HTTPConnection("127.0.0.1", house.port, timeout=60)
         connection.request("GET", path)
@@ -260,6 +261,9 @@ def test_a_client_that_leaves_ends_its_work(house, path: str):
     while house.service.n_live:
         time.sleep(0.01)
     assert metric(house, "ifw_engine_slots_occupied") == 0
+    assert "request failed" not in caplog.text
+    if path == "/text":
+        wait_for(lambda: metric(house, "ifw_requests_total", route=path, status="499"))
 
 
 def test_the_server_answers_while_it_transcribes_and_refuses_what_is_too_much(house):

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from ifw.cancellation import CancelToken
 from ifw.config import TranscribeOptions
@@ -64,6 +65,8 @@ async def _waited(request: Request, future: Future[_T], cancel: CancelToken) -> 
         await asyncio.wait((work, watch), return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             cancel.cancel()
+            await asyncio.wait((work,))  # it may still read the source
+            raise ClientDisconnect
         return await asyncio.shield(work)
     finally:
         cancel.cancel()  # does nothing to work that has ended

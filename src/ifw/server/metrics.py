@@ -9,9 +9,11 @@ from fastapi import APIRouter, Response
 from fastapi.concurrency import run_in_threadpool
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ifw.server.dependencies import ServiceOf
+from ifw.server.request_log import CLIENT_LEFT
 
 _SECONDS: Final = (0.005, 0.02, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000)
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -63,6 +65,9 @@ class RequestMetrics:
         with self._open.track_inprogress():
             try:
                 await self._app(scope, receive, send_seen)
+            except ClientDisconnect:
+                status = CLIENT_LEFT
+                raise
             finally:
                 method = scope["method"] if scope["method"] in _METHODS else "OTHER"
                 route = route_of(scope)

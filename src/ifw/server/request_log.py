@@ -9,12 +9,15 @@ import uuid
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from ifw.server.errors import error_response
 
 _log = logging.getLogger("ifw.request")
+CLIENT_LEFT: Final = 499
+"""What logs and metrics have for a status where nobody was left to reply to."""
 _QUIET: Final = ("/health/live", "/health/ready", "/metrics")
 _ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -49,6 +52,8 @@ class RequestLog:
 
         try:
             await self._app(scope, receive, send_named)
+        except ClientDisconnect:
+            status = CLIENT_LEFT
         except Exception as error:
             _log.exception("request failed")
             if status:
