@@ -18,7 +18,7 @@ from ifw import __version__
 
 FAKE = [sys.executable, str(Path(__file__).with_name("fake_transcriber.py"))]
 HEAVY = {"torch", "av", "numpy", "transformers", "tokenizers", "huggingface_hub", "safetensors", "silero_vad"}
-HEAVY |= {"fastapi", "pydantic", "uvicorn", "dbos", "sqlalchemy", "structlog", "httpcore2"}
+HEAVY |= {"fastapi", "uvicorn", "dbos", "sqlalchemy", "structlog"}
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["transcribe", "--help"], ["--version"], ["transcribe", "none.mp3"]])
