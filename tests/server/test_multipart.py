@@ -59,6 +59,15 @@ def test_any_bytes_come_through_whatever_the_cuts(tmp_path_factory: pytest.TempP
         assert form.upload.path.read_bytes() == data
 
 
+def test_a_prefix_is_written_and_not_counted(tmp_path: Path) -> None:
+    with FormParser(BOUNDARY, tmp_path / "upload", LIMITS, prefix=b"head") as parser:
+        parser.feed(part("file", b"a" * 1000) + END)
+        upload = parser.finish().upload
+    assert upload is not None
+    assert upload.path.read_bytes() == b"head" + b"a" * 1000
+    assert (upload.n_bytes, upload.sha256) == (1000, hashlib.sha256(b"a" * 1000).hexdigest())
+
+
 def test_without_a_file_nothing_is_created(tmp_path: Path) -> None:
     form = parsed(tmp_path / "upload", part("a", b"1") + part("a", b"2") + END)
     assert form.upload is None

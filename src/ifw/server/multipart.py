@@ -90,15 +90,18 @@ class FormParser:
         target: Where the file goes; it is overwritten. It is created only when a file comes.
         limits: What the form may hold.
         file_field: The one field that is a file; parts of other names that come with a file name are an error.
+        prefix: Written to the file in front of what is received, and not counted.
 
     Raises:
         RequestError: The boundary is empty or too long.
     """
 
-    def __init__(self, boundary: bytes, target: Path, limits: FormLimits, *, file_field: str = "file") -> None:
+    def __init__(
+        self, boundary: bytes, target: Path, limits: FormLimits, *, file_field: str = "file", prefix: bytes = b""
+    ) -> None:
         if not boundary:
             raise RequestError("content-type: got multipart/form-data without boundary; send one")
-        self._target, self._limits, self._file_field = target, limits, file_field
+        self._target, self._limits, self._file_field, self._prefix = target, limits, file_field, prefix
         self._fields: list[tuple[str, str]] = []
         self._fields_bytes = 0
         self._name = self._value = b""
@@ -205,6 +208,7 @@ class FormParser:
         self._file_name = base_name(file_name.decode("utf-8", "replace"))
         self._media_type = parse_options_header(self._headers.get(b"content-type"))[0].decode("latin-1")
         self._file = self._target.open("wb")
+        self._file.write(self._prefix)
         self._is_in_file = True
 
     def _begin_field(self, name: str) -> None:

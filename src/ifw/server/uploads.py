@@ -25,7 +25,9 @@ def media_type(request: Request) -> str:
     return parse_options_header(request.headers.get("content-type"))[0].decode("latin-1")
 
 
-async def read_form(request: Request, target: Path, limits: FormLimits, *, file_field: str = "file") -> Form:
+async def read_form(
+    request: Request, target: Path, limits: FormLimits, *, file_field: str = "file", prefix: bytes = b""
+) -> Form:
     """Receive a form; its file goes straight to `target`, which is removed again where anything fails.
 
     Args:
@@ -33,6 +35,7 @@ async def read_form(request: Request, target: Path, limits: FormLimits, *, file_
         target: Where the file goes, in a folder that exists.
         limits: What the form may hold. A body that says that it is longer is refused before it is received.
         file_field: The one field that is a file.
+        prefix: Written to the file in front of what is received.
 
     Returns:
         The fields and, where it came, the file. Memory does not grow with the file.
@@ -49,7 +52,8 @@ async def read_form(request: Request, target: Path, limits: FormLimits, *, file_
         raise MediaTypeError(f"content-type: got {kind.decode('latin-1')[:80]!r}, allowed: {FORM}")
     _refuse_length(request, limits.max_body_bytes)
     try:
-        with FormParser(parameters.get(b"boundary", b""), target, limits, file_field=file_field) as parser:
+        boundary = parameters.get(b"boundary", b"")
+        with FormParser(boundary, target, limits, file_field=file_field, prefix=prefix) as parser:
             gathered = bytearray()
             async for piece in _pieces(request, limits.max_body_bytes, limits.idle_timeout_s):
                 gathered += piece

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ifw.server import metrics
-from ifw.server.routes import baseten, health, legacy, openai, tasks
+from ifw.server.routes import asr_webservice, baseten, health, legacy, openai, tasks
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -17,4 +17,5 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     legacy.router,
     baseten.router,
     openai.router,
+    asr_webservice.router,
 )
