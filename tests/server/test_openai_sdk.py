@@ -4,40 +4,25 @@ import asyncio
 import io
 import json
 import re
-import time
 import wave
-from importlib.resources import files
-from pathlib import Path
 
 import av
-import httpx2
 import openai
 import pytest
 from openai.types.audio import TranscriptionTextDeltaEvent, TranscriptionTextDoneEvent
-from server_process import PATIENCE_S, serving
+from openai_server import GERMAN, KEY, MAX_UPLOAD, SAMPLE, serving_openai
 
 from ifw import DecodeOptions, TranscribeOptions, Transcriber
 from ifw.formats import to_srt, to_vtt
 
-SAMPLE = Path(str(files("ifw") / "demo" / "sample.mp3"))
 TRUTH = json.loads(SAMPLE.with_suffix(".json").read_text(encoding="utf-8"))
-GERMAN = Path(__file__).parents[1] / "end_to_end" / "heldout" / "de_single_00.ogg"
-KEY = "sk-test-4711"
-MAX_UPLOAD = 1_000_000
 DEPRECATED = pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # OpenAI ends its own translations
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("openai")
-    env = {"ADMIN_KEY": KEY, "IFW_MODEL_ALIASES": "whisper-1,gpt-4o-transcribe"}
-    with serving(folder, "--max-upload-bytes", str(MAX_UPLOAD), env=env) as running:
-        running.wait_ready()
+    with serving_openai(tmp_path_factory.mktemp("openai")) as running:
         yield running
-        deadline = time.monotonic() + PATIENCE_S
-        while left := list((folder / "data" / "live").iterdir()):  # the last client hung up a moment ago
-            assert time.monotonic() < deadline, left
-            time.sleep(0.01)
 
 
 def client_of(server, **changes):
@@ -288,121 +273,3 @@ def test_a_file_that_is_too_large_is_413(client):
         client.audio.transcriptions.create(model="whisper-1", file=("a.wav", bytes(MAX_UPLOAD + 1)))
     assert raised.value.status_code == 413
     assert envelope(raised) == ("invalid_request_error", None, "request_too_large")
-
-
-# Bodies as clients other than the SDK send them
-
-
-def form(*pairs, boundary="----WebKitFormBoundary7MA4YWxk", file=GERMAN):
-    """A form by hand; the file comes where its pair is."""
-    parts = []
-    for name, value in pairs:
-        if value is None:
-            head = f'form-data; name="{name}"; filename="{file.name}"\r\nContent-Type: application/octet-stream'
-            data = file.read_bytes()
-        else:
-            head, data = f'form-data; name="{name}"', value.encode()
-        parts.append(f"--{boundary}\r\nContent-Disposition: {head}\r\n\r\n".encode() + data + b"\r\n")
-    return b"".join(parts) + f"--{boundary}--\r\n".encode(), {
-        "Content-Type": f"multipart/form-data; boundary={boundary}"
-    }
-
-
-def posted(server, *pairs, path="/v1/audio/transcriptions", **headers):
-    data, content_type = form(*pairs)
-    return server.client.post(path, content=data, headers={"Authorization": f"Bearer {KEY}", **content_type, **headers})
-
-
-FILE = ("file", None)
-
-
-@pytest.mark.parametrize(
-    "pairs",
-    [
-        [FILE, ("model", "whisper-1"), ("response_format", "verbose_json"), ("timestamp_granularities[]", "word")],
-        [("timestamp_granularities", "word"), ("response_format", "verbose_json"), FILE],
-        [("response_format", "verbose_json"), ("timestamp_granularities", '["word"]'), FILE, ("model", "whisper-1")],
-        [
-            FILE,
-            ("chunking_strategy", "auto"),
-            ("response_format", "verbose_json"),
-            ("timestamp_granularities[0]", "word"),
-        ],
-    ],
-)
-def test_fields_in_any_order_and_encoding(server, pairs):
-    reply = posted(server, *pairs)
-    assert reply.status_code == 200, reply.text
-    assert reply.headers["content-type"] == "application/json"
-    body = reply.json()
-    assert (bool(body["words"]), "segments" in body) == (True, False)
-
-
-def test_a_form_without_a_model_gets_the_loaded_one(server):
-    assert posted(server, FILE).json()["text"]
-
-
-def test_events_on_the_wire(server):
-    reply = posted(server, FILE, ("stream", "true"))
-    assert reply.headers["content-type"].startswith("text/event-stream")
-    assert reply.headers["cache-control"] == "no-cache"
-    lines = reply.text.split("\n\n")
-    assert lines.pop() == ""
-    events = [json.loads(line.removeprefix("data: ")) for line in lines]
-    assert [event["type"] for event in events][-2:] == ["transcript.text.delta", "transcript.text.done"]
-
-
-def test_text_has_the_type_that_openai_gives_it(server):
-    for form_name in ("text", "srt", "vtt"):
-        reply = posted(server, FILE, ("response_format", form_name))
-        assert reply.headers["content-type"] == "text/plain; charset=utf-8"
-        assert "ü" in reply.content.decode() or reply.content
-
-
-def raw_error(reply, status):
-    assert reply.status_code == status, reply.text
-    body = reply.json()
-    assert set(body["error"]) == {"message", "type", "param", "code"}
-    assert reply.headers["x-request-id"]
-    return body["error"]["param"], body["error"]["code"]
-
-
-def test_a_form_without_a_file(server):
-    assert raw_error(posted(server, ("model", "whisper-1")), 400) == ("file", "request_invalid")
-
-
-def test_a_body_that_is_no_form(server):
-    headers = {"Authorization": f"Bearer {KEY}"}
-    reply = server.client.post("/v1/audio/transcriptions", json={"model": "whisper-1"}, headers=headers)
-    assert raw_error(reply, 415) == (None, "media_type_unsupported")
-
-
-def test_routes_and_methods_that_are_not_there(server):
-    headers = {"Authorization": f"Bearer {KEY}"}
-    assert raw_error(server.client.get("/v1/nothing", headers=headers), 404)[1] == "not_found"
-    assert raw_error(server.client.get("/v1/audio/transcriptions", headers=headers), 405)[1] == "method_not_allowed"
-    assert raw_error(server.client.get("/v1/models/", headers=headers), 404) == ("model", "model_not_found")
-    assert raw_error(server.client.get("/v1/models/a/b/c", headers=headers), 404) == ("model", "model_not_found")
-
-
-def test_curl_as_the_documentation_of_openai_has_it(server):
-    """`curl -F file=@... -F model=...` waits for 100 Continue before a large body."""
-    reply = posted(server, FILE, ("model", "whisper-1"), Expect="100-continue")
-    assert reply.json()["text"]
-
-
-def test_a_client_that_hangs_up_while_it_sends_leaves_nothing(server, client):
-    data, headers = form(FILE)
-    request = "POST /v1/audio/transcriptions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + KEY + "\r\n"
-    head = request + f"Content-Type: {headers['Content-Type']}\r\nContent-Length: {len(data)}\r\n\r\n"
-    url = httpx2.URL(server.url)
-
-    async def hang_up():
-        _, writer = await asyncio.open_connection(url.host, url.port)
-        writer.write(head.encode() + data[: len(data) // 2])
-        await writer.drain()
-        writer.close()
-        await writer.wait_closed()
-
-    asyncio.run(asyncio.wait_for(hang_up(), PATIENCE_S))
-    assert client.models.list().data
