@@ -127,6 +127,35 @@ def test_receivers_that_hang_hold_up_neither_deliveries_nor_tasks(toy, options, 
         other.close()
 
 
+def test_origins_that_answer_have_room_where_all_others_hang(toy, options, receiver):
+    bounded = dataclasses.replace(options, delivery_timeout_s=30, max_posts=4, max_posts_per_origin=1)
+    hanging = [type(receiver)() for _ in range(5)]
+    for one in hanging:
+        one.answers["/"] = "hang"
+    try:
+        with Tasks(toy.stages(), bounded) as tasks:
+            delivered(tasks, deliver(tasks, receiver))
+            for one in hanging:
+                deliver(tasks, one)
+            until(lambda: sum(len(one.got) for one in hanging) == 3)
+            delivered(tasks, deliver(tasks, receiver))
+            assert sum(len(one.got) for one in hanging) == 3
+    finally:
+        for one in hanging:
+            one.close()
+
+
+def test_deliveries_that_were_tried_leave_room_for_new_ones(toy, options, receiver):
+    bounded = dataclasses.replace(options, delivery_timeout_s=30, max_posts=4, max_posts_per_origin=4)
+    receiver.answers["/again"] = "hang again"
+    with Tasks(toy.stages(), bounded) as tasks:
+        again = [deliver(tasks, receiver, "/again") for _ in range(4)]
+        receiver.wait_for(lambda got: len(got) == 6)  # all once, and half of the room a second time
+        delivered(tasks, deliver(tasks, receiver))
+        assert len(receiver.at("/again")) == 6
+        assert [tasks.get(one).delivery_state for one in again] == ["pending"] * 4
+
+
 def test_pending_deliveries_go_on_after_a_restart(toy, options, receiver):
     receiver.answers["/"] = "hang"
     with Tasks(toy.stages(), options) as tasks:

@@ -41,7 +41,10 @@ class Toy:
 
 
 class Receiver:
-    """An HTTP server that answers as `answers` says, by path: a status, a list of statuses in turn, or `hang`."""
+    """An HTTP server that answers as `answers` says, by path: a status, a list of statuses in turn, or `hang`.
+
+    `hang again` is 500 to the first attempt of each delivery, and hangs after that.
+    """
 
     def __init__(self):
         self.answers = defaultdict(lambda: 200)
@@ -60,6 +63,9 @@ class Receiver:
                     answer = receiver.answers[self.path]
                     if isinstance(answer, list):
                         answer = answer.pop(0) if len(answer) > 1 else answer[0]
+                    if answer == "hang again":
+                        ids = [one["webhook-id"] for _, one, _ in receiver.got]
+                        answer = 500 if ids.count(self.headers["webhook-id"]) == 1 else "hang"
                     receiver.changed.notify_all()
                 if answer == "hang":
                     receiver.release.wait(60)

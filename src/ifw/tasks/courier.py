@@ -1,7 +1,8 @@
 """Delivers webhook events: a bounded number at once, each again and again until it has arrived or a day has passed.
 
 Receivers that hang hold up others only as far as the bounds let them: by origin, by how many of all attempts may be
-repeated ones, and by the time that an attempt may take. Tasks do not wait for any of it.
+repeated ones or go to origins that have not answered yet, and by the time that an attempt may take. Tasks do not wait
+for any of it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ifw.cancellation import CancelToken
 from ifw.errors import CancelledError, FetchError, IfwError, TaskNotFoundError
 from ifw.fetch import post
-from ifw.tasks.deliveries import Deliveries, Due, Tried, event_headers
+from ifw.tasks.deliveries import Deliveries, Due, Room, Tried, event_headers
 from ifw.tasks.patience import persist
 from ifw.tasks.records import Task
 from ifw.tasks.site import Site
@@ -34,6 +35,7 @@ EventBuilder = Callable[[Task], bytes]
 _log: Final = logging.getLogger("ifw.tasks")
 _LOOK_S: Final = 1.0  # how often deliveries of other processes are looked for
 _GONE: Final = 410
+_MAX_PROVEN: Final = 500
 
 
 def plain_event(task: Task) -> bytes:
@@ -62,6 +64,8 @@ class Courier:
         self._lock = threading.Lock()
         self._by_origin: Counter[str] = Counter()
         self._n_retries = 0
+        self._n_unproven = 0
+        self._proven: dict[str, None] = {}  # the oldest first
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._cancel = CancelToken()
@@ -92,7 +96,7 @@ class Courier:
             wait_s = _LOOK_S
             try:
                 self._begin_due()
-                next_in_s = self._deliveries.next_due_in_s() if self._n_free() > 0 else None
+                next_in_s = self._deliveries.next_due_in_s() if self._n_posts() < self._options.max_posts else None
                 if next_in_s is not None and next_in_s > 0:
                     wait_s = min(wait_s, next_in_s)
             except SQLAlchemyError as error:
@@ -100,34 +104,38 @@ class Courier:
             self._wake.wait(wait_s)
 
     def _begin_due(self) -> None:
+        most = self._options.max_posts
         with self._lock:
-            n_free_retries = max(1, self._options.max_posts // 2) - self._n_retries
-        n_free = self._n_free()
-        if n_free <= 0:
-            return
-        for due in self._deliveries.take_due(n_free, n_free_retries, self._free_at, self._options.delivery_timeout_s):
+            room = Room(
+                n_all=most - self._by_origin.total(),
+                n_retries=max(1, most // 2) - self._n_retries,
+                n_unproven=max(1, most - most // 4) - self._n_unproven,
+                proven=set(self._proven),
+                free_at=self._free_at,
+            )
+        for due in self._deliveries.take_due(room, self._options.delivery_timeout_s):
+            is_unproven = due.origin not in room.proven
             with self._lock:
                 self._by_origin[due.origin] += 1
                 self._n_retries += due.n_tries > 0
-            self._pool.submit(self._deliver, due)
+                self._n_unproven += is_unproven
+            self._pool.submit(self._deliver, due, is_unproven)
 
     def _free_at(self, origin: str) -> int:
         with self._lock:
             return self._options.max_posts_per_origin - self._by_origin[origin]
 
-    def _n_free(self) -> int:
-        return self._options.max_posts - self._n_posts()
-
     def _n_posts(self) -> int:
         with self._lock:
             return self._by_origin.total()
 
-    def _deliver(self, due: Due) -> None:
+    def _deliver(self, due: Due, is_unproven: bool) -> None:
         try:
             if self._closing.is_set():
                 self._deliveries.release(due)
                 return
             tried = self._attempt(due)
+            self._prove(due.origin, answers=tried is not None and tried.status is not None)
             if tried is None:
                 self._deliveries.release(due)
                 return
@@ -142,8 +150,18 @@ class Courier:
                 if self._by_origin[due.origin] == 0:
                     del self._by_origin[due.origin]
                 self._n_retries -= due.n_tries > 0
+                self._n_unproven -= is_unproven
             self._wake.set()
             self._site.bell.ring([due.task_id])
+
+    def _prove(self, origin: str, *, answers: bool) -> None:
+        """Remember whether an origin answers, whatever it answers."""
+        with self._lock:
+            self._proven.pop(origin, None)
+            if answers:
+                self._proven[origin] = None
+            if len(self._proven) > _MAX_PROVEN:
+                del self._proven[next(iter(self._proven))]
 
     def _attempt(self, due: Due) -> Tried | None:
         """Post an event once; None where that was broken off."""

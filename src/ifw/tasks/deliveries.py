@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -59,6 +60,41 @@ class Tried(NamedTuple):
     next_at: float
 
 
+@dataclass(slots=True)
+class Room:
+    """How many attempts may be begun.
+
+    Attributes:
+        n_all: At most so many.
+        n_retries: Of these, deliveries that were tried before, as their receivers may hang again.
+        n_unproven: Of these, to origins that have not answered yet.
+        proven: Origins that have answered.
+        free_at: How many may go to an origin.
+    """
+
+    n_all: int
+    n_retries: int
+    n_unproven: int
+    proven: Collection[str]
+    free_at: Callable[[str], int]
+    by_origin: dict[str, int] = field(default_factory=dict)
+
+    def take(self, origin: str, *, is_retry: bool) -> bool:
+        """Take the room for one attempt, if it is there."""
+        left, is_unproven = self.by_origin.setdefault(origin, self.free_at(origin)), origin not in self.proven
+        if min(left, self.n_all) <= 0 or (is_retry and self.n_retries <= 0) or (is_unproven and self.n_unproven <= 0):
+            return False
+        self.by_origin[origin] = left - 1
+        self.n_all -= 1
+        self.n_retries -= is_retry
+        self.n_unproven -= is_unproven
+        return True
+
+    def closed(self) -> tuple[list[str], bool, bool]:
+        """The origins without room, and whether there is room for retries and for origins that are not proven."""
+        return [one for one, left in self.by_origin.items() if left <= 0], self.n_retries > 0, self.n_unproven > 0
+
+
 class Deliveries:
     """The deliveries of all tasks.
 
@@ -71,33 +107,20 @@ class Deliveries:
         self._database = site.database
         self._store = site.store
 
-    def take_due(self, n_free: int, n_free_retries: int, free_at: Callable[[str], int], timeout_s: float) -> list[Due]:
-        """Take deliveries that are due, those that were never tried first.
+    def take_due(self, room: Room, timeout_s: float) -> list[Due]:
+        """Take deliveries that are due: those to origins that answer first, then those that were never tried.
 
         Args:
-            n_free: At most so many.
-            n_free_retries: At most so many of those that were tried before, as their receivers may hang again.
-            free_at: How many more may go to an origin.
+            room: How many; what is taken is taken off it.
             timeout_s: How long an attempt may take; past it, and a margin, somebody else may take the delivery.
         """
         taken: list[Due] = []
-        room: dict[str, int] = {}
-        while len(taken) < n_free:
-            full = [origin for origin, left in room.items() if left <= 0]
-            batch: list[Any] = []
-            for row in self._candidates(full, with_retries=n_free_retries > 0):
-                left = room.setdefault(row.origin, free_at(row.origin))
-                is_retry = row.n_tries > 0
-                if left <= 0 or len(taken) + len(batch) >= n_free or (is_retry and n_free_retries <= 0):
-                    continue
-                room[row.origin] = left - 1
-                n_free_retries -= is_retry
-                batch.append(row)
-            if not batch:
-                if full == [origin for origin, left in room.items() if left <= 0]:
-                    break
-                continue
-            taken += self._lease(batch, timeout_s)
+        asked: tuple[object, ...] | None = None
+        while room.n_all > 0 and asked != (asked := room.closed()):
+            batch = [row for row in self._candidates(room) if room.take(row.origin, is_retry=row.n_tries > 0)]
+            if batch:
+                taken += self._lease(batch, timeout_s)
+                asked = None
         return taken
 
     def next_due_in_s(self) -> float | None:
@@ -176,20 +199,22 @@ class Deliveries:
             _touch_task(connection, task_id)
         return self._store.get(task_id)
 
-    def _candidates(self, full: list[str], *, with_retries: bool) -> list[Any]:
+    def _candidates(self, room: Room) -> list[Any]:
         table, now = schema.deliveries, time.time()
+        full, has_retries, has_unproven = room.closed()
+        is_proven, is_retry = table.c.origin.in_(room.proven), table.c.n_tries > 0
         query = (
             sa.select(table.c.task_id, table.c.message_id, table.c.origin, table.c.n_tries, schema.tasks.c.webhook)
             .join(schema.tasks, schema.tasks.c.id == table.c.task_id)
-            .where(table.c.state == "pending", table.c.next_at <= now)
+            .where(table.c.state == "pending", table.c.next_at <= now, table.c.origin.not_in(full))
             .where(sa.or_(table.c.lease.is_(None), table.c.lease_until < now))
-            .order_by(sa.case((table.c.n_tries == 0, 0), else_=1), table.c.next_at)
+            .order_by(sa.case((is_proven, 0), else_=1), sa.case((is_retry, 1), else_=0), table.c.next_at)
             .limit(_CANDIDATES)
         )
-        if full:
-            query = query.where(table.c.origin.not_in(full))
-        if not with_retries:
-            query = query.where(table.c.n_tries == 0)
+        if not has_retries:
+            query = query.where(~is_retry)
+        if not has_unproven:
+            query = query.where(is_proven)
         with self._database.read() as connection:
             return list(connection.execute(query).all())
 

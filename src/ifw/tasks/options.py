@@ -34,7 +34,8 @@ class TaskOptions:
         delivery_delays_s: Pauses between the attempts of a delivery; one attempt more than there are pauses.
         delivery_jitter: Part of a pause by which it is longer or shorter, at random.
         delivery_timeout_s: How long one attempt may take.
-        max_posts: Attempts in flight at once.
+        max_posts: Attempts in flight at once. A quarter is for origins that have answered before, and at most half
+            for deliveries that were tried before, so that receivers that hang leave room for the others.
         max_posts_per_origin: Of those, to one scheme, host and port.
         heartbeat_s: Seconds between signs of life of a worker.
         dead_after_s: A worker without a sign of life for so long has its tasks taken over.
@@ -54,8 +55,8 @@ class TaskOptions:
     allow_nets: tuple[str, ...] = ()
     delivery_delays_s: tuple[float, ...] = DELIVERY_DELAYS_S
     delivery_jitter: float = 0.1
-    delivery_timeout_s: float = 15.0
-    max_posts: int = 64
+    delivery_timeout_s: float = 10.0
+    max_posts: int = 192
     max_posts_per_origin: int = 8
     heartbeat_s: float = 2.0
     dead_after_s: float = 14.0
