@@ -78,7 +78,7 @@ def test_settings_do_not_change_and_hide_their_secrets(monkeypatch):
     settings = load_settings()
     for secret in ("key-4711", "c2VjcmV0", "pass"):
         assert secret not in repr(settings)
-    assert set(settings.secrets()) == {"key-4711", "whsec_c2VjcmV0", "postgresql://me:pass@db/ifw"}
+    assert set(settings.secrets()) == {"key-4711", "whsec_c2VjcmV0", "postgresql://me:pass@db/ifw", "pass"}
     with pytest.raises(ValueError, match="frozen"):
         settings.port = 1
 

@@ -77,6 +77,7 @@ def serve(settings: Settings) -> bool:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        http="h11",  # the parser that bounds the head of a request
         ws="none",
         lifespan="on",
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AliasGenerator,
@@ -223,8 +224,10 @@ class Settings(BaseSettings):
         Raises:
             ConfigError: See `admin_keys`.
         """
-        others = (self.webhook_secret, self.database_url, self.hf_token)
-        return (*self.admin_keys(), *(secret.get_secret_value() for secret in others if secret is not None))
+        fields = (self.webhook_secret, self.database_url, self.hf_token)
+        others = [field.get_secret_value() for field in fields if field is not None]
+        password = None if self.database_url is None else urlsplit(self.database_url.get_secret_value()).password
+        return (*self.admin_keys(), *others, *([password] if password else []))
 
 
 def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
