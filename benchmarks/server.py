@@ -195,6 +195,7 @@ def probing(url: str) -> Iterator[list[float]]:
     ours, theirs = context.Pipe()
     process = context.Process(target=_probe, args=(url, theirs), daemon=True)
     process.start()
+    theirs.close()
     ours.recv()
     seen: list[float] = []
     try:

@@ -8,6 +8,8 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+import torch
+
 from ifw.engine.cache import choose_n_slots
 from ifw.engine.loop import EngineLoop
 from ifw.engine.request import DecodeRequest, DetectRequest, EngineStats, Hypothesis, LanguageDetection
@@ -24,6 +26,7 @@ __all__ = ["Engine", "EngineStats"]
 
 _CUDA_ENCODE_BATCH = 8
 _CUDA_ALIGN_BATCH = 8
+_MAX_CPU_ENCODE_BATCH = 4  # side by side: more would hold up those that decode for longer
 _MIN_ENCODE_RUN = 4
 
 
@@ -53,7 +56,8 @@ class Engine:
     def __init__(self, model: Whisper, checkpoint: Checkpoint, config: EngineConfig) -> None:
         is_cuda = model.device.type == "cuda"
         n_slots = config.n_slots or choose_n_slots(model.dims, model.device, model.dtype)
-        encode_batch = config.encode_batch or (_CUDA_ENCODE_BATCH if is_cuda else 1)
+        n_threads = config.n_threads or torch.get_num_threads()
+        encode_batch = config.encode_batch or (_CUDA_ENCODE_BATCH if is_cuda else min(_MAX_CPU_ENCODE_BATCH, n_threads))
         policy = SchedulerPolicy(
             encode_batch=encode_batch,
             max_encode_run=max(_MIN_ENCODE_RUN, encode_batch),

@@ -16,7 +16,7 @@ from ifw.engine.rules import Field, RowStart, RowStates, RuleTokens, TokenRules
 from ifw.engine.runner_interface import AlignInput, Detected, Prefilled, PrefillInput, SearchInput, WindowInput
 from ifw.engine.search import Move, Sampled
 from ifw.engine.search_runner import SearchRunner
-from ifw.model.mel import log_mel
+from ifw.engine.window_encoder import WindowEncoder
 from ifw.model.whisper import Whisper
 
 
@@ -61,7 +61,7 @@ class ModelRunner:
         self._model = model
         self._tokens = tokens
         self._device = model.device
-        self._log_mel = log_mel(model.dims.n_mels, model.device)
+        self._encoder = WindowEncoder(model)
         self._cache = DecoderCache.allocate(model.dims, n_slots, model.device, model.dtype)
         self._states = RowStates.allocate(n_slots, tokens.rules.eot, model.device)
         self._rules = TokenRules(tokens.rules, model.device)
@@ -85,7 +85,7 @@ class ModelRunner:
             The encoder's output of each.
         """
         fresh = [window.samples for window in windows if window.encoded is None and window.samples is not None]
-        outputs = iter(self._model.encode(self._log_mel(fresh)) if fresh else ())
+        outputs = iter(self._encoder.encode(fresh))
         audio = [next(outputs) if window.encoded is None else window.encoded.audio for window in windows]
         slots = [window.slot for window in windows]
         for first, last in _runs(slots):
