@@ -11,11 +11,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import json
 import multiprocessing
 import os
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,9 +23,11 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import av
 import httpx2
+
 from memory import write_repeated
 
 CLIP_S = 10.0
@@ -73,7 +73,7 @@ def nearest_rank(values: list[float], percent: int) -> float:
 
 def write_clips(sample: Path, folder: Path) -> list[Path]:
     """Cut an audio file into clips of ten seconds, packet by packet."""
-    clips: list[list[av.Packet]] = []
+    clips: list[list[av.Packet[Any]]] = []
     with av.open(str(sample)) as container:
         stream = container.streams.audio[0]
         for packet in container.demux(stream):
@@ -107,7 +107,9 @@ def serving(folder: Path, flags: list[str], source: str | None = None) -> Iterat
     command = [sys.executable, "-m", "ifw", "serve", "--model", "demo", "--port", "0", "--data-dir", str(folder)]
     log = folder / "server.log"
     with log.open("wb") as file:
-        process = subprocess.Popen([*command, "--log-format", "json", *flags], stdout=file, stderr=file, env=environment)
+        process = subprocess.Popen(
+            [*command, "--log-format", "json", *flags], stdout=file, stderr=file, env=environment
+        )
     try:
         while not (found := PORT_LINE.search(log.read_text())):
             if process.poll() is not None:
@@ -161,10 +163,19 @@ async def connected(url: str) -> AsyncIterator[httpx2.AsyncClient]:
         yield client
 
 
+@dataclass(frozen=True)
+class Served:
+    """A running server, and what is sent to it."""
+
+    url: str
+    clips: list[Path]
+
+
 async def run_load(
-    url: str, call: Call, clips: list[Path], n_clients: int, duration_s: float, ended: asyncio.Event | None = None
+    served: Served, call: Call, n_clients: int, duration_s: float, ended: asyncio.Event | None = None
 ) -> Load:
     """Let clients send clips for a time, or until `ended`; what is on its way then still comes to its end."""
+    url, clips = served.url, served.clips
     load, started = Load(), time.perf_counter()
 
     async def one(client: httpx2.AsyncClient, number: int) -> None:
@@ -245,7 +256,9 @@ class LongTask:
         return (last - first) / max(end - start, 1e-9)
 
 
-async def run_long(url: str, path: Path, load: Callable[[LongTask], Awaitable[Load]] | None = None) -> tuple[LongTask, Load | None]:
+async def run_long(
+    url: str, path: Path, load: Callable[[LongTask], Awaitable[Load]] | None = None
+) -> tuple[LongTask, Load | None]:
     """Transcribe a long file as a task, and begin with a load when its first text is there."""
     async with connected(url) as client:
         task = LongTask(await submit(client, path))
@@ -278,28 +291,28 @@ def main() -> None:
         data = folder / "data"
         data.mkdir()
         with serving(data, options.flag) as url:
-            asyncio.run(report(url, clips, long, options.clients, options.duration))
+            asyncio.run(report(Served(url, clips), long, options.clients, options.duration))
 
 
-async def report(url: str, clips: list[Path], long: Path, n_clients: int, duration_s: float) -> None:
+async def report(served: Served, long: Path, n_clients: int, duration_s: float) -> None:
     """Run everything and print it as it comes."""
-    await run_load(url, openai_call, clips, 4, 3.0)
+    await run_load(served, openai_call, 4, 3.0)
     print(HEAD, flush=True)
     for name, call in CALLS.items():
-        one = await run_load(url, call, clips, 1, duration_s / 2)
+        one = await run_load(served, call, 1, duration_s / 2)
         print(one.row(f"{name}, 1 client"), flush=True)
     alone = {}
     for name, call in CALLS.items():
-        alone[name] = await run_load(url, call, clips, n_clients, duration_s)
+        alone[name] = await run_load(served, call, n_clients, duration_s)
         print(alone[name].row(f"{name}, {n_clients} clients"), flush=True)
-    quiet, _ = await run_long(url, long)
+    quiet, _ = await run_long(served.url, long)
     lines = [f"long task alone: {quiet.state}, {quiet.speed():.0f} times real time"]
     for name, call in CALLS.items():
 
         async def beside(task: LongTask, call: Call = call) -> Load:
-            return await run_load(url, call, clips, n_clients, duration_s, task.ended)
+            return await run_load(served, call, n_clients, duration_s, task.ended)
 
-        task, load = await run_long(url, long, beside)
+        task, load = await run_long(served.url, long, beside)
         assert load is not None
         print(load.row(f"{name}, {n_clients} clients, long task beside"), flush=True)
         ratio = load.percentile_s(95) / alone[name].percentile_s(95)

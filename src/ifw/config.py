@@ -301,7 +301,7 @@ class EngineConfig:
         device: `auto` takes CUDA where there is one.
         dtype: `auto` is float16 on CUDA and float32 on CPU.
         n_slots: Windows decoded together; None chooses by device and free memory.
-        encode_batch: Windows encoded together; None is 1 on CPU and 8 on CUDA.
+        encode_batch: Windows encoded together; None is up to 4 on CPU, as it has threads, and 8 on CUDA.
         n_threads: Threads of torch on CPU; None leaves torch's own choice.
     """
 

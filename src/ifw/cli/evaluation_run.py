@@ -90,8 +90,10 @@ class _Run:
         ]
         options = [_options_for(asked, entry) for entry in asked.entries]
         self._report.loading(asked.model)
+        from ifw.engine.heap import keep_freed_memory
         from ifw.transcriber import Transcriber
 
+        keep_freed_memory()
         with Transcriber(
             asked.model, config.device, config.dtype, n_slots=config.n_slots, n_threads=config.n_threads
         ) as transcriber:

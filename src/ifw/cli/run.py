@@ -158,8 +158,10 @@ class Run:
         asked, config = self._asked, self._asked.engine
         self._report.loading(asked.model)
         started = time.perf_counter()
+        from ifw.engine.heap import keep_freed_memory
         from ifw.transcriber import Transcriber
 
+        keep_freed_memory()
         self._import_s = time.perf_counter() - started
         with Transcriber(
             asked.model, config.device, config.dtype, n_slots=config.n_slots, n_threads=config.n_threads

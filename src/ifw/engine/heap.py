@@ -28,6 +28,4 @@ def keep_freed_memory() -> bool:
     if sys.platform != "linux" or platform.libc_ver()[0] != "glibc" or any(map(os.environ.get, _VARIABLES)):
         return False
     libc = ctypes.CDLL(None)
-    return bool(
-        libc.mallopt(_MMAP_THRESHOLD, _MAX_HEAP_BLOCK_BYTES) and libc.mallopt(_TRIM_THRESHOLD, _MAX_KEPT_BYTES)
-    )
+    return bool(libc.mallopt(_MMAP_THRESHOLD, _MAX_HEAP_BLOCK_BYTES) and libc.mallopt(_TRIM_THRESHOLD, _MAX_KEPT_BYTES))

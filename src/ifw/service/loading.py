@@ -6,6 +6,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from ifw.engine.heap import keep_freed_memory
 from ifw.errors import IfwError, NotReadyError
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class LoadedModel:
         from ifw.transcriber import Transcriber  # noqa: PLC0415 - torch takes seconds, and the server answers meanwhile
 
         settings = self._settings
+        keep_freed_memory()
         try:
             transcriber = Transcriber(
                 settings.model,
