@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import wave
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from neighbour import SHORT
 
 from ifw.audio import decode
+from ifw.server.routes.asr_webservice import wav_header
 
 
 def ask(api: Any, path: str = "/asr", audio: bytes | None = None, **query: Any) -> Any:
@@ -41,6 +44,21 @@ def test_samples_without_a_container(api: Any) -> None:
     told = ask(api, "/detect-language", samples, encode="false").json()
     assert told == {**ask(api, "/detect-language").json(), "confidence": told["confidence"]}
     assert ask(api, audio=samples).status_code == 415
+    shortest = ask(api, audio=bytes(44), encode="false")  # as long as the header in front of it
+    assert (shortest.status_code, shortest.text) == (200, "")
+
+
+def test_the_header_of_samples_is_one():
+    made = wav_header(64) + bytes(64)
+    with wave.open(io.BytesIO(made)) as reader:
+        assert (reader.getnchannels(), reader.getsampwidth(), reader.getframerate(), reader.getnframes()) == (
+            1,
+            2,
+            16000,
+            32,
+        )
+    assert int.from_bytes(made[4:8], "little") == len(made) - 8
+    assert len(wav_header(1 << 40)) == 44
 
 
 def test_the_language(api: Any) -> None:
@@ -68,6 +86,7 @@ def test_what_is_not_allowed(api: Any, query: dict[str, Any], code: str) -> None
 
 def test_bodies_that_are_none(api: Any) -> None:
     assert ask(api, audio=b"").json()["code"] == "audio_empty"
+    assert ask(api, audio=b"", encode="false").json()["code"] == "audio_empty"
     assert ask(api, audio=b"no audio" * 99).json()["code"] == "audio_format"
     assert api.client.post("/asr", files={"audio_file": (None, b"")}).json()["code"] == "audio_empty"
     assert api.client.post("/asr", data={}, files={"a": (None, "b")}).json()["code"] == "request_invalid"

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 
 from ifw.config import TranscribeOptions
 from ifw.constants import SAMPLE_RATE
-from ifw.errors import AudioEmptyError, RequestError
+from ifw.errors import RequestError
 from ifw.formats import to_openai_dict, to_srt, to_tsv, to_txt, to_vtt
 from ifw.model.languages import language_name
 from ifw.server.dependencies import ServiceOf
@@ -155,8 +155,6 @@ async def _transcript(
         sent = (await read_form(request, path, limits, file_field=FILE, prefix=prefix)).upload
         if sent is None:
             raise RequestError(f"{FILE}: is missing; send the audio in a part of this name")
-        if sent.n_bytes == 0:
-            raise AudioEmptyError(f"{FILE}: got 0 bytes, allowed: an audio or video file")
         if not encode:
             with path.open("r+b") as file:
                 file.write(wav_header(sent.n_bytes))
