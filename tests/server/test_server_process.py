@@ -12,13 +12,13 @@ from server_process import ServerProcess, serving, wait_for
 from ifw.server.run import warn_of_risks
 from ifw.service.settings import load_settings
 
-KEYS = ("key-one-4711", "key-two-0815")
+KEYS = ("key-one-4711", "kéy-two-0815")
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("server")
-    (folder / "keys").write_text(f"# a comment\n{KEYS[1]}  # the second\n")
+    (folder / "keys").write_text(f"# a comment\n{KEYS[1]}  # the second\n", encoding="utf-8")
     env = {"ADMIN_KEY": KEYS[0], "ADMIN_KEY_FILE": str(folder / "keys")}
     with serving(folder, env=env) as running:
         running.wait_ready()
@@ -34,11 +34,18 @@ def test_health_is_open_and_everything_else_closed(server: ServerProcess):
 
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize(
-    "header", ["x-admin-api-key: {}", "X-API-Key: {}", "Authorization: Bearer {}", "authorization: bearer {}"]
+    "header",
+    [
+        "x-admin-api-key: {}",
+        "X-API-Key: {}",
+        "Authorization: Bearer {}",
+        "authorization: bearer {}",
+        "Authorization: Api-Key {}",
+    ],
 )
 def test_every_key_opens_in_every_header(server: ServerProcess, key: str, header: str):
     name, _, value = header.format(key).partition(": ")
-    assert server.client.get("/openapi.json", headers={name: value}).status_code == 200
+    assert server.client.get("/openapi.json", headers={name.encode(): value.encode()}).status_code == 200
 
 
 @pytest.mark.parametrize("header", ["X-API-Key: ", "X-API-Key: key-one-471", "Authorization: Basic key-one-4711"])
