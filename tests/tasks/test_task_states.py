@@ -9,7 +9,7 @@ import hypothesis.strategies as st
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, precondition, rule
 
 from ifw.errors import TaskEndedError, TaskError, TaskNotFoundError, TaskUnfinishedError
 from ifw.tasks import TaskFailure, TaskOptions, TaskRequest, Webhook, schema
@@ -53,13 +53,21 @@ class TaskMachine(RuleBasedStateMachine):
         model.state, model.claim, model.worker = state, None, None
         self.n_ends += 1
 
+    @precondition(lambda self: len(self.kept) < 2)  # few, so that much happens to each
     @rule(target=models)
     def submit(self):
+        return self.new_task()
+
+    def new_task(self):
         self.n += 1
         request = TaskRequest({}, webhook=Webhook("http://receiver.example/x"))
         submitted = self.site.store.insert(request, f"t{self.n}", None, "")
         self.kept[submitted.task.id] = Model(submitted.task.id, submitted.run_id)
         return self.kept[submitted.task.id]
+
+    @initialize(target=models)
+    def submit_first(self):
+        return self.new_task()
 
     @rule(target=claims, model=models, worker=st.sampled_from(WORKERS))
     def take(self, model, worker):
@@ -194,5 +202,5 @@ class TaskMachine(RuleBasedStateMachine):
 
 TestTaskStates = TaskMachine.TestCase
 TestTaskStates.settings = settings(
-    max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
