@@ -136,6 +136,12 @@ class TaskMachine(RuleBasedStateMachine):
                 model.state, model.claim, model.worker = "queued", None, None
 
     @rule(model=models)
+    def die_over(self, model):
+        if model.state in ("queued", "running") and model.id in self.kept:
+            self.take(model, "w1")
+        self.worker_dies("w1")
+
+    @rule(model=models)
     def cancel(self, model):
         if model.id not in self.kept:
             with pytest.raises(TaskNotFoundError):
@@ -202,5 +208,5 @@ class TaskMachine(RuleBasedStateMachine):
 
 TestTaskStates = TaskMachine.TestCase
 TestTaskStates.settings = settings(
-    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=20, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
