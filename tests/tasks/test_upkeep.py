@@ -10,6 +10,9 @@ from toys import until
 
 from ifw.errors import ConfigError, DataDirError, TaskNotFoundError
 from ifw.tasks import Stage, TaskOptions, TaskRequest, Tasks, Webhook, schema
+from ifw.tasks.claims import Changes
+from ifw.tasks.database import Database, sqlite_engine
+from ifw.tasks.site import site_of
 
 
 def test_a_deadline_ends_a_running_task_and_a_queued_one(tasks, receiver):
@@ -236,3 +239,22 @@ def test_secrets_are_not_shown(options):
     assert "hidden" not in shown
     assert "MfKQ9" not in shown
     assert json.dumps(shown)
+
+
+def test_deaths_in_a_row_end_a_task_and_getting_further_forgives_them(tmp_path):
+    database = Database(sqlite_engine(tmp_path / "t.sqlite", is_synced=False))
+    database.create(schema.metadata)
+    site = site_of("w", TaskOptions(tmp_path, max_crashes=3), database)
+    run_id = site.store.insert(TaskRequest({}), "t", None, "").run_id
+
+    def die(advances):
+        assert site.claims.take(run_id, "w", "claim").state == "running"
+        site.claims.flush([Changes("claim", "t", is_advanced=advances)])
+        return site.claims.release(["claim"])
+
+    for advances in (False, False, True, False):
+        assert die(advances).requeued == ["t"]
+        assert site.claims.is_suspect(run_id)
+    assert die(False).poisoned == ["t"]
+    assert site.store.get("t").error.code == "task_poisoned"
+    database.close()
