@@ -1,4 +1,5 @@
 import dataclasses
+import threading
 
 import pytest
 
@@ -16,7 +17,7 @@ from ifw.errors import (
     TaskNotFoundError,
     TaskUnfinishedError,
 )
-from ifw.tasks import TaskFailure, TaskRequest, Tasks
+from ifw.tasks import Stage, TaskFailure, TaskRequest, Tasks
 
 
 def test_a_task_goes_through_its_stages(tasks):
@@ -174,3 +175,18 @@ def test_uploads_have_a_folder_that_is_removed_with_the_task(tasks, options):
     other = tasks.new_folder("other")
     tasks.discard_folder("other")
     assert not other.exists()
+
+
+def test_cancel_in_the_same_process_does_not_wait_for_the_next_flush(toy, options):
+    stopped = threading.Event()
+
+    def work(context):
+        context.cancel.add_callback(stopped.set)
+        stopped.wait(60)
+        context.cancel.raise_if_cancelled()
+
+    with Tasks([Stage("work", work)], dataclasses.replace(options, flush_s=600)) as tasks:
+        task_id = tasks.submit(TaskRequest({}))[0].id
+        tasks.wait_for_change(task_id, 1, 20)
+        tasks.cancel(task_id)
+        assert stopped.wait(20)

@@ -57,9 +57,8 @@ class Receiver:
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 with receiver.changed:
-                    receiver.got.append(
-                        (self.path, {name.lower(): value for name, value in self.headers.items()}, body)
-                    )
+                    headers = {name.lower(): ", ".join(self.headers.get_all(name)) for name in self.headers}
+                    receiver.got.append((self.path, headers, body))
                     answer = receiver.answers[self.path]
                     if isinstance(answer, list):
                         answer = answer.pop(0) if len(answer) > 1 else answer[0]
