@@ -243,7 +243,7 @@ class LongTask:
         while not self.ended.is_set():
             task = (await client.get(f"/tasks/{self.task_id}")).json()
             progress = (task.get("progress") or {}).get("transcribe") or {}
-            self.done.append((time.perf_counter(), float(progress.get("done_s") or 0.0)))
+            self.done.append((time.perf_counter(), float(progress.get("done") or 0.0)))
             self.state = task["state"]
             if self.state in ("succeeded", "failed", "cancelled"):
                 self.ended.set()

@@ -81,3 +81,13 @@ def test_a_failure(api: Any) -> None:
 )
 def test_what_is_not_allowed(api: Any, body: dict[str, Any]) -> None:
     assert api.client.post("/async_predict", json=body).status_code == 422
+
+
+def test_json_is_read_as_curl_sends_it(api: Any) -> None:
+    body = json.dumps({"url": api.url()}).encode()
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    reply = api.client.post("/predict", content=body, headers=headers)
+    assert (reply.status_code, set(reply.json())) == (200, {"text", "chunks", "speakers"}), reply.text
+    assert api.client.post("/", content=body, headers=headers).json()["status"] == "completed"
+    refused = api.client.post("/predict", content=b"url=x", headers=headers)
+    assert (refused.status_code, refused.json()["code"]) == (422, "request_invalid")

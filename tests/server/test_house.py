@@ -303,3 +303,17 @@ def test_the_event_loop_is_not_blocked_by_readiness(house):
             ]
 
     assert set(asyncio.run(many())) == {200}
+
+
+def test_a_browser_is_led_to_the_documentation(api):
+    reply = api.client.get("/")
+    assert (reply.status_code, reply.headers["location"]) == (307, "/docs")
+    assert api.client.get("/", follow_redirects=True).text.startswith("\n    <!DOCTYPE html>")
+
+
+def test_a_field_that_is_not_known_is_named(api):
+    reply = api.client.post("/tasks", json={"url": api.url(), "langauge": "en"})
+    assert reply.json() == {
+        "detail": "langauge: there is no such field; /docs lists those that there are",
+        "code": "request_invalid",
+    }

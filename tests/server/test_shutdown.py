@@ -107,7 +107,7 @@ def test_a_running_task_is_handed_back_and_goes_on_at_the_next_start(tmp_path: P
     task_id = submitted(tmp_path, long_audio)
     with serving(tmp_path, *SLOW) as server:
         wait_for(lambda: server.client.get(f"/tasks/{task_id}").json()["progress"].get("transcribe"))
-        wait_for(lambda: server.client.get(f"/tasks/{task_id}").json()["progress"]["transcribe"]["done_s"] > 0)
+        wait_for(lambda: server.client.get(f"/tasks/{task_id}").json()["progress"]["transcribe"]["done"] > 0)
         with server.client.stream("GET", f"/tasks/{task_id}/events") as events:  # does not hold the end either
             assert server.terminate() == 0
             assert '"done"' not in events.read().decode()

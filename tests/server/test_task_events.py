@@ -45,8 +45,8 @@ def test_a_task_is_followed_from_its_start_to_its_end(api: Any) -> None:
     assert [event.data["text"] for event in segments] == [segment["text"] for segment in transcript["segments"]]
     assert [event.data["start_s"] for event in segments] == [one["start_s"] for one in transcript["segments"]]
     progress = [event.data["stages"]["transcribe"] for event in events if "transcribe" in event.data.get("stages", {})]
-    assert [one["done_s"] for one in progress] == sorted(one["done_s"] for one in progress)
-    assert progress[-1]["done_s"] == progress[-1]["total_s"]
+    assert [one["done"] for one in progress] == sorted(one["done"] for one in progress)
+    assert progress[-1]["done"] == progress[-1]["total"]
     assert events[-1] == Event("done", "end", {"type": "done", "state": "succeeded", "error": None})
     assert [event.name for event in events].count("done") == 1
 

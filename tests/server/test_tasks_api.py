@@ -22,7 +22,7 @@ def test_a_url_becomes_a_transcript(api: Any) -> None:
     assert ended["priority"] == 3
     assert ended["error"] is None
     assert ended["created_at"] <= ended["started_at"] <= ended["ended_at"] < ended["expires_at"]
-    assert ended["progress"]["transcribe"]["done_s"] > 1
+    assert ended["progress"]["transcribe"]["done"] > 1
     assert ended["timings"]["transcribe"] > 0
     assert "secret" not in json.dumps(ended)
 

@@ -67,7 +67,7 @@ def create_app(settings: Settings | None = None, service: Service | None = None)
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["authorization", "content-type", "idempotency-key", "last-event-id", *KEY_HEADERS],
-            expose_headers=["x-request-id", "location", "retry-after"],
+            expose_headers=["x-request-id", "location", "retry-after", "idempotent-replayed"],
         )
     app.add_middleware(RequestMetrics, registry=service.metrics.registry)
     app.add_middleware(RequestLog)

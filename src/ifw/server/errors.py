@@ -99,6 +99,16 @@ _PARAMS: Final[Mapping[str, str]] = MappingProxyType(
 """What a code begins with -> the field of OpenAI's API that it is about."""
 _BAD_REQUEST_TO_OPENAI: Final = frozenset({422, 424})
 
+_PLAINLY: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "extra_forbidden": "there is no such field; /docs lists those that there are",
+        "missing": "is missing",
+        "model_attributes_type": "allowed: a JSON object",
+        "model_type": "allowed: a JSON object",
+    }
+)
+"""What pydantic calls an error -> what a client is told."""
+
 _CODES_OF_STATUS: Final[Mapping[int, str]] = MappingProxyType(
     {400: "request_invalid", 401: "unauthorized", 404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}
 )
@@ -208,7 +218,7 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
     if status == 404:
         message = f"there is no {request.url.path}; /docs lists what there is"
     elif status == 405:
-        message = f"{request.url.path} does not know {request.method}"
+        message = f"{request.url.path} does not know {request.method}; /docs lists what there is"
     return body_response(request.scope, status, code, message, headers=error.headers)
 
 
@@ -217,6 +227,6 @@ def _complaints(errors: Iterable[Any]) -> list[str]:
     lines = []
     for error in errors:
         where = ".".join(str(part) for part in error["loc"] if part not in ("body", "query", "path", "header"))
-        message = error["msg"].removeprefix("Value error, ")
+        message = _PLAINLY.get(error["type"]) or error["msg"].removeprefix("Value error, ")
         lines.append(f"{where}: {message}" if where else message)
     return lines

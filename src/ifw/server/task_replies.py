@@ -15,6 +15,7 @@ from ifw.server.schemas.tasks import (
     TaskReply,
 )
 from ifw.service.payload import source_of
+from ifw.service.stages import FETCH
 from ifw.tasks import Task
 
 
@@ -54,7 +55,10 @@ def task_path(request: Request, task_id: str) -> str:
 
 def progress_reply(task: Task) -> dict[str, ProgressReply]:
     """How far each stage is."""
-    return {name: ProgressReply(done_s=one.done_s, total_s=one.total_s) for name, one in task.progress.items()}
+    return {
+        name: ProgressReply(done=one.done_s, total=one.total_s, unit="bytes" if name == FETCH else "seconds")
+        for name, one in task.progress.items()
+    }
 
 
 def failure_reply(task: Task) -> FailureReply | None:

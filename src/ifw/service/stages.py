@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+FETCH: Final = "fetch"
 FETCHED: Final = "fetched"
 """The file in a task's folder that came from a URL."""
 
@@ -59,7 +60,7 @@ class TaskStages:
     def stages(self) -> tuple[Stage, ...]:
         """All of them, in order."""
         return (
-            Stage("fetch", self._observed("fetch", self.fetch)),
+            Stage(FETCH, self._observed(FETCH, self.fetch)),
             Stage("transcribe", self._observed("transcribe", self.transcribe)),
         )
 
@@ -81,7 +82,7 @@ class TaskStages:
         if source.url is None:
             path = _uploaded(context)
             return {"name": source.name or "the upload", "n_bytes": path.stat().st_size}
-        report = partial(context.report, "fetch")
+        report = partial(context.report, FETCH)
         fetched = fetch(source.url, context.folder / FETCHED, self._fetching, cancel=context.cancel, on_progress=report)
         return {"name": fetched.name, "n_bytes": fetched.n_bytes}
 
@@ -132,7 +133,7 @@ class TaskStages:
             _log.info("audio is fetched again", extra={"url": shown_url(source.url)})
             self.fetch(context)
         with io.FileIO(path) as audio:
-            audio.name = context.results["fetch"]["name"]
+            audio.name = context.results[FETCH]["name"]
             yield audio
 
     def _observed(self, name: str, run: Callable[[StageContext], Mapping[str, Any]]) -> Callable[[StageContext], Any]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ifw.server import metrics
-from ifw.server.routes import asr_webservice, baseten, health, legacy, openai, tasks
+from ifw.server.routes import asr_webservice, baseten, health, home, legacy, openai, tasks
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     health.router,
+    home.router,
     metrics.router,
     tasks.router,
     legacy.router,

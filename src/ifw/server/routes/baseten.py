@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Request, Response
 
 from ifw.errors import TaskEndedError
 from ifw.server.dependencies import ServiceOf
+from ifw.server.json_route import JsonRoute
 from ifw.server.routes.legacy import CLIENT_LEFT, output_of, task_request
 from ifw.server.schemas.baseten import (
     AsyncCancelReply,
@@ -26,7 +27,7 @@ from ifw.server.submission import checked_webhook, submitted
 from ifw.service.service import LIVE_PRIORITY
 from ifw.tasks import Task
 
-router = APIRouter(tags=["baseten"], strict_content_type=False)
+router = APIRouter(tags=["baseten"], route_class=JsonRoute, strict_content_type=False)
 
 RequestId = Annotated[str, Path(max_length=128, description="As `/async_predict` replied.")]
 

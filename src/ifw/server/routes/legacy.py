@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Request, Response
 
 from ifw.errors import TaskCancelledError, TaskEndedError
 from ifw.server.dependencies import ServiceOf
+from ifw.server.json_route import JsonRoute
 from ifw.server.schemas.legacy import (
     LegacyAcceptedReply,
     LegacyBody,
@@ -26,7 +27,7 @@ from ifw.service.payload import Dialect, Source, make_payload
 from ifw.service.service import LIVE_PRIORITY, Service
 from ifw.tasks import Task, TaskRequest, Webhook
 
-router = APIRouter(tags=["legacy"], strict_content_type=False)
+router = APIRouter(tags=["legacy"], route_class=JsonRoute, strict_content_type=False)
 
 CLIENT_LEFT: Final = 499  # nobody reads it; as nginx logs it
 

@@ -58,8 +58,9 @@ class ErrorBody(BaseModel):
 class ProgressReply(BaseModel):
     """How far a stage is."""
 
-    done_s: float
-    total_s: float | None = Field(description="Null while that is not known.")
+    done: float
+    total: float | None = Field(description="Null while that is not known.")
+    unit: Literal["seconds", "bytes"] = Field(description="Seconds of audio; bytes where the audio is fetched.")
 
 
 class FailureReply(BaseModel):
@@ -109,7 +110,7 @@ class TaskReply(BaseModel):
     expires_at: datetime | None = Field(description="When it will be removed with its result.")
     deadline_at: datetime | None
     stage: str | None = Field(description="The one that is running.")
-    progress: dict[str, ProgressReply] = Field(description="By stage, in seconds of audio (`fetch`: in bytes).")
+    progress: dict[str, ProgressReply] = Field(description="By stage.")
     timings: dict[str, float] = Field(description="Wall seconds by stage.")
     n_attempts: int = Field(description="How often a worker took it.")
     error: FailureReply | None
