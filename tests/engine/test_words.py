@@ -193,3 +193,29 @@ def test_the_first_word_of_a_segment_does_not_reach_back_over_a_pause():
     segments = time_words([early, late], attention_of(starts, starts[-1] + 5), DEMO, "en")
     for words, end_s in zip(segments, (8.0, 15.2), strict=True):
         assert (words[0].start_s, words[0].end_s) == pytest.approx((end_s - 0.8, end_s))  # twice the median
+
+
+def test_an_end_that_looks_at_the_silence_before_the_last_sentence_does_not_push_its_words_together():
+    first, last = segment(" Good morning.", 0.0, 1.0), segment(" Good morning.", 4.0, 5.0)
+    n_first, n_last = len(first.token_ids), len(last.token_ids)
+    starts = [*(10 * k for k in range(n_first)), *(200 + 10 * k for k in range(n_last)), 250]
+    attention = attention_of(starts, 260)
+    matrix = attention.matrix.copy()
+    matrix[-1, 60:200] = 10.0
+    early, late = time_words([first, last], TokenAttention(matrix, attention.probabilities), DEMO, "en")
+    assert late[0].start_s == pytest.approx(4.0)
+    assert late[-1].end_s - late[-1].start_s > 0.1
+    assert early[0].start_s == 0.0
+
+
+@pytest.mark.parametrize("n_outside", [1, 2])
+def test_a_word_that_was_heard_only_outside_of_its_segment_gets_the_room_inside(n_outside):
+    spoken = segment(" Good morning, Peter", 0.0, 1.0)  # the pause is that of the comma
+    sizes = [n for _, n in split_words(spoken.token_ids, DEMO, "en")]
+    n_inside = sum(sizes[:-1])
+    outside = 50 + 10 * n_outside
+    starts = [*range(0, 5 * n_inside, 5), *range(outside, outside + sizes[-1]), outside + sizes[-1]]
+    (words,) = time_words([spoken], attention_of(starts, outside + 10), DEMO, "en")
+    assert words[-1].end_s == 1.0
+    assert words[-1].start_s == pytest.approx(words[-2].end_s)
+    assert words[-1].end_s - words[-1].start_s >= 0.1

@@ -23,6 +23,7 @@ APPENDED = "\"'.。,，!！?？:：”)]}、"
 UNSPACED_LANGUAGES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 _SENTENCE_ENDS = ".。!！?？"
 _SLACK_S = 0.5  # openai-whisper doubts a word, not the timestamp, beyond this
+_ROOM_S = 0.1  # for a word to be moved there
 _OUTSIDE = -1e3
 _MAX_MEDIAN_S = 0.7  # a window of nothing but long words is no window of words
 
@@ -175,6 +176,10 @@ def _bounded(matrix: npt.NDArray[np.float32], segments: Sequence[WindowSegment])
         if following is not None:
             bounded[end - 1 : end, _position(following.start_s + _SLACK_S) + 1 :] = _OUTSIDE
         row = end
+    # the end may look at every silence of the window: what it sees before the last word is no reason to hurry there
+    if segments:
+        early = bounded[row:, : _position(segments[-1].end_s - _SLACK_S)]
+        np.minimum(early, 0.0, out=early)
     return bounded
 
 
@@ -183,10 +188,22 @@ def _position(time_s: float) -> int:
 
 
 def _within(words: list[WindowWord], segment: WindowSegment) -> list[WindowWord]:
-    """Words whose outer ends are those of the segment, where they would lie outside of it."""
-    if words and words[0].start_s < segment.start_s < words[0].end_s:
-        words[0] = words[0]._replace(start_s=segment.start_s)
-    if words and words[-1].start_s < segment.end_s < words[-1].end_s:
+    """Words whose outer ends are those of the segment, where they would lie outside of it.
+
+    One that lies wholly outside was hardly heard by the attention: it gets the room that the others leave inside.
+    """
+    if not words:
+        return words
+    first, last = words[0], words[-1]
+    until_s = words[1].start_s if len(words) > 1 else segment.end_s
+    if first.end_s <= segment.start_s < until_s - _ROOM_S:
+        words[0] = first._replace(start_s=segment.start_s, end_s=until_s)
+    elif first.start_s < segment.start_s < first.end_s:
+        words[0] = first._replace(start_s=segment.start_s)
+    from_s = words[-2].end_s if len(words) > 1 else segment.start_s
+    if last.start_s >= segment.end_s > from_s + _ROOM_S:
+        words[-1] = last._replace(start_s=from_s, end_s=segment.end_s)
+    elif words[-1].start_s < segment.end_s < words[-1].end_s:
         words[-1] = words[-1]._replace(end_s=segment.end_s)
     return words
 
