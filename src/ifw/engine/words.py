@@ -176,9 +176,8 @@ def _bounded(matrix: npt.NDArray[np.float32], segments: Sequence[WindowSegment])
         if following is not None:
             bounded[end - 1 : end, _position(following.start_s + _SLACK_S) + 1 :] = _OUTSIDE
         row = end
-    # the end may look at every silence of the window: what it sees before the last word is no reason to hurry there
-    if segments:
-        early = bounded[row:, : _position(segments[-1].end_s - _SLACK_S)]
+    if segments:  # the end may look at every silence: what it sees before the last segment is no reason to hurry there
+        early = bounded[row:, : _position(segments[-1].start_s)]
         np.minimum(early, 0.0, out=early)
     return bounded
 
