@@ -1,4 +1,4 @@
-"""Renew the parts of `docs/` that follow from the code: every option, setting, exit status and module.
+"""Renew the parts of `docs/` that follow from the code: every option, setting, exit status, error and module.
 
     python tools/write_docs.py           # write them
     python tools/write_docs.py --check   # exit with 1 if one is out of date
@@ -16,12 +16,13 @@ from pathlib import Path
 
 from typer.main import get_command
 
+from error_table import error_table
 from ifw.cli.app import app
 from ifw.cli.exit_status import EXIT_STATUS, SIGNAL_BASE
 from ifw.service.settings import Settings, default_of, flag_of, variable_of
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("docs/architecture.md", "docs/cli.md", "docs/settings.md")
+PAGES = ("docs/api.md", "docs/architecture.md", "docs/cli.md", "docs/settings.md")
 BEGIN, END = "<!-- generated: {} -->\n", "<!-- end -->"
 
 
@@ -56,6 +57,7 @@ def renewed(page: str) -> str:
         "serve": "Every [setting](settings.md) has a flag here.\n",
         "settings": setting_table(),
         "exit": exit_table(),
+        "errors": error_table(),
     }
     for name, text in parts.items():
         before, begin, rest = page.partition(BEGIN.format(name))

@@ -109,9 +109,10 @@ _PLAINLY: Final[Mapping[str, str]] = MappingProxyType(
 )
 """What pydantic calls an error -> what a client is told."""
 
-_CODES_OF_STATUS: Final[Mapping[int, str]] = MappingProxyType(
+CODES_OF_STATUS: Final[Mapping[int, str]] = MappingProxyType(
     {400: "request_invalid", 401: "unauthorized", 404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}
 )
+"""HTTP status -> code, of the errors that the framework finds."""
 
 
 def status_of(error: BaseException) -> int:
@@ -213,7 +214,7 @@ async def _on_validation(request: Request, error: Exception) -> JSONResponse:
 async def _on_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     status = error.status_code
-    code = _CODES_OF_STATUS.get(status, "request_invalid" if status < 500 else INTERNAL)
+    code = CODES_OF_STATUS.get(status, "request_invalid" if status < 500 else INTERNAL)
     message = str(error.detail)
     if status == 404:
         message = f"there is no {request.url.path}; /docs lists what there is"

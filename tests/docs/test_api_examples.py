@@ -1,0 +1,213 @@
+"""`docs/api.md` is what a server does: every example runs as it stands there, and every reply has the shape shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx2
+import pytest
+import standardwebhooks
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "server"))  # the servers of its tests are those of this one too
+from neighbour import ROOT, SHORT, Neighbour  # found by the line above
+from server_process import ServerProcess, serving  # found by the line above
+
+from ifw.service.settings import Settings, variable_of
+
+PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+SECRET, OTHER_SECRET = "whsec_" + 8 * "c2Vj", "whsec_" + 8 * "b3Ro"
+SAID = "Julia drinks coffee every morning."
+END_OF_BLOCK = "\x1e"
+# so that a call that fails ends the script, replies end with a line, and machines without jq run it too
+PRELUDE = """
+set -euo pipefail
+curl() { command curl --fail-with-body --silent --show-error "$@" && echo; }
+jq() { python -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "${2#.}"; }
+"""
+
+
+class Block(NamedTuple):
+    """A block of code, and the reply that is shown below it."""
+
+    section: str
+    language: str
+    text: str
+    reply: str
+
+
+def blocks() -> Iterator[Block]:
+    found = re.compile(r"^```(sh|python)\n(.*?)^```\n(?:\n```json\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
+    for part in re.split(r"^## ", PAGE, flags=re.MULTILINE):
+        for language, text, reply in found.findall(part):
+            yield Block(part.partition("\n")[0], language, text, reply)
+
+
+class Site(NamedTuple):
+    """A server, and what stands for the addresses of the page."""
+
+    server: ServerProcess
+    neighbour: Neighbour
+
+    def located(self, text: str) -> str:
+        neighbour = self.neighbour.url
+        for there, here in (
+            ("http://localhost:8000", self.server.url),
+            ("https://example.com/hook", f"{neighbour}/hook"),
+            ("https://example.com/talk.mp3", f"{neighbour}/short.ogg"),
+        ):
+            text = text.replace(there, here)
+        return text
+
+    def run(self, folder: Path, *command: str) -> str:
+        shutil.copy(SHORT, folder / "talk.mp3")
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        env = {**os.environ, "no_proxy": "*", "PATH": path}
+        ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=env)
+        assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
+        return ended.stdout
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder, env = tmp_path_factory.mktemp("site"), {"IFW_WEBHOOK_SECRET": SECRET}
+    with Neighbour() as neighbour, serving(folder, "--allow-nets", "127.0.0.0/8", env=env) as server:
+        server.wait_ready()
+        yield Site(server, neighbour)
+
+
+def differences(shown: Any, got: Any, where: str = "") -> list[str]:
+    """Where a reply is of another shape than the one shown; null may be anything, and codes are as shown."""
+    if shown is None or got is None:
+        return []
+    if where.endswith(".code"):
+        return [] if shown == got else [f"{where}: {got!r} is not {shown!r}"]
+    if isinstance(shown, dict) and isinstance(got, dict):
+        missing = [f"{where}.{key} is only in one" for key in sorted(shown.keys() ^ got.keys())]
+        pairs = [differences(shown[key], got[key], f"{where}.{key}") for key in shown.keys() & got.keys()]
+        return sum(pairs, missing)
+    if isinstance(shown, list) and isinstance(got, list):
+        return differences(shown[0], got[0], f"{where}[]") if shown and got else []
+    kinds = {type(float(one) if isinstance(one, int) and not isinstance(one, bool) else one) for one in (shown, got)}
+    return [] if len(kinds) == 1 else [f"{where}: {got!r} is not like {shown!r}"]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_curl(site: Site, tmp_path: Path) -> None:
+    shell = [block for block in blocks() if block.language == "sh"]
+    script = PRELUDE
+    for block in shell:
+        is_refused = block.section == "Errors"
+        script += f"{{ {block.text} }} || true\n" if is_refused else block.text
+        script += f"printf '{END_OF_BLOCK}'\n"
+    said = site.run(tmp_path, "bash", "-c", site.located(script)).split(END_OF_BLOCK)[:-1]
+    assert len(said) == len(shell) >= 20
+    for block, output in zip(shell, said, strict=True):
+        if block.reply:
+            assert not differences(json.loads(block.reply), json.loads(output.strip().splitlines()[-1])), block.text
+    assert sum(bool(block.reply) for block in shell) > 10
+    assert (tmp_path / "talk.srt").read_text().startswith("1\n00:00:0")
+    assert any("event: done" in output for output in said)
+
+
+def test_python(site: Site, tmp_path: Path) -> None:
+    program = "\n".join(block.text for block in blocks() if block.language == "python")
+    lines = site.run(tmp_path, sys.executable, "-c", site.located(program)).splitlines()
+    for line in ("200 true True", f"0.524 {SAID}", "204", "model_not_found model", "english Julia 0.524", "en"):
+        assert line in lines, line
+
+
+def function(name: str, **known: Any) -> Any:
+    """A function of the page."""
+    (text,) = [block.text for block in blocks() if f"def {name}(" in block.text]
+    exec(text.partition("\n\n\nfor ")[0], known)  # the page is ours
+    return known[name]
+
+
+class Breaking:
+    """A client whose first streams break, each after one event more."""
+
+    def __init__(self, client: httpx2.Client, n_breaks: int) -> None:
+        self.client, self.n_breaks, self.n_streams = client, n_breaks, 0
+
+    @contextmanager
+    def stream(self, method: str, path: str, headers: dict[str, str]) -> Iterator[Any]:
+        self.n_streams += 1
+        with self.client.stream(method, path, headers=headers) as reply:
+            if self.n_streams <= self.n_breaks:
+                lines = reply.iter_lines
+
+                def some() -> Iterator[str]:
+                    for line in lines():
+                        yield line
+                        if '"type": "segment"' in line:
+                            raise httpx2.ReadError("broken")
+
+                reply.iter_lines = some  # type: ignore[method-assign]  # the break is planted here
+            yield reply
+
+
+def test_the_reader_of_events_outlives_connections(site: Site) -> None:
+    client = site.server.client
+    task = client.post("/tasks", json={"url": f"{site.neighbour.url}/sample.mp3"}).json()
+    breaking = Breaking(client, 2)
+    seen = [segment["text"] for segment in function("segments", api=breaking, httpx2=httpx2)(task["id"])]
+    transcript = client.get(f"/tasks/{task['id']}/transcript").json()
+    assert (seen, breaking.n_streams) == ([segment["text"] for segment in transcript["segments"]], 3)
+
+
+def test_events_of_webhooks_are_verified(site: Site) -> None:
+    verified = function("verified")
+    source = f"{site.neighbour.url}/short.ogg"
+    webhook = {"url": f"{site.neighbour.url}/checked", "headers": {"X-Tenant": "7"}}
+    task = site.server.client.post("/tasks", json={"url": source, "webhook": webhook}).json()
+    told = site.neighbour.told("/checked")
+    event = verified(told.body, told.headers, [OTHER_SECRET, SECRET])
+    assert (event["type"], event["data"]["id"]) == ("task.succeeded", task["id"])
+    assert (event["data"]["transcript"]["text"], told.headers["x-tenant"]) == (SAID, "7")
+    shown = re.search(r"^POST /hook\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    assert shown is not None
+    for name in ("webhook-id", "webhook-timestamp", "webhook-signature"):
+        assert (f"{name}: " in shown[1]) == (name in told.headers)
+        assert f"{name}: {told.headers[name].partition('_')[0].partition(',')[0][:3]}" in shown[1]
+    assert set(re.findall(r'"(\w+)":', shown[1])) == {*event, *event["data"]}
+    for body, secrets in ((told.body, [OTHER_SECRET]), (told.body + b" ", [SECRET])):
+        with pytest.raises(standardwebhooks.WebhookVerificationError):
+            verified(body, told.headers, secrets)
+
+
+def test_every_route_is_on_the_page(site: Site) -> None:
+    for path in site.server.client.get("/openapi.json").json()["paths"]:
+        written = path.replace("{task_id}", "{id}").removesuffix("/{model_id}")
+        assert re.search(rf"{re.escape(written)}[`?\s]", PAGE), path
+
+
+def test_every_field_is_on_the_page(site: Site) -> None:
+    document = site.server.client.get("/openapi.json").json()
+    paths, schemas = document["paths"], document["components"]["schemas"]
+    bodies = [
+        paths["/tasks"]["post"]["requestBody"]["content"]["application/json"]["schema"],
+        *(schemas[name] for name in ("LegacyBody", "AsyncPredictBody")),
+        *(
+            paths[f"/v1/audio/{name}"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+            for name in ("transcriptions", "translations")
+        ),
+    ]
+    for body in bodies:
+        for name in body["properties"]:
+            assert f"`{name}`" in PAGE or f'"{name}":' in PAGE, name
+
+
+def test_every_setting_that_pages_name_exists() -> None:
+    known = {variable_of(name) for name in Settings.model_fields}
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        text = page.read_text(encoding="utf-8").replace("`IFW_`", "")
+        assert set(re.findall(r"\bIFW_[A-Z_]+\b", text)) <= known, page
