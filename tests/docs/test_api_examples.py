@@ -24,6 +24,7 @@ from server_process import ServerProcess, serving  # found by the line above
 from ifw.service.settings import Settings, variable_of
 
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 SECRET, OTHER_SECRET = "whsec_" + 8 * "c2Vj", "whsec_" + 8 * "b3Ro"
 SAID = "Julia drinks coffee every morning."
 END_OF_BLOCK = "\x1e"
@@ -123,6 +124,15 @@ def test_python(site: Site, tmp_path: Path) -> None:
     lines = site.run(tmp_path, sys.executable, "-c", site.located(program)).splitlines()
     for line in ("200 true True", f"0.524 {SAID}", "204", "model_not_found model", "english Julia 0.524", "en"):
         assert line in lines, line
+
+
+def test_the_readme(site: Site, tmp_path: Path) -> None:
+    found = re.findall(r"^```(sh|python)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    curl, python = [(kind, text) for kind, text in found if "http://localhost:8000" in text]
+    assert (curl[0], python[0]) == ("sh", "python")
+    assert site.run(tmp_path, sys.executable, "-c", site.located(python[1])) == f"{SAID}\n"
+    if shutil.which("curl"):
+        assert json.loads(site.run(tmp_path, "bash", "-c", site.located(curl[1])))["text"] == SAID
 
 
 def function(name: str, **known: Any) -> Any:

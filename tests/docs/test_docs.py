@@ -49,7 +49,7 @@ def test_every_command_line_in_the_documents_is_understood(arguments):
 
 
 def test_the_python_of_the_readme_runs():
-    (code,) = blocks(ROOT / "README.md", "python")
+    code = blocks(ROOT / "README.md", "python")[-1]  # those before are for a server; test_api_examples.py runs them
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert len(result.stdout.splitlines()) > 5
@@ -72,7 +72,35 @@ def test_links_lead_somewhere(page):
         assert target.startswith("https://") or (page.parent / target).exists(), target
 
 
+def anchors(page):
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE):
+        yield re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_sections_that_exist(page):
+    for target, anchor in re.findall(r"\]\(([^):#]*)#([^)]+)\)", page.read_text(encoding="utf-8")):
+        assert anchor in anchors(page.parent / target if target else page), f"{target}#{anchor}"
+
+
 def test_every_make_target_of_the_readme_exists():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"^make ([a-z]+)", "".join(blocks(ROOT / "README.md", "sh")), re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_the_architecture_has_the_layers_that_are_checked():
+    layers = re.search(r'^layers = \[\n    "__main__",\n(.*?)^\]', (ROOT / "pyproject.toml").read_text(), re.M | re.S)
+    written = " > ".join(re.findall(r'"(.+)"', layers[1]))
+    assert f"\n    {written}\n" in (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+
+def test_names_of_modules_in_the_architecture_exist():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").partition("## Modules")[0]
+    packages = {path.name for path in (ROOT / "src" / "ifw").iterdir() if path.is_dir()}
+    for name in re.findall(r"`(\w+\.\w+)`", text):
+        package, module = name.split(".")
+        if package in packages:
+            folder = ROOT / "src" / "ifw" / package
+            assert (folder / f"{module}.py").exists() or (folder / module).is_dir(), name
