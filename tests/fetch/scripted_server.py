@@ -64,12 +64,13 @@ class ScriptedServer:
     answerer: Answerer
     tls: ssl.SSLContext | None = None
     host: str = "127.0.0.1"
+    port: int = 0  # 0 takes a free one
     asked: list[Asked] = field(default_factory=list)
     errors: list[BaseException] = field(default_factory=list)
 
     def __enter__(self) -> ScriptedServer:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        self._listener = socket.create_server((self.host, 0), family=family)
+        self._listener = socket.create_server((self.host, self.port), family=family)
         self._listener.settimeout(0.05)
         self.port = self._listener.getsockname()[1]
         self._closing = threading.Event()

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,11 @@ def wait_for(is_reached: Callable[[], object]) -> None:
 class ServerProcess:
     """A running server: `client` speaks to it, `lines()` are what it has logged so far."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, data_dir: Path) -> None:
         self.process = process
+        self.data_dir = data_dir
         self.log = log
+        self._n_read = 0
         self.url = f"http://127.0.0.1:{self._port()}"
         self.client = httpx2.Client(base_url=self.url, timeout=PATIENCE_S, trust_env=False)
 
@@ -50,6 +52,15 @@ class ServerProcess:
 
     def text(self) -> str:
         return self.log.read_text(encoding="utf-8")
+
+    def new_text(self) -> str:
+        """What has been logged since the last call, in whole lines."""
+        with self.log.open("rb") as log:
+            log.seek(self._n_read)
+            new = log.read()
+        new = new[: new.rfind(b"\n") + 1]
+        self._n_read += len(new)
+        return new.decode()
 
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.text().splitlines()]
@@ -71,9 +82,14 @@ class ServerProcess:
 
 
 @contextmanager
-def serving(folder: Path, *flags: str, env: Mapping[str, str] | None = None) -> Iterator[ServerProcess]:
-    """Run `ifw serve` with the demo model until the block ends; it writes its log in JSON to a file of the folder."""
-    log = folder / "server.log"
+def serving(
+    folder: Path, *flags: str, env: Mapping[str, str] | None = None, paths: Sequence[Path] = ()
+) -> Iterator[ServerProcess]:
+    """Run `ifw serve` with the demo model until the block ends; it writes its log in JSON to a file of the folder.
+
+    `paths` come first where it looks for modules.
+    """
+    log, data_dir = folder / "server.log", folder / "data"
     ours = ("IFW_", "ADMIN_KEY", "LOG_")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     command = [
@@ -86,8 +102,9 @@ def serving(folder: Path, *flags: str, env: Mapping[str, str] | None = None) -> 
         "--port",
         "0",
         "--data-dir",
-        str(folder / "data"),
+        str(data_dir),
     ]
+    clean["PYTHONPATH"] = os.pathsep.join(filter(None, [*map(str, paths), clean.get("PYTHONPATH")]))
     with log.open("wb") as file:
         process = subprocess.Popen(
             [*command, "--log-format", "json", "--n-threads", "1", *flags],
@@ -96,7 +113,7 @@ def serving(folder: Path, *flags: str, env: Mapping[str, str] | None = None) -> 
             env=clean | dict(env or {}),
         )
     try:
-        server = ServerProcess(process, log)
+        server = ServerProcess(process, log, data_dir)
         with server.client:
             yield server
     finally:

@@ -59,7 +59,12 @@ def create_app(settings: Settings | None = None, service: Service | None = None)
     install(app)
     for router in ROUTERS:
         app.include_router(router)
-    app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes, max_upload_bytes=settings.max_upload_bytes)
+    app.add_middleware(
+        BodyLimit,
+        max_body_bytes=settings.max_body_bytes,
+        max_upload_bytes=settings.max_upload_bytes,
+        idle_timeout_s=settings.client_timeout_s,
+    )
     app.add_middleware(KeyCheck, keys=settings.admin_keys())
     if settings.cors_origins:
         app.add_middleware(

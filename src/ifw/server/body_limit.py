@@ -1,9 +1,10 @@
-"""No body is larger than allowed: refused before it is sent where its length is known, else as soon as it is."""
+"""No body is larger than allowed, or slower: one whose length is known is refused before it is sent."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from anyio import fail_after
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,18 +17,20 @@ UPLOAD_PATHS: Final = ("/tasks", "/v1/audio/transcriptions", "/v1/audio/translat
 
 
 class BodyLimit:
-    """Counts what comes in.
+    """Counts what comes in, and waits for it no longer than it should.
 
     Args:
         app: What is behind it.
         max_body_bytes: Of a request that is read into memory.
         max_upload_bytes: Of the file in an upload; its form may have `max_body_bytes` besides.
+        idle_timeout_s: More of a body must come within this time.
     """
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int, max_upload_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_body_bytes: int, max_upload_bytes: int, idle_timeout_s: float) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
         self._max_upload_bytes = max_upload_bytes
+        self._idle_timeout_s = idle_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -43,14 +46,29 @@ class BodyLimit:
         if declared.isdecimal() and int(declared) > limit:
             await error_response(scope, RequestTooLargeError(message))(scope, receive, send)
             return
-        n_bytes = 0
+        n_bytes, is_whole, is_answered = 0, False, False
 
+        # HTTPException is the one kind of error that FastAPI hands on while it reads a body
         async def counted() -> Message:
-            nonlocal n_bytes
-            part = await receive()
+            nonlocal n_bytes, is_whole
+            if is_whole:
+                return await receive()  # waits for the client to leave
+            try:
+                with fail_after(self._idle_timeout_s):
+                    part = await receive()
+            except TimeoutError:
+                if is_answered:  # nobody wants the rest
+                    return await receive()
+                raise HTTPException(408, f"body: no bytes came for {self._idle_timeout_s:g} s; send it again") from None
+            is_whole = not part.get("more_body", False)
             n_bytes += len(part.get("body", b""))
-            if n_bytes > limit:
-                raise HTTPException(413, message)  # the one kind of error that FastAPI hands on while it reads a body
+            if n_bytes > limit and not is_answered:
+                raise HTTPException(413, message)
             return part
 
-        await self._app(scope, counted, send)
+        async def noted(part: Message) -> None:
+            nonlocal is_answered
+            is_answered = True
+            await send(part)
+
+        await self._app(scope, counted, noted)

@@ -110,7 +110,14 @@ _PLAINLY: Final[Mapping[str, str]] = MappingProxyType(
 """What pydantic calls an error -> what a client is told."""
 
 CODES_OF_STATUS: Final[Mapping[int, str]] = MappingProxyType(
-    {400: "request_invalid", 401: "unauthorized", 404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}
+    {
+        400: "request_invalid",
+        401: "unauthorized",
+        404: "not_found",
+        405: "method_not_allowed",
+        408: "request_timeout",
+        413: "request_too_large",
+    }
 )
 """HTTP status -> code, of the errors that the framework finds."""
 

@@ -14,6 +14,7 @@ from typing import Final
 import uvicorn
 
 from ifw.server.app import create_app
+from ifw.server.connection import connections_of
 from ifw.service.logs import configure_logs
 from ifw.service.service import Service
 from ifw.service.settings import Settings, unknown_variables
@@ -77,7 +78,7 @@ def serve(settings: Settings) -> bool:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        http="h11",  # the parser that bounds the head of a request
+        http=connections_of(settings.client_timeout_s),  # on h11, the parser that bounds the head of a request
         ws="none",
         lifespan="on",
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,

@@ -12,12 +12,18 @@ from starlette.requests import ClientDisconnect, Request
 
 from ifw.errors import MediaTypeError, RequestError, RequestTimeoutError, RequestTooLargeError
 from ifw.server.multipart import Form, FormLimits, FormParser
+from ifw.service.settings import Settings
 
 MAX_JSON_BYTES: Final = 1 << 20
 WRITE_BYTES: Final = 512 << 10
 
 FORM: Final = "multipart/form-data"
 JSON: Final = "application/json"
+
+
+def form_limits(settings: Settings) -> FormLimits:
+    """What a form may hold on a server with these settings."""
+    return FormLimits(settings.max_upload_bytes, idle_timeout_s=settings.client_timeout_s)
 
 
 def media_type(request: Request) -> str:

@@ -44,6 +44,7 @@ OF_SERVING: Final = frozenset(
         "max_sync_waiting",
         "max_upload_bytes",
         "max_body_bytes",
+        "client_timeout_s",
         "run_tasks",
     }
 )
@@ -171,6 +172,12 @@ class Settings(BaseSettings):
     )
     max_body_bytes: ByteSize = Field(
         ByteSize(1 << 20), gt=0, description="Largest body of a request that is no upload."
+    )
+    client_timeout_s: float = Field(
+        60.0,
+        gt=0,
+        le=3600,
+        description="Seconds within which the head of a request, and then more of its body, must come.",
     )
     max_fetch_bytes: ByteSize = Field(ByteSize(4 << 30), gt=0, description="Largest file fetched from a URL.")
     fetch_timeout_s: float = Field(3600.0, gt=0, description="Seconds that fetching one file may take.")

@@ -24,9 +24,8 @@ from ifw.model.languages import language_name
 from ifw.server.dependencies import ServiceOf
 from ifw.server.live import transcribed
 from ifw.server.live_folder import live_folder
-from ifw.server.multipart import FormLimits
 from ifw.server.schemas.openapi import errors
-from ifw.server.uploads import read_form
+from ifw.server.uploads import form_limits, read_form
 from ifw.service.payload import Source, make_payload, options_of
 from ifw.service.service import Service
 from ifw.types import Mode, Transcript
@@ -151,7 +150,7 @@ async def _transcript(
     prefix = b"" if encode else wav_header(_MAX_WAV_BYTES)
     with ExitStack() as cleanup:
         folder = await run_in_threadpool(cleanup.enter_context, live_folder(service.settings.data_dir))
-        path, limits = folder / "audio", FormLimits(service.settings.max_upload_bytes)
+        path, limits = folder / "audio", form_limits(service.settings)
         sent = (await read_form(request, path, limits, file_field=FILE, prefix=prefix)).upload
         if sent is None:
             raise RequestError(f"{FILE}: is missing; send the audio in a part of this name")

@@ -36,7 +36,7 @@ RequestId = Annotated[str, Path(max_length=128, description="As `/async_predict`
     "/predict",
     summary="Transcribe (Baseten)",
     response_model=LegacyOutput,
-    responses=errors(400, 409, 415, 424, 429),
+    responses=errors(400, 408, 409, 415, 424, 429),
 )
 async def predict(request: Request, service: ServiceOf, body: PredictBody) -> Any:
     """Reply with the bare result. A client that goes away cancels the work."""
@@ -49,7 +49,7 @@ async def predict(request: Request, service: ServiceOf, body: PredictBody) -> An
     "/async_predict",
     status_code=201,
     summary="Submit a task (Baseten)",
-    responses=errors(400, 415, 429),
+    responses=errors(400, 408, 415, 429),
 )
 async def async_predict(service: ServiceOf, body: AsyncPredictBody) -> AsyncPredictReply:
     """Transcribe in the background and send the result to `webhook_endpoint`, in Baseten's words."""

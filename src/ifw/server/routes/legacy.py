@@ -38,7 +38,7 @@ TaskId = Annotated[str, Path(max_length=128, description="Of the task.")]
     "/",
     summary="Transcribe (predecessor)",
     response_model=LegacyCompletedReply | LegacyAcceptedReply,
-    responses=errors(400, 409, 415, 424, 429),
+    responses=errors(400, 408, 409, 415, 424, 429),
 )
 async def transcribe(request: Request, service: ServiceOf, body: LegacyBody) -> Any:
     """Reply with the result, or with `is_async` at once. A client that goes away while it waits cancels its task."""

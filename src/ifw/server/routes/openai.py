@@ -18,12 +18,12 @@ from ifw.formats.subtitles import to_srt, to_vtt
 from ifw.server.dependencies import ServiceOf
 from ifw.server.live import fetched, live_segments, transcribed
 from ifw.server.live_folder import live_folder
-from ifw.server.multipart import Form, FormLimits
+from ifw.server.multipart import Form
 from ifw.server.openai_form import AudioForm, read_audio_form
 from ifw.server.openai_models import ServedModels
 from ifw.server.openai_stream import event_stream
 from ifw.server.schemas.openai import ERRORS, TRANSCRIPTION, TRANSLATION, Model, ModelList
-from ifw.server.uploads import read_form
+from ifw.server.uploads import form_limits, read_form
 from ifw.service.service import Service
 from ifw.types import Mode, Transcript
 
@@ -57,8 +57,8 @@ async def model(model_id: str, service: ServiceOf) -> Model:
 async def _answer(request: Request, service: Service, mode: Mode) -> Response:
     async with AsyncExitStack() as cleanup:
         folder = await run_in_threadpool(cleanup.enter_context, live_folder(service.settings.data_dir))
-        path, limits = folder / "audio", FormLimits(max_file_bytes=service.settings.max_upload_bytes)
-        form = await read_form(request, path, limits)
+        path = folder / "audio"
+        form = await read_form(request, path, form_limits(service.settings))
         asked = read_audio_form(form.fields, mode)
         _served(service).check(asked.model)
         name = await _received(request, service, form, asked.url, path)

@@ -15,7 +15,7 @@ from ifw.config import CueLayout, SubtitleOptions
 from ifw.errors import AudioEmptyError, MediaTypeError, RequestError, TaskEndedError
 from ifw.server.dependencies import ServiceOf
 from ifw.server.event_stream import LAST_ID, task_events
-from ifw.server.multipart import Form, FormLimits
+from ifw.server.multipart import Form
 from ifw.server.schemas.form_values import values_of
 from ifw.server.schemas.openapi import body_of, errors
 from ifw.server.schemas.tasks import (
@@ -29,7 +29,7 @@ from ifw.server.schemas.tasks import (
 from ifw.server.submission import check_reachable, checked_webhook, submitted
 from ifw.server.task_replies import task_path, task_reply
 from ifw.server.transcripts import MEDIA_TYPES, TranscriptFormat, written
-from ifw.server.uploads import FORM, JSON, media_type, read_form, read_json
+from ifw.server.uploads import FORM, JSON, form_limits, media_type, read_form, read_json
 from ifw.service.payload import UPLOAD, Source, make_payload
 from ifw.service.service import Service
 from ifw.tasks import Task, TaskRequest
@@ -74,7 +74,8 @@ async def submit_task(request: Request, response: Response, service: ServiceOf, 
     if kind == FORM:
         task, is_new = await _submit_form(request, service, key)
     elif kind == JSON or kind.endswith("+json"):
-        raw = await read_json(request, max_bytes=service.settings.max_body_bytes)
+        settings = service.settings
+        raw = await read_json(request, max_bytes=settings.max_body_bytes, idle_timeout_s=settings.client_timeout_s)
         task, is_new = await _submit_url(service, _validated(TaskBody, raw), key)
     else:
         raise MediaTypeError(f"content-type: got {kind[:80]!r}, allowed: {JSON}, {FORM}")
@@ -207,7 +208,7 @@ async def _submit_form(request: Request, service: Service, key: str | None) -> t
     folder = await to_thread.run_sync(tasks.new_folder, task_id)
     is_taken = False
     try:
-        form = await read_form(request, folder / UPLOAD, FormLimits(service.settings.max_upload_bytes))
+        form = await read_form(request, folder / UPLOAD, form_limits(service.settings))
         if form.upload is None:
             task, is_taken = await _submit_url(service, _form_body(TaskBody, form), key)
             return task, is_taken
