@@ -101,6 +101,15 @@ def differences(shown: Any, got: Any, where: str = "") -> list[str]:
     return [] if len(kinds) == 1 else [f"{where}: {got!r} is not like {shown!r}"]
 
 
+def frames(stream: str) -> dict[str, list[str]]:
+    """The names of the lines of each kind of event."""
+    return {
+        lines[0]: [line.partition(": ")[0] for line in lines]
+        for lines in map(str.splitlines, stream.strip().split("\n\n"))
+        if lines[0].startswith("event: ")
+    }
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_curl(site: Site, tmp_path: Path) -> None:
     shell = [block for block in blocks() if block.language == "sh"]
@@ -116,7 +125,9 @@ def test_curl(site: Site, tmp_path: Path) -> None:
             assert not differences(json.loads(block.reply), json.loads(output.strip().splitlines()[-1])), block.text
     assert sum(bool(block.reply) for block in shell) > 10
     assert (tmp_path / "talk.srt").read_text().startswith("1\n00:00:0")
-    assert any("event: done" in output for output in said)
+    (shown,) = re.findall(r"^```\n(event: .*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    streams = [output for output in said if "event: done" in output]
+    assert frames(shown).items() <= frames("".join(streams)).items()
 
 
 def test_python(site: Site, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ def test_a_url_becomes_a_transcript(api: Any) -> None:
     assert ended["error"] is None
     assert ended["created_at"] <= ended["started_at"] <= ended["ended_at"] < ended["expires_at"]
     assert ended["progress"]["transcribe"]["done"] > 1
+    assert [ended["progress"][stage]["unit"] for stage in ("fetch", "transcribe")] == ["bytes", "seconds"]
     assert ended["timings"]["transcribe"] > 0
     assert "secret" not in json.dumps(ended)
 
