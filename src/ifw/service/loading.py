@@ -120,10 +120,20 @@ class LoadedModel:
             _log.error(
                 "the model cannot be loaded", extra={"model": settings.model, "code": error.code, "why": str(error)}
             )
-            self._set(None, LoadStatus("failed", error.code, f"the model {settings.model_name} could not be loaded"))
+            self._set(
+                None,
+                LoadStatus(
+                    "failed", error.code, f"the model {settings.model_name} could not be loaded; the log says why"
+                ),
+            )
         except Exception:
             _log.exception("the model cannot be loaded", extra={"model": settings.model, "code": "internal"})
-            self._set(None, LoadStatus("failed", "internal", f"the model {settings.model_name} could not be loaded"))
+            self._set(
+                None,
+                LoadStatus(
+                    "failed", "internal", f"the model {settings.model_name} could not be loaded; the log says why"
+                ),
+            )
         else:
             _log.info("model loaded", extra={"model": settings.model, "load_s": round(transcriber.load_s, 2)})
             self._set(transcriber, LoadStatus("ready", None, ""))
