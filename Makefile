@@ -20,6 +20,7 @@ demo: install ## transcribe the bundled sample: print its text, write build/demo
 	$(BIN)/ifw transcribe src/ifw/demo/sample.mp3 --model demo --output-format srt --output-dir build/demo --verbose
 
 test: install ## run the whole test suite
+	@sh tools/test_setup.sh
 	@echo "[test] pytest in $(WORKERS) processes"
 	@$(PY) -m pytest -n $(WORKERS) --dist loadfile
 

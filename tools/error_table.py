@@ -58,6 +58,7 @@ ADVICE: Final[Mapping[str, str]] = MappingProxyType(
         "extra_missing": _OPERATOR,
         "not_ready": "Ask again after `Retry-After` seconds.",
         "database_unreachable": "Ask again after `Retry-After` seconds.",
+        "disk_full": f"Ask again later. {_OPERATOR}",
         "cancelled": "Ask again: the server was shutting down.",
         "engine_closed": "Ask again: the server was shutting down.",
         "engine_memory": f"Ask again. {_OPERATOR}",

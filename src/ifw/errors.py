@@ -58,6 +58,7 @@ Over 400 lines because it is a list: a class with a line of text and a code for 
     │   ├── TaskWebhookError         task_without_webhook
     │   └── IdempotencyError         idempotency_mismatch
     ├── DataDirError             data_dir_unusable
+    ├── DiskFullError            disk_full
     └── CancelledError           cancelled
 
 `code` is stable: programs may branch on it, and every front (command line, server) maps it to its own
@@ -284,6 +285,12 @@ class DatabaseError(IfwError):
     """The database of the tasks does not answer."""
 
     code = "database_unreachable"
+
+
+class DiskFullError(IfwError):
+    """There is no room left where files are kept."""
+
+    code = "disk_full"
 
 
 class UnauthorizedError(IfwError):

@@ -65,6 +65,34 @@ def test_without_venv_root_gets_it_installed(machine, tmp_path):
     assert (tmp_path / "apt.log").read_text() == "update -qq\n"
 
 
+@pytest.fixture
+def without_postgresql(machine, tmp_path):
+    script = tmp_path / "tools" / "test_setup.sh"
+    script.write_text(script.read_text().replace("/usr/lib/postgresql", str(tmp_path / "postgresql")))
+    return machine
+
+
+def test_without_postgresql_root_gets_it_installed(without_postgresql, tmp_path):
+    result = without_postgresql("sh", "tools/test_setup.sh", user=0, **{"apt-get": '#!/bin/sh\necho "$@" >>apt.log\n'})
+    assert result.returncode == 0
+    assert (tmp_path / "apt.log").read_text().endswith("install -y -qq --no-install-recommends postgresql\n")
+
+
+@pytest.mark.parametrize("user", [0, 1000])
+def test_where_postgresql_cannot_be_installed_its_tests_are_skipped(without_postgresql, user):
+    result = without_postgresql("sh", "tools/test_setup.sh", user=user, **{"apt-get": "#!/bin/sh\nexit 7\n"})
+    assert result.returncode == 0
+    assert result.stdout.endswith("[setup] PostgreSQL is not installed: tests that need it are skipped\n")
+
+
+def test_postgresql_that_is_there_is_left_alone(without_postgresql, tmp_path):
+    program = tmp_path / "postgresql" / "15" / "bin" / "pg_ctl"
+    program.parent.mkdir(parents=True)
+    program.touch(mode=0o755)
+    result = without_postgresql("sh", "tools/test_setup.sh", user=0, **{"apt-get": "#!/bin/sh\nexit 7\n"})
+    assert (result.returncode, result.stdout) == (0, "")
+
+
 def test_what_is_up_to_date_is_left_alone(machine, tmp_path):
     """A stamp that fits ends it before any Python or pip is looked for; one that does not fit starts it."""
     venv_python = tmp_path / ".venv" / "bin" / "python"

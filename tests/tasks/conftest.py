@@ -1,5 +1,4 @@
 import pytest
-from postgresql import Cluster, programs
 from toys import Receiver, Toy
 from workplace import Workplace
 
@@ -36,15 +35,6 @@ def tasks(toy, options):
 @pytest.fixture
 def receiver():
     opened = Receiver()
-    yield opened
-    opened.close()
-
-
-@pytest.fixture(scope="session")
-def cluster():
-    if programs() is None:
-        pytest.skip("PostgreSQL is not installed: neither pg_ctl in PATH nor /usr/lib/postgresql/*/bin")
-    opened = Cluster()
     yield opened
     opened.close()
 

@@ -155,3 +155,18 @@ def test_a_task_that_runs_within_the_grace_is_not_handed_back(new_workplace, dat
     assert tasks.get(task_id).state == "succeeded"
     assert tasks.get(task_id).n_attempts == 1
     tasks.close()
+
+
+def test_a_result_waits_for_a_database_that_is_away(new_workplace, cluster):
+    place = new_workplace(cluster.new_database(), dead_after_s=60.0)
+    tasks = place.client()
+    [task_id] = place.submit(tasks, 1)
+    place.start(stubborn=True)
+    place.wait_for_line("holding")
+    cluster.stop()
+    (place.folder / "go").touch()
+    place.wait_for_line("finish")
+    cluster.start()
+    assert tasks.wait(task_id, 20).state == "succeeded"
+    assert tasks.get(task_id).n_attempts == 1
+    tasks.close()

@@ -75,6 +75,7 @@ EXIT_STATUS: Final[Mapping[str, int]] = MappingProxyType(
         "queue_full": FILE_FAILED,
         "not_ready": FILE_FAILED,
         "database_unreachable": FILE_FAILED,
+        "disk_full": FILE_FAILED,
         "unauthorized": FILE_FAILED,
         BUG_CODE: BUG,
     }

@@ -14,7 +14,8 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError, Ti
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from ifw.errors import DatabaseError, IfwError, RequestError
+from ifw.errors import DatabaseError, DiskFullError, IfwError, RequestError
+from ifw.tasks.disk import is_disk_full
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ STATUS: Final[Mapping[str, int]] = MappingProxyType(
         "queue_full": 429,
         "not_ready": 503,
         "database_unreachable": 503,
+        "disk_full": 507,
         "unauthorized": 401,
         "request_invalid": 422,
         "request_too_large": 413,
@@ -195,6 +197,7 @@ def install(app: FastAPI) -> None:
     """Have the app answer every error as it should."""
     app.add_exception_handler(IfwError, _on_ours)
     app.add_exception_handler(SQLAlchemyError, _on_database)
+    app.add_exception_handler(OSError, _on_system)
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(HTTPException, _on_http)
 
@@ -208,8 +211,21 @@ async def _on_ours(request: Request, error: Exception) -> JSONResponse:
 async def _on_database(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, (OperationalError, InterfaceError, TimeoutError)):
         raise error  # a bug
+    if is_disk_full(error):
+        return _no_room(request)
     _log.error("the database does not answer", extra={"why": type(error).__name__})
     return error_response(request.scope, DatabaseError("the task database does not answer; ask again in a moment"))
+
+
+async def _on_system(request: Request, error: Exception) -> JSONResponse:
+    if not is_disk_full(error):
+        raise error  # a bug
+    return _no_room(request)
+
+
+def _no_room(request: Request) -> JSONResponse:
+    _log.error("the disk is full")
+    return error_response(request.scope, DiskFullError("the server has no room for this on its disk; ask again later"))
 
 
 async def _on_validation(request: Request, error: Exception) -> JSONResponse:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from ifw.cancellation import CancelToken
 from ifw.errors import CancelledError
 from ifw.tasks.claims import Changes, Claims
+from ifw.tasks.patience import persist
 from ifw.tasks.records import Task
 from ifw.tasks.rows import dump
 
@@ -23,25 +24,41 @@ class TaskRun:
     Args:
         task: As it stood when it was taken.
         claim: Under which it was taken.
-        folder: Its spool folder.
+        make_folder: Makes its spool folder where it is not there, and names it.
         claims: Where its writes go.
         on_advanced: Is called when it has got further than any run before it, which may be more than once.
+        closing: Is set when this process ends, so that a database that is away is not waited for any more.
     """
 
-    def __init__(self, task: Task, claim: str, folder: Path, claims: Claims, on_advanced: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        task: Task,
+        claim: str,
+        make_folder: Callable[[], Path],
+        claims: Claims,
+        on_advanced: Callable[[], None],
+        *,
+        closing: threading.Event,
+    ) -> None:
         self.task = task
         self.claim = claim
-        self.folder = folder
+        self._make_folder = make_folder
         self.on_advanced = on_advanced
         self.cancel = CancelToken()
         self.stop_reason: StopReason | None = None
         self._claims = claims
+        self._closing = closing
         self._lock = threading.Lock()
         self._changes = Changes(claim, task.id)
         self._progress: dict[str, tuple[float, float | None]] = {
             name: (one.done_s, one.total_s) for name, one in task.progress.items()
         }
         self._timings = dict(task.timings)
+
+    @property
+    def folder(self) -> Path:
+        """Its spool folder; it is there."""
+        return self._make_folder()
 
     def stop(self, reason: StopReason) -> None:
         """Have the stage that runs end soon; the first reason counts."""
@@ -57,7 +74,8 @@ class TaskRun:
         """See `Claims.begin_journal`; raises `CancelledError` where the task is no longer ours."""
         with self._lock:
             self._changes.records.clear()
-        records = self._claims.begin_journal(self.claim, self.task.id, json.loads(dump(identity)))
+        known = json.loads(dump(identity))
+        records = persist(lambda: self._claims.begin_journal(self.claim, self.task.id, known), self._closing)
         if records is None:
             self.lose()
             raise CancelledError("the task is no longer this worker's")
@@ -96,7 +114,7 @@ class TaskRun:
 
     def set_result(self, text: str) -> bool:
         """See `Claims.keep_result`."""
-        return self._claims.keep_result(self.claim, self.task.id, text)
+        return persist(lambda: self._claims.keep_result(self.claim, self.task.id, text), self._closing)
 
     def take_changes(self) -> Changes | None:
         """What was reported since the last call; None where nothing was."""

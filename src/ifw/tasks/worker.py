@@ -14,7 +14,8 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from ifw.errors import IfwError
+from ifw.errors import DiskFullError, IfwError
+from ifw.tasks.disk import is_disk_full
 from ifw.tasks.execution import Abandoned, ExecutionError, Step
 from ifw.tasks.flusher import Flusher
 from ifw.tasks.patience import persist
@@ -95,7 +96,9 @@ class Worker:
             task = self._persist(partial(self._claims.take, run_id, self._worker_id, claim))
             if task is None:
                 return
-            run = TaskRun(task, claim, self._spool.folder(task.id), self._claims, on_advanced)
+            run = TaskRun(
+                task, claim, partial(self._spool.folder, task.id), self._claims, on_advanced, closing=self._closing
+            )
             self._flusher.add(run)
             self._bell.ring([task.id])
             self._run_stages(run, step)
@@ -132,12 +135,12 @@ class Worker:
             outcome = {"result": json.loads(dump(stage.run(StageContext(run, results))))}
         except IfwError as error:
             outcome = {"failure": [error.code, str(error)]}
-        except Exception:
+        except SQLAlchemyError as error:  # the database is away, and this process is about to end
+            raise Abandoned from error
+        except Exception as error:
             if run.stop_reason is None:
                 _log.exception("task %s failed in stage %s", run.task.id, stage.name)
-            outcome = {
-                "failure": ["internal", f"stage {stage.name} failed for an internal reason; the log has details"]
-            }
+            outcome = {"failure": _failure(error, stage.name)}
         run.add_timing(stage.name, time.monotonic() - started)
         if run.stop_reason is None:
             run.set_stage(None, is_advanced="result" in outcome)
@@ -157,6 +160,14 @@ class Worker:
             return persist(write, self._closing)
         except SQLAlchemyError as error:
             raise Abandoned from error
+
+
+def _failure(error: Exception, stage: str) -> list[str]:
+    """Code and message of what no stage raises on purpose."""
+    if is_disk_full(error):
+        message = "the disk of the data folder is full; submit the task again when there is room"
+        return [DiskFullError.code, message]
+    return ["internal", f"stage {stage} failed for an internal reason; the log has details"]
 
 
 def _nothing() -> None:

@@ -31,7 +31,15 @@ class Cluster:
         self.n_databases = 0
         self.run("initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C")
         self.flags = f"-k {self.folder} -c listen_addresses='' -c fsync=off -c max_connections=200"
+        self.start()
+
+    def start(self):
+        """Let it serve."""
         self.run("pg_ctl", "-D", self.data, "-o", self.flags, "-l", self.folder / "log", "-w", "start")
+
+    def stop(self):
+        """End it as a crash would: it recovers at its next start."""
+        self.run("pg_ctl", "-D", self.data, "-m", "immediate", "-w", "stop")
 
     def run(self, name, *arguments):
         command = [str(self.programs / name), *map(str, arguments)]
@@ -50,5 +58,5 @@ class Cluster:
         return self.url(name)
 
     def close(self):
-        self.run("pg_ctl", "-D", self.data, "-m", "immediate", "-w", "stop")
+        self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
