@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import httpx2
 import pytest
 import standardwebhooks
+from prometheus_client.parser import text_string_to_metric_families
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "server"))  # the servers of its tests are those of this one too
 from neighbour import ROOT, SHORT, Neighbour  # found by the line above
@@ -225,6 +226,37 @@ def test_every_field_is_on_the_page(site: Site) -> None:
     for body in bodies:
         for name in body["properties"]:
             assert f"`{name}`" in PAGE or f'"{name}":' in PAGE, name
+
+
+def test_every_metric_is_on_the_page_of_the_server(site: Site) -> None:
+    site.server.client.get("/health/live")
+    page = (ROOT / "docs" / "server.md").read_text(encoding="utf-8")
+    told = {
+        name for row in re.findall(r"^\| (`ifw_.*?) \|", page, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
+    }
+    families = text_string_to_metric_families(site.server.client.get("/metrics").text)
+    ours = [one for one in families if one.name.startswith("ifw_") and not one.name.endswith("_created")]
+    assert told == {f"{one.name}_total" if one.type == "counter" else one.name for one in ours}
+
+
+@pytest.mark.parametrize(
+    ("field", "default", "words"),
+    [
+        ("max_upload_bytes", 4 << 30, "4 GiB"),
+        ("max_body_bytes", 1 << 20, "1 MiB"),
+        ("max_fetch_bytes", 4 << 30, "4 GiB"),
+        ("fetch_timeout_s", 3600, "an hour"),
+        ("max_audio_s", 86_400, "24 hours"),
+        ("max_queued", 10_000, "10,000"),
+        ("max_sync", 16, "16 at once"),
+        ("max_sync_waiting", 256, "256 more"),
+        ("result_ttl_s", 7 * 86_400, "a week"),
+    ],
+)
+def test_limits_are_those_shown(field: str, default: float, words: str) -> None:
+    assert Settings.model_fields[field].get_default(call_default_factory=True) == default
+    (row,) = re.findall(rf"^\|.*`{variable_of(field)}`.*\|$", PAGE.partition("## Limits")[2].partition("##")[0], re.M)
+    assert words in row
 
 
 def test_every_setting_that_pages_name_exists() -> None:
