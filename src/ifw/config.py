@@ -1,4 +1,7 @@
-"""Options, checked when they are made. Nothing here reads the environment, and nothing changes after construction."""
+"""Options, checked when they are made. Nothing here reads the environment, and nothing changes after construction.
+
+Over 400 lines because it is a list: the options of each part, a line of text for each field.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ CueLayout = Literal["sentences", "openai"]
 DEFAULT_TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 MAX_HYPOTHESES = 16
 MAX_CLIP_S = 1e7
+MAX_SPEAKERS = 100
 DEFAULT_PRESET: Final[Preset] = "balanced"
 PRESETS: Final[Mapping[Preset, Mapping[str, Any]]] = MappingProxyType(
     {
@@ -151,6 +155,33 @@ class VadOptions:
     def offset_or_default(self) -> float:
         """The probability below which speech ends."""
         return min(self.onset, max(self.onset - 0.15, 0.01)) if self.offset is None else self.offset
+
+
+@dataclass(frozen=True, slots=True)
+class DiarizationOptions:
+    """How speakers are told apart. The names are those of pyannote.audio and whisperX.
+
+    Attributes:
+        num_speakers: How many speakers there are, where that is known; then neither of the others may be given.
+        min_speakers: There are at least so many.
+        max_speakers: There are at most so many.
+    """
+
+    num_speakers: int | None = None
+    min_speakers: int | None = None
+    max_speakers: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        for name in ("num_speakers", "min_speakers", "max_speakers"):
+            value = getattr(self, name)
+            if value is not None:
+                _require_number(value, name, 1, MAX_SPEAKERS, kind=int)
+        has_bounds = self.min_speakers is not None or self.max_speakers is not None
+        alone = "None beside min_speakers or max_speakers"
+        _require(self.num_speakers is None or not has_bounds, "num_speakers", self.num_speakers, alone)
+        if self.min_speakers is not None and self.max_speakers is not None:
+            _require_number(self.min_speakers, "min_speakers", 1, self.max_speakers, kind=int)
 
 
 @dataclass(frozen=True, slots=True)

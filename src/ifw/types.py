@@ -27,6 +27,26 @@ class SpeechSpan:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeakerTurn:
+    """A stretch of audio in which one speaker speaks. Turns of different speakers may overlap.
+
+    Attributes:
+        start_s: Start in the audio.
+        end_s: End in the audio, after `start_s`.
+        speaker: Label of the speaker, `SPEAKER_00` for the one who is heard first.
+    """
+
+    start_s: float
+    end_s: float
+    speaker: str
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.end_s - self.start_s
+
+
+@dataclass(frozen=True, slots=True)
 class Word:
     """One written word, with the punctuation that clings to it.
 

@@ -7,6 +7,7 @@ which is imported only when a function here runs. What is cached is used without
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
@@ -24,12 +25,7 @@ def cached_snapshot(repo_id: str) -> Path | None:
     Returns:
         The folder, or None where the cache has none or a broken-off one.
     """
-    hub = _hub()
-    try:
-        found = hub.snapshot_download(repo_id, local_files_only=True, allow_patterns=list(WANTED_PATTERNS))
-    except (hub.errors.LocalEntryNotFoundError, hub.errors.HFValidationError):
-        return None
-    return Path(found) if is_complete(Path(found)) else None
+    return _cached(_hub(), repo_id, WANTED_PATTERNS, is_complete)
 
 
 def download_snapshot(repo_id: str) -> Path:
@@ -58,6 +54,41 @@ def download_snapshot(repo_id: str) -> Path:
     except (OSError, ValueError, hub.errors.HTTPError) as error:
         _raise_as_ours(hub, repo_id, error)
     raise explain_missing_weights(repo_id, names)
+
+
+def fetch_files(repo_id: str, patterns: Iterable[str], has_all: Callable[[Path], bool]) -> Path:
+    """Find some files of a repository in the cache, or fetch them into it.
+
+    Args:
+        repo_id: `organisation/name`.
+        patterns: Which files, as in `huggingface_hub`'s `allow_patterns`.
+        has_all: Whether a folder has what is needed; a download that broke off leaves folders that have not.
+
+    Returns:
+        The folder. It may still lack something, where the repository does.
+
+    Raises:
+        ModelNotFoundError: The hub has no such repository, or it is private.
+        ModelGatedError: It wants accepted conditions or a valid token.
+        ModelOfflineError: The hub cannot be reached, or must not be.
+        ModelError: The files cannot be stored.
+    """
+    hub = _hub()
+    cached = _cached(hub, repo_id, patterns, has_all)
+    if cached is not None:
+        return cached
+    try:
+        return Path(hub.snapshot_download(repo_id, allow_patterns=list(patterns)))
+    except (OSError, ValueError, hub.errors.HTTPError) as error:
+        _raise_as_ours(hub, repo_id, error)
+
+
+def _cached(hub: ModuleType, repo_id: str, patterns: Iterable[str], has_all: Callable[[Path], bool]) -> Path | None:
+    try:
+        found = hub.snapshot_download(repo_id, local_files_only=True, allow_patterns=list(patterns))
+    except (hub.errors.LocalEntryNotFoundError, hub.errors.HFValidationError):
+        return None
+    return Path(found) if has_all(Path(found)) else None
 
 
 def _hub() -> ModuleType:

@@ -1,0 +1,67 @@
+"""From what was heard of all chunks to who spoke when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ifw.config import DiarizationOptions
+from ifw.diarize.agglomerative import cluster_agglomeratively
+from ifw.diarize.clustering import Bounds, Clusters
+from ifw.diarize.overlap_add import NOBODY, ByteArray, FloatArray, Grid, count_speakers, count_votes, elect
+from ifw.diarize.pipeline_config import AgglomerativeSettings, VbxSettings
+from ifw.diarize.plda import Plda
+from ifw.diarize.turns import Diarization, find_turns, name_speakers
+from ifw.diarize.vbx import cluster_vbx
+
+
+@dataclass(frozen=True, slots=True)
+class Assembler:
+    """The part of the pipeline that needs all chunks at once. Needs no torch.
+
+    Attributes:
+        grid: When chunks and frames are.
+        settings: How embeddings are clustered.
+        plda: The space of VBx; None where another clustering is used.
+        min_duration_off_s: Shorter pauses of a speaker are closed.
+    """
+
+    grid: Grid
+    settings: AgglomerativeSettings | VbxSettings
+    plda: Plda | None
+    min_duration_off_s: float
+
+    def assemble(
+        self, speech: ByteArray, embeddings: FloatArray, options: DiarizationOptions, duration_s: float
+    ) -> Diarization:
+        """Cluster, count, vote.
+
+        Args:
+            speech: [C, F, S] 1 where a local speaker speaks.
+            embeddings: [C, S, D].
+            options: How many speakers there may be.
+            duration_s: Length of the audio.
+        """
+        counts = count_speakers(speech, self.grid)
+        if not counts.any():
+            return Diarization()
+        bounds = Bounds.of(options)
+        clusters = self.cluster(speech, embeddings, bounds)
+        owners = clusters.owners.copy()
+        owners[~speech.any(1)] = NOBODY
+        if bounds.highest is not None:
+            counts = np.minimum(counts, bounds.highest)
+        votes = count_votes(speech, owners, self.grid)
+        turns, exclusive = (
+            find_turns(elect(votes, limited), self.grid, self.min_duration_off_s, duration_s)
+            for limited in (counts, np.minimum(counts, 1))
+        )
+        return name_speakers(turns, exclusive, clusters.centroids)
+
+    def cluster(self, speech: ByteArray, embeddings: FloatArray, bounds: Bounds) -> Clusters:
+        """Find the speakers of the whole recording."""
+        if isinstance(self.settings, AgglomerativeSettings):
+            return cluster_agglomeratively(embeddings, speech, bounds, self.settings)
+        assert self.plda is not None
+        return cluster_vbx(embeddings, speech, bounds, self.settings, self.plda)

@@ -1,0 +1,117 @@
+"""What both ways of clustering share: which embeddings may form speakers, and whose each local speaker is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
+
+from ifw.config import DiarizationOptions
+from ifw.diarize.overlap_add import NOBODY, ByteArray, FloatArray, IntArray
+
+DoubleArray = npt.NDArray[np.float64]
+
+_MIN_ALONE_RATIO = 0.2  # of a chunk: less than that alone is too little to form a speaker
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How many speakers there may be.
+
+    Attributes:
+        lowest: At least so many.
+        highest: At most so many; None where nothing is known.
+    """
+
+    lowest: int
+    highest: int | None
+
+    @classmethod
+    def of(cls, options: DiarizationOptions) -> Bounds:
+        """The bounds that a caller gave."""
+        lowest = options.num_speakers or options.min_speakers or 1
+        return cls(lowest, options.num_speakers or options.max_speakers)
+
+    def clip(self, n_speakers: int) -> int:
+        """The closest allowed number."""
+        n_speakers = max(n_speakers, self.lowest)
+        return n_speakers if self.highest is None else min(n_speakers, self.highest)
+
+    def within(self, n_embeddings: int) -> Bounds:
+        """The same, as far as so many embeddings can fulfil it; the upper bound is definite."""
+        highest = n_embeddings if self.highest is None else min(self.highest, n_embeddings)
+        return Bounds(max(1, min(self.lowest, n_embeddings)), max(1, highest))
+
+
+@dataclass(frozen=True, slots=True)
+class Clusters:
+    """Speakers of the whole recording.
+
+    Attributes:
+        owners: [C, S] the speaker that a local speaker is, from 0; `NOBODY` where it is none.
+        centroids: [speakers, D] mean embedding of each.
+    """
+
+    owners: IntArray
+    centroids: DoubleArray
+
+
+def formative(speech: ByteArray) -> npt.NDArray[np.bool_]:
+    """Which local speakers speak alone for long enough that they may form a speaker.
+
+    Args:
+        speech: [C, F, S] 1 where a local speaker speaks.
+
+    Returns:
+        [C, S].
+    """
+    is_alone = speech.sum(2, dtype=np.int64, keepdims=True) == 1
+    return np.asarray((speech * is_alone).sum(1, dtype=np.int64) >= _MIN_ALONE_RATIO * speech.shape[1])
+
+
+def one_speaker(embeddings: FloatArray, speech: ByteArray, trained: FloatArray) -> Clusters:
+    """Everybody is the same speaker, described by the formative embeddings, or by all where none is."""
+    if not len(trained):
+        trained = embeddings[speech.any(1)]
+    owners = np.zeros(embeddings.shape[:2], np.int64)
+    return Clusters(owners, trained.mean(0, keepdims=True).astype(np.float64))
+
+
+def means(vectors: npt.NDArray[np.floating], labels: IntArray, wanted: IntArray) -> npt.NDArray[np.floating]:
+    """[len(wanted), D] the mean of the vectors of each wanted label."""
+    return np.vstack([vectors[labels == label].mean(0) for label in wanted])
+
+
+def similarity(embeddings: FloatArray, centroids: npt.NDArray[np.floating]) -> DoubleArray:
+    """[C, S, speakers] 1 + cosine of embeddings and centroids."""
+    n_chunks, n_speakers, width = embeddings.shape
+    distances: DoubleArray = cdist(embeddings.reshape(-1, width), centroids, metric="cosine")
+    return 2 - distances.reshape(n_chunks, n_speakers, -1)
+
+
+def closest(scores: DoubleArray) -> IntArray:
+    """[C, S] the most similar speaker, whoever else in the chunk is the same one."""
+    return np.asarray(scores.argmax(2), np.int64)
+
+
+def closest_apart(scores: DoubleArray, speech: ByteArray) -> IntArray:
+    """Assign so that no two local speakers of a chunk are the same one, and the similarities sum to the most.
+
+    Args:
+        scores: [C, S, speakers].
+        speech: [C, F, S] 1 where a local speaker speaks.
+
+    Returns:
+        [C, S] the speaker, or `NOBODY` for those left over.
+    """
+    scores = scores.copy()
+    scores[~speech.any(1)] = np.nanmin(scores) - 1.0  # who is silent takes what the others leave
+    scores = np.nan_to_num(scores, nan=float(np.nanmin(scores)))
+    owners = np.full(scores.shape[:2], NOBODY, np.int64)
+    for chunk, gains in enumerate(scores):
+        speakers, clusters = linear_sum_assignment(gains, maximize=True)
+        owners[chunk, speakers] = clusters
+    return owners

@@ -1,0 +1,153 @@
+"""The public face: a model is loaded once, then samples go in and speaker turns come out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from ifw.cancellation import CancelToken
+from ifw.config import Device, DiarizationOptions, Dtype
+from ifw.constants import SAMPLE_RATE
+from ifw.diarize.assembly import Assembler
+from ifw.diarize.listener import Listener
+from ifw.diarize.networks import build_embedding, build_segmentation
+from ifw.diarize.overlap_add import FloatArray
+from ifw.diarize.pipeline_config import VbxSettings, read_config
+from ifw.diarize.places import DEFAULT_MODEL, find_network, find_pipeline, find_plda
+from ifw.diarize.plda import Plda
+from ifw.diarize.stream import DiarizationStream
+from ifw.diarize.turns import Diarization
+from ifw.diarize.weights_file import read_network
+from ifw.errors import ConfigError, ModelFormatError
+
+_BLOCK_SAMPLES: Final = 60 * SAMPLE_RATE
+_BATCH_SIZES: Final = {"cpu": 16, "cuda": 128}  # chunks
+_MAX_BATCH: Final = 4096
+
+
+class Diarizer:
+    """Tells speakers apart. Load it once; several threads may use it, each with its own recording.
+
+    Args:
+        model: A hub id (`pyannote/speaker-diarization-community-1`, `pyannote/speaker-diarization-3.1`) or a folder of
+            that layout. Nothing in it is executed.
+        device: `cpu`, `cuda`, or `auto`.
+        dtype: Precision of the embedding network's convolutions; `auto` is float16 on CUDA, else float32. All else is
+            float32.
+        batch_size: Chunks (10 s each) in one pass; None chooses by the device.
+
+    Raises:
+        ConfigError: An argument is not allowed.
+        ModelNotFoundError: Nothing has this name.
+        ModelGatedError: The hub wants accepted conditions and a token; the message has the page and says what to do.
+        ModelOfflineError: The model is not cached, and the hub cannot be reached or must not be.
+        ModelFormatError: A file lacks, or holds something else.
+        ModelUnsafeError: A checkpoint names code that has no place in it.
+
+    Example:
+        >>> diarizer = Diarizer("pyannote/speaker-diarization-community-1")  # doctest: +SKIP
+        >>> diarizer.diarize(samples, DiarizationOptions(max_speakers=4)).turns[0]  # doctest: +SKIP
+        SpeakerTurn(start_s=0.43, end_s=3.21, speaker='SPEAKER_00')
+    """
+
+    def __init__(
+        self,
+        model: str | Path = DEFAULT_MODEL,
+        *,
+        device: Device = "auto",
+        dtype: Dtype = "auto",
+        batch_size: int | None = None,
+    ) -> None:
+        place, precision = _resolve(device, dtype)
+        if batch_size is None:
+            batch_size = _BATCH_SIZES[place.type]
+        if type(batch_size) is not int or not 1 <= batch_size <= _MAX_BATCH:
+            raise ConfigError(f"batch_size: got {batch_size!r}, allowed: None or an integer, 1 to {_MAX_BATCH}")
+        folder = find_pipeline(model)
+        config = read_config(folder)
+        segmentation = build_segmentation(read_network(find_network(config.segmentation)))
+        embedding = build_embedding(read_network(find_network(config.embedding)))
+        plda = Plda(find_plda(config.clustering.plda)) if isinstance(config.clustering, VbxSettings) else None
+        if plda is not None and plda.width != embedding.dims.width:
+            raise ModelFormatError(
+                f"{folder}: got a PLDA for embeddings of length {plda.width}, "
+                f"allowed: {embedding.dims.width}, as the embedding network gives them"
+            )
+        self._listener = Listener(
+            segmentation,
+            embedding,
+            step_ratio=config.step_ratio,
+            exclude_overlap=config.exclude_overlap,
+            device=place,
+            dtype=precision,
+            batch_size=batch_size,
+        )
+        self._assembler = Assembler(self._listener.grid, config.clustering, plda, config.min_duration_off_s)
+
+    def diarize(
+        self,
+        samples: FloatArray,
+        options: DiarizationOptions | None = None,
+        *,
+        on_progress: Callable[[float], None] | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Diarization:
+        """Tell who speaks when in a whole recording.
+
+        Args:
+            samples: [n] float32 mono, 16 kHz.
+            options: How many speakers there may be.
+            on_progress: Is called with the seconds of audio that were heard so far.
+            cancel: Ends the work from outside.
+
+        Returns:
+            The turns; none where nobody speaks.
+
+        Raises:
+            ShapeError: `samples` is not one-dimensional float32.
+            CancelledError: The token was cancelled.
+            EngineMemoryError: The device has no room.
+        """
+        stream = self.stream(options, on_progress=on_progress, cancel=cancel)
+        if samples.ndim != 1:
+            stream.feed(samples)
+        for start in range(0, len(samples), _BLOCK_SAMPLES):
+            stream.feed(samples[start : start + _BLOCK_SAMPLES])
+        return stream.finish()
+
+    def stream(
+        self,
+        options: DiarizationOptions | None = None,
+        *,
+        on_progress: Callable[[float], None] | None = None,
+        cancel: CancelToken | None = None,
+    ) -> DiarizationStream:
+        """Begin with a recording whose samples arrive in blocks; the arguments are those of `diarize`."""
+        if options is None:
+            options = DiarizationOptions()
+        if not isinstance(options, DiarizationOptions):
+            raise ConfigError(f"options: got {options!r}, allowed: DiarizationOptions or None")
+        return DiarizationStream(self._listener, self._assembler, options, on_progress=on_progress, cancel=cancel)
+
+
+def _resolve(device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
+    has_cuda = torch.cuda.is_available()
+    devices = ("auto", "cpu", "cuda")
+    dtypes = ("auto", "float32", "bfloat16", "float16")
+    for name, got, allowed in (("device", device, devices), ("dtype", dtype, dtypes)):
+        if got not in allowed:
+            raise ConfigError(f"{name}: got {got!r}, allowed: {', '.join(allowed)}")
+    if device == "cuda" and not has_cuda:
+        raise ConfigError("device: got 'cuda', but torch sees no CUDA device here; use 'auto' or 'cpu'")
+    if device == "auto":
+        device = "cuda" if has_cuda else "cpu"
+    if dtype == "auto":
+        dtype = "float16" if device == "cuda" else "float32"
+    if device == "cpu" and dtype == "float16":
+        raise ConfigError(
+            "dtype: got 'float16', allowed on 'cpu': 'float32' or 'bfloat16'; float16 is far slower there"
+        )
+    return torch.device(device), getattr(torch, dtype)

@@ -1,0 +1,137 @@
+"""The networks at work: chunks in, who speaks in them and how they sound out."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from ifw.constants import HOP_LENGTH, SAMPLE_RATE
+from ifw.diarize.embedding import ResNet
+from ifw.diarize.filter_bank import FRAME_SAMPLES, FilterBank
+from ifw.diarize.overlap_add import ByteArray, FloatArray, Grid
+from ifw.diarize.segmentation import SegmentationNetwork
+from ifw.errors import EngineMemoryError
+
+_TRUNK_BATCH_ON_CPU: Final = 4  # chunks: more need 40 MB each and are no faster
+
+
+class Listener:
+    """Both networks on their device. Holds no state of a recording, so recordings can share it.
+
+    Args:
+        segmentation: Who speaks.
+        embedding: How they sound.
+        step_ratio: Distance of chunks, as a part of their length.
+        exclude_overlap: Embeddings hear a speaker where nobody else speaks, if there is enough of that.
+        device: Where both run.
+        dtype: Precision of the convolutions of the embedding network; all else is float32.
+        batch_size: Chunks in one pass.
+
+    Attributes:
+        chunk_samples: Samples of a chunk.
+        step_samples: Samples from one chunk to the next.
+        batch_size: Chunks in one pass.
+        grid: When chunks and frames are.
+    """
+
+    def __init__(
+        self,
+        segmentation: SegmentationNetwork,
+        embedding: ResNet,
+        *,
+        step_ratio: float,
+        exclude_overlap: bool,
+        device: torch.device,
+        dtype: torch.dtype,
+        batch_size: int,
+    ) -> None:
+        self._device = device
+        self._segmentation = segmentation.to(device)
+        self._embedding = embedding.to(device)
+        if dtype != torch.float32:
+            for name, part in embedding.named_children():
+                if name != "seg_1":
+                    part.to(dtype)
+        if device.type == "cuda":
+            embedding.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch leaves it out
+        self._filter_bank = FilterBank(embedding.dims.n_mels, device)
+        self._exclude_overlap = exclude_overlap
+        step_s = step_ratio * segmentation.dims.chunk_s
+        self.chunk_samples = segmentation.dims.chunk_samples
+        self.step_samples = round(step_s * SAMPLE_RATE)
+        self.batch_size = batch_size
+        sincnet = segmentation.sincnet
+        self.grid = Grid(
+            chunk_s=segmentation.dims.chunk_s,
+            step_s=step_s,
+            frame_s=sincnet.frame_samples / SAMPLE_RATE,
+            frame_step_s=sincnet.step_samples / SAMPLE_RATE,
+            n_frames=segmentation.n_frames,
+        )
+        # The least that an embedding can be made of: one frame of the filter bank.
+        self._min_frames = math.ceil(segmentation.n_frames * FRAME_SAMPLES / self.chunk_samples)
+
+    @torch.inference_mode()
+    def hear(self, samples: FloatArray) -> tuple[ByteArray, FloatArray]:
+        """Hear chunks that follow one another.
+
+        Args:
+            samples: [n] float32: the first chunk, and a step more for each other.
+
+        Returns:
+            [C, F, S] 1 where a local speaker speaks, and [C, S, D] how each sounds.
+
+        Raises:
+            EngineMemoryError: The device has no room for so many chunks at once.
+        """
+        try:
+            heard = torch.from_numpy(samples).to(self._device)
+            chunks = heard.unfold(0, self.chunk_samples, self.step_samples)  # [C, n], a view
+            speech: Tensor = self._segmentation(chunks)
+            embeddings = self._embed(heard, speech.transpose(1, 2))
+        except torch.OutOfMemoryError as error:
+            raise EngineMemoryError(
+                f"diarization: the device has no room for {self.batch_size} chunks at once; give a smaller batch_size"
+            ) from error
+        return speech.cpu().numpy(), embeddings.cpu().numpy()
+
+    def _embed(self, heard: Tensor, speech: Tensor) -> Tensor:
+        """Embed those who speak: the trunk hears each chunk once, and none in which nobody speaks.
+
+        Args:
+            heard: [n] samples of all chunks.
+            speech: [C, S, F].
+
+        Returns:
+            [C, S, D].
+        """
+        embeddings = self._embedding.silent.repeat(*speech.shape[:2], 1)
+        spoken = torch.nonzero(speech.any(2).any(1)).flatten()
+        if not len(spoken):
+            return embeddings
+        energies = self._energies(heard)
+        weights = self._weights(speech).float()
+        size = self.batch_size if self._device.type == "cuda" else _TRUNK_BATCH_ON_CPU
+        for chunks in torch.split(spoken, size):
+            part = energies[chunks]
+            features = self._embedding.trunk(part - part.mean(1, keepdim=True))
+            embeddings[chunks] = self._embedding.embed(features, weights[chunks])
+        return embeddings
+
+    def _energies(self, heard: Tensor) -> Tensor:
+        """[C, frames, n_mels] of each chunk; where they overlap, computed once."""
+        if self.step_samples % HOP_LENGTH:
+            return self._filter_bank(heard.unfold(0, self.chunk_samples, self.step_samples))
+        n_frames = 1 + (self.chunk_samples - FRAME_SAMPLES) // HOP_LENGTH
+        return self._filter_bank(heard).unfold(0, n_frames, self.step_samples // HOP_LENGTH).transpose(1, 2)
+
+    def _weights(self, speech: Tensor) -> Tensor:
+        """[C, S, F] the frames that describe each speaker: alone, if that is enough, else all."""
+        if not self._exclude_overlap:
+            return speech
+        alone = speech * (speech.sum(1, keepdim=True) < 2)
+        is_enough = alone.sum(2, keepdim=True) > self._min_frames
+        return torch.where(is_enough, alone, speech)

@@ -1,0 +1,111 @@
+"""From chunks that overlap to one line of frames: how many speak, and who has how many votes.
+
+Chunks and frames have times that are computed in double precision in the order of pyannote.audio, so that a boundary
+falls on the same frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+ByteArray = npt.NDArray[np.uint8]
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float32]
+
+NOBODY = -2  # the cluster of a local speaker who is silent or was left over
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """When chunks and frames are.
+
+    Attributes:
+        chunk_s: Length of a chunk.
+        step_s: From one chunk to the next.
+        frame_s: What a frame hears.
+        frame_step_s: From one frame to the next.
+        n_frames: Frames of a chunk.
+    """
+
+    chunk_s: float
+    step_s: float
+    frame_s: float
+    frame_step_s: float
+    n_frames: int
+
+    def first_frame(self, chunk: int) -> int:
+        """The frame where a chunk begins."""
+        return self._closest(chunk * self.step_s + 0.5 * self.frame_s)
+
+    def n_frames_of(self, n_chunks: int) -> int:
+        """Frames of so many chunks together."""
+        return self._closest(self.chunk_s + (n_chunks - 1) * self.step_s + 0.5 * self.frame_s) + 1
+
+    def times(self, n_frames: int) -> npt.NDArray[np.float64]:
+        """[n_frames] the middle of each frame in seconds."""
+        starts = np.arange(n_frames) * self.frame_step_s
+        return 0.5 * (starts + (starts + self.frame_s))
+
+    def _closest(self, time_s: float) -> int:
+        return int(np.rint((time_s - 0.5 * self.frame_s) / self.frame_step_s))
+
+
+def count_speakers(speech: ByteArray, grid: Grid) -> IntArray:
+    """How many speak at once, by the mean over the chunks that hear a frame.
+
+    Args:
+        speech: [C, F, S] 1 where a local speaker speaks.
+        grid: When chunks and frames are.
+
+    Returns:
+        [frames].
+    """
+    n_frames = grid.n_frames_of(len(speech))
+    total = np.zeros(n_frames, np.float32)
+    heard = np.zeros(n_frames, np.float32)
+    for chunk, at_once in enumerate(speech.sum(2, dtype=np.int64)):
+        first = grid.first_frame(chunk)
+        total[first : first + grid.n_frames] += at_once
+        heard[first : first + grid.n_frames] += 1
+    return np.asarray(np.rint(total / np.maximum(heard, np.float32(1e-12))), np.int64)
+
+
+def count_votes(speech: ByteArray, clusters: IntArray, grid: Grid) -> FloatArray:
+    """In how many chunks each speaker is heard.
+
+    Args:
+        speech: [C, F, S] 1 where a local speaker speaks.
+        clusters: [C, S] which speaker that is, or `NOBODY`.
+        grid: When chunks and frames are.
+
+    Returns:
+        [frames, speakers].
+    """
+    votes = np.zeros((grid.n_frames_of(len(speech)), int(clusters.max()) + 1), np.float32)
+    for chunk, (local, owners) in enumerate(zip(speech, clusters, strict=True)):
+        first = grid.first_frame(chunk)
+        for cluster in set(owners.tolist()) - {NOBODY}:
+            votes[first : first + grid.n_frames, cluster] += local[:, owners == cluster].max(1)
+    return votes
+
+
+def elect(votes: FloatArray, counts: IntArray) -> npt.NDArray[np.bool_]:
+    """Let those speak who have the most votes, as many as are counted; of equals the one with the lower number.
+
+    Args:
+        votes: [frames, speakers].
+        counts: [frames].
+
+    Returns:
+        [frames, at least speakers].
+    """
+    n_missing = int(counts.max(initial=0)) - votes.shape[1]
+    if n_missing > 0:
+        votes = np.pad(votes, ((0, 0), (0, n_missing)))
+    order = np.argsort(-votes, axis=1, kind="stable")
+    speaks = np.zeros(votes.shape, bool)
+    np.put_along_axis(speaks, order, np.arange(votes.shape[1]) < counts[:, None], axis=1)
+    return speaks

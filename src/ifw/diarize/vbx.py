@@ -1,0 +1,107 @@
+"""VBx: how many speakers there are, and who is who, by variational Bayes.
+
+Speakers are points in PLDA space with a standard normal prior. Those that explain nothing lose their share until they
+are gone, so agglomerative clustering may begin with too many.
+
+Source: Landini et al. 2022, "Bayesian HMM clustering of x-vector sequences (VBx) in speaker diarization", here without
+transitions in time (a mixture instead of an HMM). The numbers in brackets are its equations.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from scipy.special import logsumexp, softmax
+
+from ifw.diarize.agglomerative import cut, unit
+from ifw.diarize.clustering import (
+    Bounds,
+    Clusters,
+    DoubleArray,
+    closest,
+    closest_apart,
+    formative,
+    means,
+    one_speaker,
+    similarity,
+)
+from ifw.diarize.k_means import k_means
+from ifw.diarize.linkage import centroid_linkage
+from ifw.diarize.overlap_add import ByteArray, FloatArray, IntArray
+from ifw.diarize.pipeline_config import VbxSettings
+from ifw.diarize.plda import Plda
+
+_MAX_TURNS: Final = 20
+_MIN_GAIN: Final = 1e-4  # of the evidence lower bound, below which it has converged
+_SMOOTHING: Final = 7.0  # how sure the first responsibilities are of the first clusters
+_MIN_SHARE: Final = 1e-7  # of the chunks, below which a speaker is gone
+
+
+def cluster_vbx(
+    embeddings: FloatArray, speech: ByteArray, bounds: Bounds, settings: VbxSettings, plda: Plda
+) -> Clusters:
+    """Find the speakers of a recording.
+
+    Args:
+        embeddings: [C, S, D].
+        speech: [C, F, S] 1 where a local speaker speaks.
+        bounds: How many speakers there may be.
+        settings: The numbers of the pipeline.
+        plda: The space of VBx.
+
+    Returns:
+        The speakers. No two local speakers of a chunk are the same one, unless the bounds changed their number.
+    """
+    trained = embeddings[formative(speech) & np.isfinite(embeddings).all(2)]
+    if len(trained) < 2:
+        return one_speaker(embeddings, speech, trained)
+    vectors = unit(trained)
+    first = np.unique(cut(centroid_linkage(vectors), settings.threshold), return_inverse=True)[1]
+    responsibilities, shares = infer(plda(trained), plda.between, first.astype(np.int64), settings)
+    kept = responsibilities[:, shares > _MIN_SHARE]
+    centroids = kept.T @ trained / kept.sum(0)[:, None]
+    wanted = min(bounds.clip(len(centroids)), len(trained))
+    if wanted == len(centroids):
+        return Clusters(closest_apart(similarity(embeddings, centroids), speech), centroids)
+    labels = k_means(vectors, wanted)
+    centroids = means(trained, labels, np.unique(labels)).astype(np.float64)
+    return Clusters(closest(similarity(embeddings, centroids)), centroids)
+
+
+def infer(
+    points: DoubleArray, between: DoubleArray, first: IntArray, settings: VbxSettings
+) -> tuple[DoubleArray, DoubleArray]:
+    """Alternate between where speakers are and who spoke, until the evidence grows no more.
+
+    Args:
+        points: [n, L] embeddings in PLDA space.
+        between: [L] variance of speakers.
+        first: [n] the cluster that each point begins in.
+        settings: Weights of evidence and thrift.
+
+    Returns:
+        [n, speakers] how likely each point is whose, and [speakers] their shares.
+    """
+    ratio = settings.sharpness / settings.thrift
+    n_points, n_axes = points.shape
+    n_speakers = int(first.max()) + 1
+    responsibilities = softmax(_SMOOTHING * np.eye(n_speakers)[first], axis=1)
+    shares = np.full(n_speakers, 1 / n_speakers)
+    constant = -0.5 * (np.square(points).sum(1, keepdims=True) + n_axes * np.log(2 * np.pi))  # of (23)
+    scaled = points * np.sqrt(between)  # (18)
+    before = -np.inf
+    for _ in range(_MAX_TURNS):
+        variance = 1 / (1 + ratio * responsibilities.sum(0)[:, None] * between)  # (17)
+        mean = ratio * variance * (responsibilities.T @ scaled)  # (16)
+        fit = scaled @ mean.T - 0.5 * ((variance + mean**2) @ between) + constant
+        joint = settings.sharpness * fit + np.log(shares + 1e-8)  # (23) and the share
+        evidence = logsumexp(joint, axis=1)
+        responsibilities = np.exp(joint - evidence[:, None])
+        shares = responsibilities.sum(0) / n_points
+        penalty = 0.5 * settings.thrift * np.sum(np.log(variance) - variance - mean**2 + 1)
+        bound = float(evidence.sum() + penalty)  # (25)
+        if bound - before < _MIN_GAIN:
+            break
+        before = bound
+    return responsibilities, shares
