@@ -78,7 +78,7 @@ def _unit(vectors: _Array) -> _Array:
 def _read(path: Path, wanted: Mapping[str, int]) -> dict[str, _Array]:
     """The arrays of a file, each with so many dimensions."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in wanted}
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ModelFormatError(f"diarization model: {path} cannot be read: {error}") from error

@@ -1,0 +1,88 @@
+"""Counting, voting and turns on frames that were written down by hand."""
+
+import numpy as np
+import pytest
+
+from ifw.diarize.overlap_add import NOBODY, Grid, count_speakers, count_votes, elect
+from ifw.diarize.turns import ClusterTurn, find_turns, name_speakers
+
+GRID = Grid(chunk_s=4.0, step_s=1.0, frame_s=0.5, frame_step_s=0.5, n_frames=8)
+FOREVER_S = 1e9
+
+
+def row(text):
+    return np.array([letter == "x" for letter in text])
+
+
+def spoken(*rows):
+    return np.array([row(text) for text in rows]).T
+
+
+def seconds(turns):
+    return [(turn.start_s, turn.end_s, turn.cluster) for turn in turns]
+
+
+def test_grid():
+    assert [GRID.first_frame(chunk) for chunk in range(3)] == [0, 2, 4]
+    assert GRID.n_frames_of(3) == 13
+    np.testing.assert_allclose(GRID.times(3), [0.25, 0.75, 1.25])
+
+
+def test_count_is_the_mean_over_chunks_to_the_nearest_even():
+    speech = np.zeros((2, 8, 2), np.uint8)
+    speech[0, :, 0] = row("xxxxxxxx")
+    speech[1, :, 1] = row("..xx..xx")
+    # Frames 2 to 7 are heard twice: one voice in one of two chunks is a half, which rounds to 0.
+    assert count_speakers(speech, GRID).tolist() == [1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0]
+
+
+def test_votes_follow_the_clusters_and_nobody_has_none():
+    speech = np.zeros((2, 8, 3), np.uint8)
+    speech[0, :, 0] = row("xx......")
+    speech[0, :, 1] = row(".xx.....")
+    speech[0, :, 2] = row("xxxxxxxx")
+    speech[1, :, 0] = row("x.......")
+    votes = count_votes(speech, np.array([[1, 1, NOBODY], [0, NOBODY, NOBODY]]), GRID)
+    assert votes[:, 1].tolist() == [1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0]
+    assert votes[:, 0].tolist() == [0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]
+
+
+def test_those_with_the_most_votes_speak_and_of_equals_the_first():
+    votes = np.array([[1, 3, 2], [2, 2, 2], [0, 0, 1], [5, 1, 2]], np.float32)
+    assert elect(votes, np.array([2, 1, 0, 3])).tolist() == [
+        [False, True, True],
+        [True, False, False],
+        [False, False, False],
+        [True, True, True],
+    ]
+
+
+def test_more_may_be_counted_than_there_are_speakers():
+    assert elect(np.array([[1.0], [0.0]], np.float32), np.array([2, 0])).tolist() == [[True, True], [False, False]]
+
+
+def test_turns_begin_and_end_in_the_middle_of_frames():
+    turns = find_turns(spoken("..xxx...x.", "....xx..xx"), GRID, 0.0, FOREVER_S)
+    assert seconds(turns) == [(1.25, 2.75, 0), (2.25, 3.25, 1), (4.25, 4.75, 0), (4.25, 4.75, 1)]
+
+
+def test_a_last_frame_alone_has_no_length():
+    assert find_turns(spoken(".........x"), GRID, 0.0, FOREVER_S) == []
+
+
+@pytest.mark.parametrize(("shortest_s", "n_turns"), [(0.0, 3), (0.5, 3), (0.51, 2), (2.0, 1)])
+def test_pauses_that_are_shorter_are_closed(shortest_s, n_turns):
+    assert len(find_turns(spoken("xx.xx...xx..", "............"), GRID, shortest_s, FOREVER_S)) == n_turns
+
+
+def test_nothing_lies_beyond_the_audio():
+    assert seconds(find_turns(spoken(".xxxxx...xxx"), GRID, 0.0, 2.0)) == [(0.75, 2.0, 0)]
+
+
+def test_speakers_are_named_in_order_of_appearance():
+    turns = [ClusterTurn(0.0, 1.0, 7), ClusterTurn(0.5, 2.0, 0), ClusterTurn(3.0, 4.0, 7)]
+    found = name_speakers(turns, turns[:1], np.array([[1.0, 2.0]]))
+    assert [turn.speaker for turn in found.turns] == ["SPEAKER_00", "SPEAKER_01", "SPEAKER_00"]
+    assert found.speakers == ("SPEAKER_00", "SPEAKER_01")
+    assert found.embeddings["SPEAKER_01"].tolist() == [1.0, 2.0]
+    assert found.embeddings["SPEAKER_00"].tolist() == [0.0, 0.0]  # cluster 7 has no centroid
