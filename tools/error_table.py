@@ -84,11 +84,12 @@ def error_table() -> str:
     """One row a code that clients can meet, by status; those that are shown as `internal` are left out.
 
     Raises:
-        KeyError: A code has no advice.
+        SystemExit: A code has no advice, or there is advice on a code that is none.
     """
     statuses = {code: status for code, status in STATUS.items() if status != 500 or code == INTERNAL}
     statuses |= {code: status for status, code in CODES_OF_STATUS.items() if code not in STATUS}
-    assert statuses.keys() == ADVICE.keys(), statuses.keys() ^ ADVICE.keys()
+    if unknown := statuses.keys() ^ ADVICE.keys():
+        raise SystemExit(f"tools/error_table.py: ADVICE and the server's codes differ in: {', '.join(sorted(unknown))}")
     meanings = {one.code: (one.__doc__ or "").partition("\n")[0] for one in _classes(IfwError)} | dict(_WITHOUT_CLASS)
     rows = ["| code | status | what it means | what to do |", "|---|---|---|---|"]
     for code, status in sorted(statuses.items(), key=lambda pair: pair[1]):

@@ -246,6 +246,7 @@ def test_every_metric_is_on_the_page_of_the_server(site: Site) -> None:
         ("max_body_bytes", 1 << 20, "1 MiB"),
         ("max_fetch_bytes", 4 << 30, "4 GiB"),
         ("fetch_timeout_s", 3600, "an hour"),
+        ("client_timeout_s", 60, "60 s"),
         ("max_audio_s", 86_400, "24 hours"),
         ("max_queued", 10_000, "10,000"),
         ("max_sync", 16, "16 at once"),
