@@ -20,8 +20,8 @@ from recordings import FLAC, M4A_WITHOUT_NOISE, MP3, OPUS, WAV, Coding, chirps, 
 
 from ifw.audio import AudioStream, decode, open_stream
 from ifw.audio.assignment import Slicing
+from ifw.audio.decoder_process import launch_fresh
 from ifw.audio.fork_server import ForkServer
-from ifw.audio.process import launch_fresh
 from ifw.config import AudioOptions
 from ifw.errors import AudioDamagedError, AudioError, CancelledError
 

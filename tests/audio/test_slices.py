@@ -23,8 +23,8 @@ from recordings import (
 
 from ifw.audio import decode, open_stream
 from ifw.audio.assignment import Assignment, Slicing
+from ifw.audio.decoder_process import launch_fresh
 from ifw.audio.feed import _step
-from ifw.audio.process import launch_fresh
 from ifw.audio.source import open_source
 from ifw.audio.wire import Kind
 from ifw.config import AudioOptions

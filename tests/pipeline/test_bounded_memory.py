@@ -7,7 +7,7 @@ import pytest
 from made_hypotheses import NOTHING_ODD
 
 from ifw import CancelToken, DecodeOptions, TranscribeOptions, VadOptions
-from ifw.audio.process import launch_fresh
+from ifw.audio.decoder_process import launch_fresh
 from ifw.errors import CancelledError
 from ifw.pipeline.flights import MIN_IN_FLIGHT
 from ifw.pipeline.transcription import Transcription

@@ -8,7 +8,7 @@ import pytest
 from made_hypotheses import NOTHING_ODD
 
 from ifw import CancelToken, DecodeOptions, TranscribeOptions, VadOptions
-from ifw.audio.process import launch_fresh
+from ifw.audio.decoder_process import launch_fresh
 from ifw.engine.request import LanguageDetection
 from ifw.pipeline.context import MAX_PREVIOUS_TOKENS
 from ifw.pipeline.flights import MIN_IN_FLIGHT

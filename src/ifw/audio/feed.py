@@ -16,7 +16,7 @@ from ifw.errors import CancelledError
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from ifw.audio.process import DecoderProcess, Launch
+    from ifw.audio.decoder_process import DecoderProcess, Launch
     from ifw.config import AudioOptions
     from ifw.types import TranscriptWarning
 

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Final
 
-from ifw.audio.process import DecoderProcess, isolated_python, launch_fresh
+from ifw.audio.decoder_process import DecoderProcess, isolated_python, launch_fresh
 
 if TYPE_CHECKING:
     from ifw.audio.assignment import Assignment
@@ -23,7 +23,7 @@ MAX_ORDER_BYTES: Final = 1 << 16
 NUMBER: Final = struct.Struct("<i")
 """How the server tells the id of a worker, and later its exit status, or the number of its signal, negative."""
 
-_MAIN: Final = "from ifw.audio.forking import main; main()"
+_MAIN: Final = "from ifw.audio.fork_server_main import main; main()"
 
 
 class ForkServer:

@@ -7,7 +7,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from ifw.audio.assignment import Assignment
-from ifw.audio.process import launch_fresh
+from ifw.audio.decoder_process import launch_fresh
 from ifw.errors import AudioError, AudioFormatError, AudioTooLongError
 
 if TYPE_CHECKING:

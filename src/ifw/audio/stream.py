@@ -10,8 +10,8 @@ import numpy as np
 
 from ifw.audio.assignment import Slicing
 from ifw.audio.clip import clipped_s, shortfall
+from ifw.audio.decoder_process import launch_fresh
 from ifw.audio.feed import SampleFeed, Samples
-from ifw.audio.process import launch_fresh
 from ifw.audio.source import AudioSource, ByteSource, open_source
 from ifw.config import AudioOptions
 from ifw.constants import SAMPLE_RATE
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from ifw.audio.process import Launch
+    from ifw.audio.decoder_process import Launch
     from ifw.cancellation import CancelToken
     from ifw.types import TranscriptWarning
 

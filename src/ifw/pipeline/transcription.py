@@ -23,7 +23,7 @@ from ifw.types import Progress, Segment, Stage, Transcript, TranscriptWarning
 
 if TYPE_CHECKING:
     from ifw.audio import AudioSource, AudioStream
-    from ifw.audio.process import Launch
+    from ifw.audio.decoder_process import Launch
     from ifw.config import TranscribeOptions
     from ifw.engine.engine import Engine
     from ifw.model.checkpoint import Checkpoint

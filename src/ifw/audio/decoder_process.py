@@ -113,7 +113,7 @@ def launch_fresh(descriptor: int, assignment: Assignment) -> DecoderProcess:
     """
     complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the process
     try:
-        command = isolated_python("from ifw.audio.worker import main; main()", [assignment.to_json()])
+        command = isolated_python("from ifw.audio.decoder_main import main; main()", [assignment.to_json()])
         return DecoderProcess(_FreshChild(command, descriptor, complaints), complaints)
     except OSError as error:
         complaints.close()

@@ -14,8 +14,8 @@ import socket
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
+from ifw.audio.decoder_main import work
 from ifw.audio.fork_server import MAX_ORDER_BYTES, NUMBER
-from ifw.audio.worker import work
 
 N_ORDER_DESCRIPTORS: Final = 4
 
@@ -70,7 +70,7 @@ def _take_order(orders: socket.socket, selector: selectors.BaseSelector) -> bool
 
 
 def _become_worker(assignment: str, inherited: list[int]) -> NoReturn:
-    """Be what `ifw.audio.worker` is in a fresh interpreter."""
+    """Be what `ifw.audio.decoder_main` is in a fresh interpreter."""
     status = 1
     try:
         for target, descriptor in enumerate(inherited):
