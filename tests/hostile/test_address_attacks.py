@@ -92,6 +92,23 @@ def test_a_url_that_leads_inward_is_refused_on_every_route(siege: Siege, pattern
         assert reply.code == code or (pattern == "endless" and reply.code == "request_invalid"), reply.text
 
 
+@pytest.mark.parametrize("pattern", [name for name in ALL if name != "NUL"])
+def test_a_url_that_leads_inward_is_refused_where_a_client_waits(siege: Siege, pattern: str) -> None:
+    url, code = url_of(siege, ALL[pattern][0]), ALL[pattern][1]
+    for path in ("/v1/audio/transcriptions", "/v1/audio/translations"):
+        reply = siege.ask("POST", path, files={"url": (None, url)})
+        assert (reply.status, reply.code) == (400, code)
+
+
+def test_a_redirect_that_leads_inward_where_a_client_waits(siege: Siege) -> None:
+    url = siege.site.redirect("/inward", f"http://127.0.0.1:{siege.ports.port}/")
+    for path in ("/", "/predict"):
+        reply = siege.ask("POST", path, json={"url": url})
+        assert (reply.status, reply.code) == (422, "url_forbidden")
+    reply = siege.ask("POST", "/v1/audio/transcriptions", files={"url": (None, url)})
+    assert (reply.status, reply.code) == (400, "url_forbidden")
+
+
 @pytest.mark.parametrize("pattern", [name for name in ALL if name not in NO_HEADER])
 def test_a_redirect_that_leads_inward_fails_the_task(siege: Siege, pattern: str) -> None:
     start = siege.site.redirect("/away", url_of(siege, ALL[pattern][0]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -221,6 +222,27 @@ def test_names_of_files_are_only_shown(siege: Siege, name: str) -> None:
     assert len(shown or "") <= 255
     assert [path.name for path in (siege.server.data_dir / "spool" / task["id"]).iterdir()] == ["upload"]
     assert siege.ended(task["id"])["state"] == "succeeded"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_of_files_do_not_write_headers(siege: Siege, name: str) -> None:
+    quoted = name.replace("\\", "\\\\").encode()
+    data = b'--b\r\nContent-Disposition: form-data; name="audio_file"; filename="%b"\r\n\r\n%b\r\n--b--\r\n'
+    reply = siege.client.post("/asr", content=data % (quoted, SHORT.read_bytes()), headers={"content-type": MULTIPART})
+    if siege.checked(reply).status == 200:
+        assert re.fullmatch(r"attachment; filename\*=UTF-8''[\w.~%-]+", reply.headers["content-disposition"])
+    else:
+        assert reply.json()["code"] in ("request_invalid", "request_too_large")
+
+
+@pytest.mark.parametrize(
+    "name", ["../../etc", "/etc/passwd", "{folder}", "file://{folder}", "openai/whisper-tiny", "\0", "a" * 9999]
+)
+def test_names_of_models_load_nothing(siege: Siege, name: str) -> None:
+    fields = {"model": name.replace("{folder}", str(siege.files.folder))}
+    reply = siege.client.post("/v1/audio/transcriptions", files={"file": SHORT.read_bytes()}, data=fields)
+    assert reply.status_code == 404
+    assert reply.json()["error"]["code"] == "model_not_found"
 
 
 def test_ten_uploads_that_are_cut_off_leave_nothing(siege: Siege) -> None:
