@@ -269,6 +269,22 @@ def test_heads_that_do_not_come_are_not_waited_for(siege: Siege) -> None:
             assert json.loads(reply.partition(b"\r\n\r\n")[2])["code"] == "request_timeout"
 
 
+def test_a_head_that_drips_is_not_waited_for(siege: Siege) -> None:
+    with siege.connect() as connection:
+        connection.settimeout(0.2)
+        connection.sendall(b"GET /tasks HTTP/1.1\r\nX-A: ")
+        for _ in range(50):
+            try:
+                reply = connection.recv(65536)
+            except TimeoutError:
+                connection.sendall(b"a")
+            else:
+                assert b" 408 " in reply
+                break
+        else:
+            raise AssertionError("each byte gave it more time")
+
+
 @pytest.mark.parametrize("path", ["/tasks", "/", "/predict", "/v1/audio/transcriptions"])
 @pytest.mark.parametrize("framing", ["Content-Length: 500", "Transfer-Encoding: chunked"])
 def test_bodies_that_do_not_come_are_not_waited_for(siege: Siege, path: str, framing: str) -> None:
