@@ -15,6 +15,7 @@ _REASON: Final = "The message says what is allowed."
 ADVICE: Final[Mapping[str, str]] = MappingProxyType(
     {
         "unauthorized": "Send one of the server's [keys](server.md#keys).",
+        "site_forbidden": "Add the name to `IFW_ALLOW_HOSTS`, the page to `IFW_CORS_ORIGINS`, or set `ADMIN_KEY`.",
         "model_not_found": "Ask for a name that `/v1/models` lists, or leave the model out.",
         "task_not_found": "Look for it in `GET /tasks`; it may have expired or been removed.",
         "not_found": "See `/docs`.",

@@ -38,6 +38,7 @@ Over 400 lines because it is a list: a class with a line of text and a code for 
     ├── NotReadyError            not_ready
     ├── DatabaseError            database_unreachable
     ├── UnauthorizedError        unauthorized
+    ├── ForeignSiteError         site_forbidden
     ├── FetchError               fetch_failed
     │   ├── UrlInvalidError          url_invalid
     │   ├── UrlForbiddenError        url_forbidden
@@ -297,6 +298,12 @@ class UnauthorizedError(IfwError):
     """The request carries no key that opens the server."""
 
     code = "unauthorized"
+
+
+class ForeignSiteError(IfwError):
+    """A request came from a web page of somebody else, or under a name that is not the server's."""
+
+    code = "site_forbidden"
 
 
 class FetchError(IfwError):

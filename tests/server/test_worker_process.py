@@ -38,6 +38,7 @@ def worker(folder: Path, url: str, *flags: str) -> Iterator[tuple[subprocess.Pop
     command = [sys.executable, "-m", "ifw", "worker", "--model", "demo", "--data-dir", str(folder / "data"), *flags]
     with log.open("wb") as file:
         env = os.environ | {"IFW_DATABASE_URL": url, "IFW_LOG_FORMAT": "json", "IFW_N_THREADS": "1"}
+        env["IFW_RUN_TASKS"] = "false"  # as a server has it that shares its environment
         process = subprocess.Popen(command, stdout=file, stderr=file, env=env)
     try:
         yield process, log

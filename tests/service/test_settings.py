@@ -71,6 +71,13 @@ def test_a_key_file_without_a_key_is_an_error_and_not_an_open_server(tmp_path: P
         load_settings({"admin_key_file": file}).admin_keys()
 
 
+@pytest.mark.parametrize("text", [",", " , ,", " "])
+def test_a_variable_without_a_key_is_an_error_and_not_an_open_server(monkeypatch, text: str):
+    monkeypatch.setenv("ADMIN_KEY", text)
+    with pytest.raises(ConfigError, match="ADMIN_KEY: got a text without any key"):
+        load_settings()
+
+
 def test_settings_do_not_change_and_hide_their_secrets(monkeypatch):
     monkeypatch.setenv("ADMIN_KEY", "key-4711")
     monkeypatch.setenv("IFW_WEBHOOK_SECRET", "whsec_c2VjcmV0")

@@ -77,6 +77,7 @@ EXIT_STATUS: Final[Mapping[str, int]] = MappingProxyType(
         "database_unreachable": FILE_FAILED,
         "disk_full": FILE_FAILED,
         "unauthorized": FILE_FAILED,
+        "site_forbidden": FILE_FAILED,
         BUG_CODE: BUG,
     }
 )

@@ -13,6 +13,7 @@ from ifw import __version__
 from ifw.server.auth import KEY_HEADERS, KeyCheck
 from ifw.server.body_limit import BodyLimit
 from ifw.server.errors import install
+from ifw.server.foreign_sites import ForeignSites
 from ifw.server.live_folder import remove_stale
 from ifw.server.metrics import RequestMetrics
 from ifw.server.request_log import RequestLog
@@ -65,7 +66,12 @@ def create_app(settings: Settings | None = None, service: Service | None = None)
         max_upload_bytes=settings.max_upload_bytes,
         idle_timeout_s=settings.client_timeout_s,
     )
-    app.add_middleware(KeyCheck, keys=settings.admin_keys())
+    keys = settings.admin_keys()
+    if keys:
+        app.add_middleware(KeyCheck, keys=keys)
+    else:
+        hosts = (settings.host.strip("[]"), *settings.allow_hosts)
+        app.add_middleware(ForeignSites, hosts=hosts, origins=settings.cors_origins)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -58,6 +58,7 @@ STATUS: Final[Mapping[str, int]] = MappingProxyType(
         "database_unreachable": 503,
         "disk_full": 507,
         "unauthorized": 401,
+        "site_forbidden": 403,
         "request_invalid": 422,
         "request_too_large": 413,
         "request_timeout": 408,

@@ -17,7 +17,8 @@ from ifw.server.app import create_app
 from ifw.server.connection import connections_of
 from ifw.service.logs import configure_logs
 from ifw.service.service import Service
-from ifw.service.settings import Settings, unknown_variables
+from ifw.service.settings import Settings
+from ifw.service.worker import warn_of_unknown_variables
 
 _log = logging.getLogger("ifw.server")
 
@@ -97,8 +98,7 @@ def serve(settings: Settings) -> bool:
 
 def warn_of_risks(settings: Settings) -> None:
     """Write a warning for each setting that is probably not meant as it is."""
-    for name in unknown_variables():
-        _log.warning("the environment has a variable that is no setting", extra={"variable": name})
+    warn_of_unknown_variables()
     if not settings.admin_keys() and not _is_loopback(settings.host):
         _log.warning(
             "NO ADMIN KEY IS SET: whoever reaches this address can use the server, read every transcript and delete "

@@ -72,15 +72,18 @@ class Service:
             StateCollector(self._engine_stats, lambda: self.n_live, self._task_counts, lambda: self._is_loaded)
         )
 
-    def start(self) -> None:
+    def start(self, works: bool | None = None) -> None:
         """Open the tasks, begin to work on them, and begin to load the checkpoint, without waiting for it.
 
         Harmless where it has been called.
 
+        Args:
+            works: Whether this process works on tasks; None leaves it to the settings.
+
         Raises:
             ConfigError: The data folder cannot be made.
             DataDirError: The data folder cannot be used, such as while another process uses it.
-        DatabaseError: The database does not answer.
+            DatabaseError: The database does not answer.
         """
         if self._is_started:
             return
@@ -92,7 +95,7 @@ class Service:
         if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
             raise ConfigError(f"IFW_DATA_DIR: {folder} cannot be written to")
         try:
-            self.tasks.start(self.settings.run_tasks)
+            self.tasks.start(self.settings.run_tasks if works is None else works)
         except SQLAlchemyError as error:
             raise DatabaseError(
                 "IFW_DATABASE_URL: the database does not answer, or refuses: "

@@ -39,6 +39,7 @@ OF_SERVING: Final = frozenset(
         "admin_key",
         "admin_key_file",
         "cors_origins",
+        "allow_hosts",
         "max_queued",
         "max_sync",
         "max_sync_waiting",
@@ -46,6 +47,9 @@ OF_SERVING: Final = frozenset(
         "max_body_bytes",
         "client_timeout_s",
         "run_tasks",
+        "task_deadline_s",
+        "min_free_bytes",
+        "drain_s",
     }
 )
 """Fields that do not matter to a worker."""
@@ -82,12 +86,19 @@ def _comma_separated(value: Any) -> Any:
     return value
 
 
+def _keys(value: Any) -> Any:
+    keys = _comma_separated(value)
+    if isinstance(value, str) and not keys:
+        raise ValueError("got a text without any key, allowed: keys, comma-separated; unset it to have no keys")
+    return keys
+
+
 def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
-Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_comma_separated)]
+Keys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_keys)]
 
 
 class Settings(BaseSettings):
@@ -124,12 +135,17 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 is every one of this machine.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    admin_key: Secrets = Field(
+    admin_key: Keys = Field(
         (), description="Keys that open the server, comma-separated. Without one it is open to whoever reaches it."
     )
     admin_key_file: Path | None = Field(None, description="A file with further keys, one a line; # begins a comment.")
     cors_origins: Names = Field(
         (), description="Origins of web pages that may call the server, comma-separated; * is every one."
+    )
+    allow_hosts: Names = Field(
+        (),
+        description="Names besides localhost, the host and IP addresses under which a server without keys may be "
+        "called, comma-separated; * is every one.",
     )
 
     data_dir: Path = Field(
@@ -144,7 +160,13 @@ class Settings(BaseSettings):
     run_tasks: bool = Field(
         True, description="Work on tasks in this process; false only takes them in, for `ifw worker` elsewhere."
     )
-    max_running: int = Field(4, ge=1, le=1024, description="Tasks that one process works on at the same time.")
+    max_running: int = Field(
+        4,
+        ge=1,
+        le=1024,
+        description="Tasks that one process works on at the same time; those that a request waits for come on top, up "
+        "to as many again.",
+    )
     max_queued: int = Field(10_000, ge=1, description="Tasks that may wait; then new ones are refused with 429.")
     max_sync: int = Field(
         16, ge=1, le=1024, description="Synchronous requests that are transcribed at the same time, a thread each."

@@ -10,7 +10,7 @@ from typing import Final
 from ifw.errors import ConfigError
 from ifw.service.logs import configure_logs
 from ifw.service.service import Service
-from ifw.service.settings import Settings
+from ifw.service.settings import Settings, unknown_variables
 
 _log = logging.getLogger(__name__)
 
@@ -36,11 +36,12 @@ def work(settings: Settings) -> bool:
             "workers share tasks through PostgreSQL, while with SQLite ifw serve works on its tasks itself"
         )
     configure_logs(settings)
+    warn_of_unknown_variables()
     end = threading.Event()
     before = {number: signal.signal(number, lambda *caught: end.set()) for number in SIGNALS}
     service = Service(settings)
     try:
-        service.start()
+        service.start(works=True)
         is_loaded = _wait_for_model(service, end)
         if is_loaded:
             _log.info("worker started")
@@ -51,6 +52,12 @@ def work(settings: Settings) -> bool:
         for number, handler in before.items():
             signal.signal(number, handler)
         _log.info("worker ended")
+
+
+def warn_of_unknown_variables() -> None:
+    """Write a warning for each variable with our prefix that is no setting, such as a misspelt one."""
+    for name in unknown_variables():
+        _log.warning("the environment has a variable that is no setting", extra={"variable": name})
 
 
 def _wait_for_model(service: Service, end: threading.Event) -> bool:

@@ -167,6 +167,7 @@ _REASONS: Final = MappingProxyType(
     {
         400: "A field has a value that is not allowed, or the audio cannot be used.",
         401: "There is no right key.",
+        403: "A web page of another site asked, or the name of the server is not one of its own.",
         404: "This server does not have the model.",
         408: "The body stopped coming.",
         413: "The file is larger, or the audio longer, than this server takes.",

@@ -13,6 +13,7 @@ from ifw.server.schemas.tasks import ErrorBody
 REASONS: Final[Mapping[int, str]] = {
     400: "The body is no JSON.",
     401: "The key is missing or wrong.",
+    403: "A web page of another site asked, or the name of the server is not one of its own.",
     404: "There is no such task.",
     408: "The body stopped coming.",
     409: "The task is not in a state that allows this, or its id is taken.",
@@ -28,14 +29,14 @@ REASONS: Final[Mapping[int, str]] = {
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The error replies of a route for its `responses`; every route has 401, 422, 500 and 503.
+    """The error replies of a route for its `responses`; every route has 401, 403, 413, 422, 500 and 503.
 
     Args:
         statuses: Further ones that it can give.
     """
     return {
         status: {"description": REASONS[status], "model": ErrorBody}
-        for status in sorted({401, 413, 422, 500, 503, *statuses})
+        for status in sorted({401, 403, 413, 422, 500, 503, *statuses})
     }
 
 
