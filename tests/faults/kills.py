@@ -7,8 +7,9 @@ import httpx2
 from clips import CLIPS, LONG, told
 from processes import ENDED, PATIENCE_S, Tasks, until
 
-N_TASKS = 50
 MOMENTS = ("submit", "fetch", "start", "transcribe", "deliver", "fetch", "transcribe", "deliver")
+N_EACH = 6  # tasks that come at each moment
+N_TASKS = len(MOMENTS) * N_EACH + 2
 
 
 class Client:
@@ -19,14 +20,23 @@ class Client:
         self.ids = {}
         self.changed = threading.Condition()
         self.server = None
+        self.n_wanted = 0
         self.thread = threading.Thread(target=self._run, daemon=True)
 
     def name(self, number):
-        return LONG if number in (8, 31) else CLIPS[number % len(CLIPS)]
+        """Its file: something long where it is to be killed while it is heard."""
+        moment = MOMENTS[number // N_EACH] if number < len(MOMENTS) * N_EACH else None
+        return LONG if number % N_EACH == 0 and moment == "transcribe" else CLIPS[number % len(CLIPS)]
 
     def goes_to(self, server):
         with self.changed:
             self.server = server
+            self.changed.notify_all()
+
+    def wants(self, n_more):
+        """Let it submit some more."""
+        with self.changed:
+            self.n_wanted += n_more
             self.changed.notify_all()
 
     def wait(self, n_submitted):
@@ -37,7 +47,7 @@ class Client:
         for number in range(N_TASKS):
             while number not in self.ids:
                 with self.changed:
-                    self.changed.wait_for(lambda: self.server is not None)
+                    self.changed.wait_for(lambda number=number: self.server is not None and self.n_wanted > number)
                     server = self.server
                 try:
                     self._submit(Tasks(server.client), number)
@@ -70,12 +80,15 @@ class Killer:
         if moment not in ("start", "submit"):
             server.wait_ready()
         if moment == "submit":
-            self.client.wait(10)
+            self.client.wants(N_EACH)
+            self.client.wait(N_EACH // 2)
         if moment == "fetch":
             around.downloads.shut()
         # From here on no webhook is taken, and those that were are known to the server: a kill between the two would
         # have it sent once more, as Standard Webhooks says.
         around.webhooks.shut()
+        if moment != "submit":
+            self.client.wants(N_EACH)
         tasks = Tasks(server.client)
         if moment in ("fetch", "transcribe"):
             until(lambda: any(task["stage"] == moment for task in tasks.all().values()), moment)
@@ -118,6 +131,7 @@ def check(place, surroundings, said):
         killer.kill(server, moment)
     server = place.start().wait_up()
     client.goes_to(server)
+    client.wants(2)
     client.wait(N_TASKS)
     client.thread.join()
     tasks = Tasks(server.client)

@@ -1,5 +1,6 @@
 """Receivers of webhooks that are away, slow, broken or hostile."""
 
+import signal
 import socket
 from contextlib import ExitStack
 
@@ -75,6 +76,26 @@ def test_each_payload_is_taken_once_however_its_receiver_behaves(database_url, n
     }
     assert not inside.events
     assert not inside.n_gets
+    assert server.terminate() == 0
+
+
+def test_an_answer_that_a_dead_server_never_read_means_the_same_event_again(new_place, surroundings):
+    place = new_place()
+    place.warm()
+    server = place.start().wait_up()
+    surroundings.webhooks.shut()
+    webhook = {"url": f"{surroundings.url}/hook"}
+    task_id = Tasks(server.client).submit(url=f"{surroundings.url}/{CLIPS[0]}", webhook=webhook)
+    surroundings.wait(lambda: surroundings.webhooks.n_waiting == 1)
+    server.popen.send_signal(signal.SIGSTOP)
+    surroundings.webhooks.open()
+    surroundings.wait(lambda: len(surroundings.taken()) == 1)
+    server.kill()
+    server = place.start().wait_up()
+    Tasks(server.client).wait_told([task_id])
+    first, again = surroundings.taken()[task_id]
+    assert (first.headers["webhook-id"], first.body) == (again.headers["webhook-id"], again.body)
+    surroundings.check_signatures()
     assert server.terminate() == 0
 
 
