@@ -5,6 +5,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -58,5 +59,6 @@ class Cluster:
         return self.url(name)
 
     def close(self):
-        self.stop()
+        with suppress(subprocess.CalledProcessError):  # it is stopped already
+            self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)

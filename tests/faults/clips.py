@@ -59,8 +59,11 @@ class Undisturbed(dict):
     def __init__(self, files):
         super().__init__()
         self.files = files
+        self.n_windows = {}  # that the engine completed for it
         self.transcriber = Transcriber("demo", n_threads=1)
 
     def __missing__(self, name):
+        before = self.transcriber.stats().n_completed
         self[name] = told(to_json(self.transcriber.transcribe(self.files[name])))
+        self.n_windows[name] = self.transcriber.stats().n_completed - before
         return self[name]

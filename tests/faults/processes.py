@@ -91,6 +91,11 @@ class Process:
             until(lambda: self.client.get("/health/ready").status_code == 200, "a ready server")
         return self
 
+    def metric(self, name):
+        """One number of /metrics."""
+        lines = self.client.get("/metrics").text.splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.rsplit(" ", 1)[0] == name)
+
     def kill(self):
         """End it as a power cut would; nothing that it started outlives it for long."""
         self.popen.kill()

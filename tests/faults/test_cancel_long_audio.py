@@ -100,21 +100,15 @@ def test_cancelled_through_a_server_while_a_worker_works(tmp_path, new_place, cl
 def test_cancelled_over_http_in_one_server(new_place, half_an_hour):
     server = new_place().start().wait_ready()
     task_id = Tasks(server.client).submit(upload=half_an_hour, language="en")
-    until(lambda: busy(server) > 0 and metric(server, "ifw_engine_tokens_total") > 0, "decoding")
+    until(lambda: busy(server) > 0 and server.metric("ifw_engine_tokens_total") > 0, "decoding")
     started = time.perf_counter()
     assert server.client.delete(f"/tasks/{task_id}").json()["state"] == "cancelled"
     until(lambda: busy(server) == 0, "a free engine")
     print(f"cancelled over HTTP: /metrics says that the slots are free after {time.perf_counter() - started:.3f} s")  # noqa: T201 - the number is wanted
-    assert metric(server, 'ifw_engine_windows_total{outcome="completed"}') < DURATION_S / 30
+    assert server.metric('ifw_engine_windows_total{outcome="completed"}') < DURATION_S / 30
     assert server.terminate() == 0
 
 
 def busy(server):
     """As `n_busy`, from /metrics."""
-    return metric(server, "ifw_engine_slots_occupied") + metric(server, "ifw_engine_windows_waiting")
-
-
-def metric(server, name):
-    """One number of /metrics."""
-    lines = server.client.get("/metrics").text.splitlines()
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.rsplit(" ", 1)[0] == name)
+    return server.metric("ifw_engine_slots_occupied") + server.metric("ifw_engine_windows_waiting")
