@@ -176,7 +176,7 @@ async def run_load(
 ) -> Load:
     """Let clients send clips for a time, or until `ended`; what is on its way then still comes to its end."""
     url, clips = served.url, served.clips
-    load, started = Load(), time.perf_counter()
+    load, started = Load(), 0.0
 
     async def one(client: httpx2.AsyncClient, number: int) -> None:
         n_sent = 0
@@ -193,8 +193,9 @@ async def run_load(
 
     with probing(url) as live_s:
         async with connected(url) as client:
+            started = time.perf_counter()
             await asyncio.gather(*(one(client, number) for number in range(n_clients)))
-        load.wall_s = time.perf_counter() - started
+            load.wall_s = time.perf_counter() - started
     load.live_s = live_s
     return load
 

@@ -16,6 +16,7 @@ from ifw.engine.rules import Field, RowStart, RowStates, RuleTokens, TokenRules
 from ifw.engine.runner_interface import AlignInput, Detected, Prefilled, PrefillInput, SearchInput, WindowInput
 from ifw.engine.search import Move, Sampled
 from ifw.engine.search_runner import SearchRunner
+from ifw.engine.small_calls import suitable_cores
 from ifw.engine.window_encoder import WindowEncoder
 from ifw.model.whisper import Whisper
 
@@ -113,7 +114,9 @@ class ModelRunner:
         """Compute prefixes, in slot order, and sample the first token of each row; the rows are live from then on."""
         prefilled: list[Prefilled] = []
         for first, last in _runs([row.slot for row in inputs]):
-            prefilled += self._prefill_run(inputs[first : last + 1])
+            n_tokens = max(len(row.prefix.token_ids) for row in inputs[first : last + 1])
+            with suitable_cores(self._model.dims, last + 1 - first, n_tokens):
+                prefilled += self._prefill_run(inputs[first : last + 1])
         return prefilled
 
     def restart(self, slot: int, start: RowStart) -> None:
@@ -143,10 +146,11 @@ class ModelRunner:
         begin, end = slots[0], slots[-1] + 1
         cache, states = self._cache.view(begin, end), self._states.view(begin, end)
         n_keys = max(row.offset for row in self._rows.values()) + 1
-        hidden = self._model.decode(
-            states[Field.TOKEN][:, None], states[Field.OFFSET], cache.self_kv, cache.cross_kv, n_keys
-        )
-        chosen = self._choose(self._model.logits(hidden[:, 0]), begin, end)
+        with suitable_cores(self._model.dims, end - begin):
+            hidden = self._model.decode(
+                states[Field.TOKEN][:, None], states[Field.OFFSET], cache.self_kv, cache.cross_kv, n_keys
+            )
+            chosen = self._choose(self._model.logits(hidden[:, 0]), begin, end)
         for row in self._rows.values():
             row.offset += 1
         return [chosen[slot - begin] for slot in slots]

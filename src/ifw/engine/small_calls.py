@@ -1,0 +1,43 @@
+"""On CPU, small decode calls run on one core: several would wait for each other longer than they work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import torch
+
+from ifw.model.dims import ModelDims
+
+MAX_MULTIPLICATIONS: Final = 64_000_000
+"""Of a call on one core: 16 rows of the demo model, or one of `base`, where a second core gains nothing either."""
+
+
+@contextmanager
+def suitable_cores(dims: ModelDims, n_rows: int, n_tokens: int = 1) -> Iterator[None]:
+    """Have torch use one core of the calling thread's for a small decode call, and all of them for a larger one.
+
+    The results are the same, bit for bit.
+
+    Args:
+        dims: Of the model.
+        n_rows: Rows of the cache.
+        n_tokens: New tokens of each.
+    """
+    n_threads = torch.get_num_threads()
+    if n_threads == 1 or decode_multiplications(dims, n_rows, n_tokens) > MAX_MULTIPLICATIONS:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+def decode_multiplications(dims: ModelDims, n_rows: int, n_tokens: int = 1) -> int:
+    """Multiplications of one decode call, about: those with weights, of which the vocabulary is one, and with keys."""
+    width = dims.d_model
+    layer = 8 * width**2 + 2 * width * dims.decoder_ffn + 2 * dims.n_positions * width
+    return n_rows * n_tokens * (dims.n_decoder_layers * layer + dims.n_vocab * width)
