@@ -36,7 +36,7 @@ def watched(model, seen):
     return replace(model, ops=Ops(ops.linear, attention, ops.decode_attention))
 
 
-@pytest.mark.parametrize(("n_windows", "n_threads"), [(0, 2), (1, 3), (2, 2), (4, 3), (5, 2), (3, 1)])
+@pytest.mark.parametrize(("n_windows", "n_threads"), [(0, 2), (1, 3), (2, 2), (4, 2), (4, 3), (5, 2), (3, 1)])
 def test_each_as_alone_and_in_order(n_windows, n_threads):
     windows = [tiny_models.window(index, seconds=2 + index) for index in range(n_windows)]
     alone = [in_a_thread_with(1, lambda w=window: WindowEncoder(MODEL).encode([w]))[0] for window in windows]
