@@ -311,9 +311,14 @@ def test_a_browser_is_led_to_the_documentation(api):
     assert api.client.get("/", follow_redirects=True).text.startswith("\n    <!DOCTYPE html>")
 
 
-def test_a_field_that_is_not_known_is_named(api):
-    reply = api.client.post("/tasks", json={"url": api.url(), "langauge": "en"})
-    assert reply.json() == {
-        "detail": "langauge: there is no such field; /docs lists those that there are",
-        "code": "request_invalid",
-    }
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("langauge", "en", "langauge: there is no such field; /docs lists those that there are"),
+        ("vad", False, "vad: allowed: a JSON object"),
+        ("clip", ["0-10"], "clip.0: allowed: a JSON list"),
+    ],
+)
+def test_refusals_are_in_the_words_of_http(api, field, value, told):
+    reply = api.client.post("/tasks", json={"url": api.url(), field: value})
+    assert reply.json() == {"detail": told, "code": "request_invalid"}

@@ -108,6 +108,9 @@ _PLAINLY: Final[Mapping[str, str]] = MappingProxyType(
         "missing": "is missing",
         "model_attributes_type": "allowed: a JSON object",
         "model_type": "allowed: a JSON object",
+        "dict_type": "allowed: a JSON object",
+        "list_type": "allowed: a JSON list",
+        "tuple_type": "allowed: a JSON list",
     }
 )
 """What pydantic calls an error -> what a client is told."""
