@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from toys import until
 
-from ifw.errors import ConfigError, DataDirError, TaskNotFoundError
+from ifw.errors import ConfigError, DatabaseError, TaskNotFoundError
 from ifw.tasks import Stage, TaskOptions, TaskRequest, Tasks, Webhook, schema
 from ifw.tasks.claims import Changes
 from ifw.tasks.database import Database, sqlite_engine
@@ -196,7 +196,7 @@ def test_two_sets_of_tasks_in_one_process_are_refused(tasks, toy, options, tmp_p
 
 def test_a_database_that_is_not_there_is_one_clear_error(toy, options):
     url = "postgresql://user:hidden@127.0.0.1:1/none?connect_timeout=2"
-    with pytest.raises(DataDirError) as caught:
+    with pytest.raises(DatabaseError) as caught:
         Tasks(toy.stages(), dataclasses.replace(options, database_url=url)).start()
     assert "cannot be used" in str(caught.value)
     assert "hidden" not in str(caught.value)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from ifw.errors import ConfigError, DataDirError
+from ifw.errors import ConfigError, DatabaseError, DataDirError
 from ifw.tasks import schema
 from ifw.tasks.courier import Courier, EventBuilder, plain_event
 from ifw.tasks.database import Database, DataDirLock, postgresql_engine, sqlite_engine
@@ -67,7 +67,8 @@ class Tasks:
             works: Whether this process runs tasks; else workers elsewhere do, on the same PostgreSQL database.
 
         Raises:
-            DataDirError: Another process works in the data folder, or it or the database cannot be used.
+            DataDirError: Another process works in the data folder, or it cannot be used.
+            DatabaseError: PostgreSQL does not answer, or refuses.
             ConfigError: This process runs other tasks already.
         """
         options = self._options
@@ -79,7 +80,8 @@ class Tasks:
             if self._lock is not None:
                 self._lock.release()
             if isinstance(error, SQLAlchemyError):
-                raise DataDirError(f"the database of the tasks cannot be used: {_first_line(error)}") from error
+                kind = DataDirError if is_embedded else DatabaseError
+                raise kind(f"the database of the tasks cannot be used: {_first_line(error)}") from error
             raise
 
     def _open(self, options: TaskOptions, works: bool) -> None:
