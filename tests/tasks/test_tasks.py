@@ -190,3 +190,37 @@ def test_cancel_in_the_same_process_does_not_wait_for_the_next_flush(toy, option
         tasks.wait_for_change(task_id, 1, 20)
         tasks.cancel(task_id)
         assert stopped.wait(20)
+
+
+def test_tasks_are_taken_only_from_the_moment_that_work_begins(toy, options):
+    tasks = Tasks(toy.stages(), options)
+    tasks.work()  # not open yet: nothing happens
+    tasks.start(works=False)
+    folder = tasks.new_folder("early")
+    (folder / "audio").write_bytes(b"x")
+    ids = [tasks.submit(TaskRequest({"n": n}))[0].id for n in range(3)]
+    assert tasks.stats().n_workers == 0
+    assert tasks.wait(ids[0], 0.3).state == "queued"
+    tasks.work()
+    tasks.work()
+    assert [tasks.wait(one, 20).state for one in ids] == ["succeeded"] * 3
+    assert tasks.stats().n_workers == 1
+    assert folder.exists()  # an upload that began before goes on
+    tasks.close()
+    tasks.work()  # closed meanwhile: nothing happens
+    assert toy.started.count(None) == 3
+
+
+def test_work_that_could_not_begin_may_be_tried_again(toy, options, tmp_path):
+    first = Tasks(toy.stages(), options)
+    first.start()
+    second = Tasks(toy.stages(), dataclasses.replace(options, data_dir=tmp_path / "second"))
+    second.start(works=False)
+    task_id = second.submit(TaskRequest({}))[0].id
+    with pytest.raises(ConfigError, match="already"):
+        second.work()
+    assert second.stats().n_workers == 0
+    first.close()
+    second.work()
+    assert second.wait(task_id, 20).state == "succeeded"
+    second.close()

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from toys import until
 
-from ifw.errors import ConfigError, DatabaseError, TaskNotFoundError
+from ifw.errors import ConfigError, DatabaseError, DataDirError, TaskNotFoundError
 from ifw.tasks import Stage, TaskOptions, TaskRequest, Tasks, Webhook, schema
 from ifw.tasks.claims import Changes
 from ifw.tasks.database import Database, sqlite_engine
@@ -196,10 +196,17 @@ def test_two_sets_of_tasks_in_one_process_are_refused(tasks, toy, options, tmp_p
 
 def test_a_database_that_is_not_there_is_one_clear_error(toy, options):
     url = "postgresql://user:hidden@127.0.0.1:1/none?connect_timeout=2"
-    with pytest.raises(DatabaseError) as caught:
+    with pytest.raises(DatabaseError, match="does not answer") as caught:
         Tasks(toy.stages(), dataclasses.replace(options, database_url=url)).start()
-    assert "cannot be used" in str(caught.value)
     assert "hidden" not in str(caught.value)
+
+
+def test_a_file_that_is_no_database_is_one_clear_error_and_the_folder_is_free_again(toy, options):
+    options.data_dir.mkdir()
+    (options.data_dir / "tasks.sqlite").write_bytes(b"no database " * 1000)
+    for _ in range(2):
+        with pytest.raises(DataDirError, match="its database cannot be used: file is not a database"):
+            Tasks(toy.stages(), options).start()
 
 
 @pytest.mark.parametrize(

@@ -202,6 +202,12 @@ class Claims:
         """
         return self._release(schema.tasks.c.claim.in_(claims), is_crash=True, is_renamed=is_renamed)
 
+    def release_all(self) -> None:
+        """Take the tasks of all workers, where it is known that none lives: at the start with SQLite."""
+        self._release(sa.true(), is_crash=True)
+        with self._database.write() as connection:
+            connection.execute(sa.delete(schema.workers))
+
     def _end(self, claim: str, state: Any, failure: TaskFailure | None) -> bool:
         condition = sa.and_(schema.tasks.c.claim == claim, schema.tasks.c.state == "running")
         with self._database.write() as connection:

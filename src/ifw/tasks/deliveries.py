@@ -175,6 +175,11 @@ class Deliveries:
             mine = sa.and_(table.c.task_id == due.task_id, table.c.lease == due.lease)
             connection.execute(sa.update(table).where(mine).values(lease=None, lease_until=None))
 
+    def release_all(self) -> None:
+        """Give back what dead workers were at, where it is known that none lives."""
+        with self._database.write() as connection:
+            connection.execute(sa.update(schema.deliveries).values(lease=None, lease_until=None))
+
     def redeliver(self, task_id: str) -> Task:
         """Have the event of a task delivered once more, from now on, with all its attempts.
 

@@ -7,7 +7,8 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -16,21 +17,18 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ifw.errors import ConfigError, DatabaseError, DataDirError
 from ifw.tasks import schema
-from ifw.tasks.courier import Courier, EventBuilder, plain_event
+from ifw.tasks.courier import EventBuilder, plain_event
 from ifw.tasks.database import Database, DataDirLock, postgresql_engine, sqlite_engine
 from ifw.tasks.deliveries import Deliveries
 from ifw.tasks.execution import Execution
-from ifw.tasks.flusher import Flusher
 from ifw.tasks.options import TaskOptions
 from ifw.tasks.records import Task, TaskPage, TaskRequest, TaskState, TaskStats
 from ifw.tasks.site import site_of
 from ifw.tasks.stage import Stage
-from ifw.tasks.upkeep import Upkeep
-from ifw.tasks.worker import Worker
+from ifw.tasks.workforce import Workforce
 
 _EMBEDDED: Final = "embedded"
 _LOOK_S: Final = 0.5  # how often a waiter looks for changes that other processes made
-_LEAVE_S: Final = 10.0
 
 
 class Tasks:
@@ -57,34 +55,54 @@ class Tasks:
         self._stages = tuple(stages)
         self._options = options
         self._event_builder = plain_event if event_builder is None else event_builder
+        self._changing = threading.Lock()
         self._is_open = False
-        self._works = False
+        self._workforce: Workforce | None = None
 
     def start(self, works: bool = True) -> None:
-        """Open the database, and begin to work.
+        """Open the database, so that tasks can be submitted and looked at, and begin to work.
 
         Args:
-            works: Whether this process runs tasks; else workers elsewhere do, on the same PostgreSQL database.
+            works: Whether this process takes tasks from now on; else `work` begins that later, or workers elsewhere do
+                it, on the same PostgreSQL database.
 
         Raises:
             DataDirError: Another process works in the data folder, or it cannot be used.
-            DatabaseError: PostgreSQL does not answer, or refuses.
+            DatabaseError: The database cannot be reached, or refuses.
             ConfigError: This process runs other tasks already.
         """
-        options = self._options
-        is_embedded = options.database_url is None
-        self._lock = DataDirLock(options.data_dir) if is_embedded else None
-        try:
-            self._open(options, works)
-        except BaseException as error:
-            if self._lock is not None:
-                self._lock.release()
-            if isinstance(error, SQLAlchemyError):
-                kind = DataDirError if is_embedded else DatabaseError
-                raise kind(f"the database of the tasks cannot be used: {_first_line(error)}") from error
-            raise
+        with self._changing:
+            with ExitStack() as opened, _database_errors(self._options):
+                self._open(self._options, opened)
+                self._opened = opened.pop_all()
+            self._is_open = True
+        if works:
+            try:
+                self.work()
+            except BaseException:
+                self.close()
+                raise
 
-    def _open(self, options: TaskOptions, works: bool) -> None:
+    def work(self) -> None:
+        """Begin to take tasks. Harmless where this process does already, or where it was closed meanwhile.
+
+        Raises:
+            DatabaseError: The database cannot be reached, or refuses; nothing was begun, and it may be tried again.
+            ConfigError: This process runs other tasks already.
+        """
+        with self._changing:
+            if not self._is_open or self._workforce is not None:
+                return
+            workforce = Workforce(self._site, self._stages, self._execution, self._event_builder)
+            with _database_errors(self._options):
+                workforce.start()
+            self._workforce = workforce
+
+    def _open(self, options: TaskOptions, opened: ExitStack) -> None:
+        """Open what clients need; `opened` closes it again."""
+        is_embedded = options.database_url is None
+        if is_embedded:
+            opened.callback(DataDirLock(options.data_dir).release)
         options.data_dir.mkdir(parents=True, exist_ok=True)
         if options.database_url is None:
             self._database = Database(sqlite_engine(options.data_dir / "tasks.sqlite"))
@@ -92,25 +110,17 @@ class Tasks:
         else:
             self._database = Database(postgresql_engine(options.database_url))
             self.worker_id = f"{socket.gethostname()[:60]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        opened.callback(self._database.close)
         self._database.create(schema.metadata)
-        site = site_of(self.worker_id, options, self._database)
-        self._store, self._spool, self._bell = site.store, site.spool, site.bell
-        self._flusher = Flusher(site.claims, site.bell, options.flush_s)
+        self._site = site_of(self.worker_id, options, self._database)
+        self._store, self._spool, self._bell = self._site.store, self._site.spool, self._site.bell
         self._execution = Execution(self._database, options.data_dir, self.worker_id, options.urgent_from)
-        self._upkeep = Upkeep(site, self._execution, self._flusher)
-        self._worker = Worker(site, self._stages, self._flusher)
-        self._courier = Courier(site, self._event_builder)
-        self._deliveries = Deliveries(site)
-        if works and options.database_url is None:
-            self._upkeep.take_over_all()
+        opened.callback(self._execution.close)
+        self._deliveries = Deliveries(self._site)
+        if is_embedded:  # nobody else can be at work, or in the middle of an upload
+            self._site.claims.release_all()
+            self._deliveries.release_all()
             self._spool.sweep(self._store.exists, 0.0)
-        if works:
-            self._flusher.start()
-            self._execution.start(self._worker.work, options.max_running, options.poll_s)
-            self._upkeep.start()
-            self._courier.start()
-        self._works = works
-        self._is_open = True
 
     def close(self, grace_s: float = 0.0) -> None:
         """Stop. Tasks that run may end within the grace; the others are handed back and go on later or elsewhere.
@@ -118,20 +128,14 @@ class Tasks:
         Args:
             grace_s: Seconds that running tasks have.
         """
-        if not self._is_open:
-            return
-        self._is_open = False
-        self._execution.stop_taking()
-        if self._works:
-            self._worker.close(grace_s, _LEAVE_S)
-            self._flusher.close()
-            self._courier.close(min(grace_s, self._options.delivery_timeout_s))
-            self._execution.resume(self.worker_id)
-            self._upkeep.close()
-        self._execution.close()
-        self._database.close()
-        if self._lock is not None:
-            self._lock.release()
+        with self._changing:
+            if not self._is_open:
+                return
+            self._is_open = False
+            with self._opened:
+                workforce, self._workforce = self._workforce, None
+                if workforce is not None:
+                    workforce.close(grace_s)
 
     def __enter__(self) -> Tasks:
         self.start()
@@ -223,7 +227,9 @@ class Tasks:
             TaskEndedError: It has ended already.
         """
         task = self._store.cancel(task_id)
-        self._flusher.stop_task(task_id)
+        workforce = self._workforce
+        if workforce is not None:
+            workforce.stop_task(task_id)
         self._bell.ring([task_id])
         return task
 
@@ -318,7 +324,13 @@ class Tasks:
             remove()
 
 
-def _first_line(error: SQLAlchemyError) -> str:
-    """What the driver says, without the statement and its values."""
-    cause = getattr(error, "orig", None) or error
-    return str(cause).strip().partition("\n")[0]
+@contextmanager
+def _database_errors(options: TaskOptions) -> Iterator[None]:
+    """What SQLAlchemy raises as an error of ours: what the driver says, without the statement and its values."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        cause = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        if options.database_url is None:
+            raise DataDirError(f"data folder {options.data_dir}: its database cannot be used: {cause}") from error
+        raise DatabaseError(f"the database of the tasks does not answer, or refuses: {cause}") from error

@@ -54,8 +54,7 @@ class Upkeep:
         self._thread = threading.Thread(target=self._loop, name="ifw-task-upkeep", daemon=True)
 
     def start(self) -> None:
-        """Give the first sign of life, and go on."""
-        self.beat()
+        """Begin; the first sign of life has been given."""
         self._thread.start()
 
     def close(self) -> None:
@@ -76,17 +75,6 @@ class Upkeep:
             mine = sa.update(table).where(table.c.id == self._worker_id).values(beat=table.c.beat + 1)
             if connection.execute(mine).rowcount == 0:
                 connection.execute(sa.insert(table).values(id=self._worker_id, beat=1, started_at=time.time()))
-
-    def take_over_all(self) -> None:
-        """Take the tasks of all workers, where it is known that none lives: at the start with SQLite."""
-        with self._database.read() as connection:
-            query = sa.select(schema.tasks.c.worker_id).where(schema.tasks.c.state == "running").distinct()
-            worker_ids = list(connection.execute(query).scalars())
-        for worker_id in worker_ids:
-            self._claims.release(self._claims.claims_of(worker_id))
-        with self._database.write() as connection:
-            connection.execute(sa.delete(schema.workers))
-            connection.execute(sa.update(schema.deliveries).values(lease=None, lease_until=None))
 
     def take_over(self, worker_id: str) -> None:
         """Take the tasks of a dead worker."""
