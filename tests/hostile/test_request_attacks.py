@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import httpx2
 import pytest
-from siege import KEY, SHORT, Siege, form
+from siege import KEY, SHORT, Siege, form, keyed
 
 FILE = {"Content-Disposition": 'form-data; name="file"; filename="talk.ogg"'}
 POST = b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Type: %b\r\n%b\r\nConnection: close\r\n\r\n"
@@ -199,6 +199,20 @@ def test_clients_that_leave_at_once(siege: Siege) -> None:
         for with_key, way in itertools.product((True, False), (socket.SHUT_WR, socket.SHUT_RDWR, None)):
             siege.cut_off(POST % (path, kind, b"Content-Length: 999") + body, way, with_key=with_key)
     siege.quiet()
+
+
+def test_a_chunk_that_is_none_while_the_answer_is_on_its_way(siege: Siege) -> None:
+    with siege.site.holding() as page, siege.connect() as connection:
+        head = f"GET /tasks/{siege.submit(page)}/events HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.sendall(keyed(head.encode()))
+        reply = b""
+        while b"event: state" not in reply:
+            reply += connection.recv(65536)
+        connection.sendall(b"zz\r\n")
+        with contextlib.suppress(ConnectionError):
+            while piece := connection.recv(65536):
+                reply += piece
+    assert reply.count(b"HTTP/1.1 ") == 1
 
 
 METHODS = ("PUT", "PATCH", "HEAD", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get", "GETT", "A" * 5000)
