@@ -8,6 +8,7 @@ from clips import CLIPS, LONG, LONGER, told
 from processes import Tasks, until
 
 ALONE = "--run-tasks=false"
+SLOTS = "--n-slots=2"  # so that windows end one after another
 SOON = {"heartbeat_s": 0.3, "dead_after_s": 1.5}
 
 
@@ -77,8 +78,8 @@ def ended_at(task):
 
 def test_a_worker_that_sleeps_through_its_take_over_writes_nothing_twice(new_place, cluster, surroundings, said):
     place = new_place(cluster.new_database(), **SOON)
-    api, sleeper = place.start("serve", ALONE), place.start("worker")
-    place.warm("worker")
+    api, sleeper = place.start("serve", ALONE), place.start("worker", SLOTS)
+    place.warm("worker", SLOTS)
     for process in (api, sleeper):
         process.wait_up()
     surroundings.webhooks.shut()
@@ -91,7 +92,7 @@ def test_a_worker_that_sleeps_through_its_take_over_writes_nothing_twice(new_pla
     sleeper.popen.send_signal(signal.SIGSTOP)
     assert long in running(place, sleeper)
     surroundings.webhooks.open(drops=True)
-    heir = place.start("worker").wait_up()
+    heir = place.start("worker", SLOTS).wait_up()
     ended = check(api, surroundings, names, said)
     assert ended[long]["n_attempts"] == 2
     before = [snapshot(place, task_id) for task_id in names]
