@@ -16,6 +16,8 @@ from ifw.engine.device import resolve_config
 from ifw.engine.engine import Engine
 from ifw.model.checkpoint import load_checkpoint, load_whisper
 from ifw.model.registry import resolve_checkpoint
+from ifw.pipeline.language import resolve_language
+from ifw.pipeline.prompt import encode_prompts
 from ifw.pipeline.transcription import Transcription
 from ifw.speech.vad import VoiceDetector
 from ifw.types import Progress, Transcript
@@ -143,6 +145,17 @@ class Transcriber:
             journal=journal,
             priority=priority,
         )
+
+    def check(self, options: TranscribeOptions) -> None:
+        """Refuse what the checkpoint cannot do, without any audio.
+
+        Raises:
+            LanguageError: The language is unknown to Whisper or to this checkpoint.
+            ModeError: The checkpoint cannot translate.
+            PromptError: A prompt is no text, or too long.
+        """
+        resolve_language(options.decode, self.checkpoint)
+        encode_prompts(options.decode, self.checkpoint.tokenizer, self.checkpoint.dims.n_text_positions)
 
     def stats(self) -> EngineStats:
         """Say what the engine is doing now and has done so far."""

@@ -33,9 +33,8 @@ def hour(api: Any) -> str:
 def leave(api: Any, path: str, body: dict[str, Any], when: Callable[[], bool]) -> None:
     """Ask for something and close the connection once something is so."""
     content = json.dumps(body).encode()
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
-    )
+    kind = f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{kind}\r\n"
     port = int(api.server.url.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(head.encode() + content)

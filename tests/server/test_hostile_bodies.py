@@ -67,7 +67,7 @@ def test_bodies(api: Any, route: str, name: str) -> None:
 def test_heads(api: Any, head: str) -> None:
     port = int(api.server.url.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
-        connection.sendall(head.encode() + b"Host: x\r\nConnection: close\r\n\r\n0\r\n\r\n")
+        connection.sendall(head.encode() + b"Host: 127.0.0.1\r\nConnection: close\r\n\r\n0\r\n\r\n")
         reply = b""
         try:
             while more := connection.recv(65536):

@@ -153,7 +153,9 @@ def test_what_is_not_allowed(api: Any, change: dict[str, Any], code: str) -> Non
 
 def test_a_client_that_goes_away_cancels_its_task(api: Any) -> None:
     body = json.dumps({"url": api.url("/held/short.ogg"), "managed_task_id": "mine-5"}).encode()
-    head = f"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = (
+        f"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
     with api.neighbour.holding():
         port = int(api.server.url.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port)) as connection:

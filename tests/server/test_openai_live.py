@@ -7,6 +7,7 @@ import contextlib
 import functools
 import http.server
 import os
+import socket
 import threading
 import time
 import types
@@ -20,7 +21,7 @@ import pytest
 import uvicorn
 from server_process import serving
 
-from ifw.server import openai_stream
+from ifw.server import openai_stream, routes
 from ifw.server.app import create_app
 from ifw.server.openai_stream import LiveItems
 from ifw.service.service import Service
@@ -48,8 +49,8 @@ class InProcess:
         self.leave_behind("stale", 25 * 3600)
         self._thread.start()
         until(lambda: self._server.started)
-        (socket,) = self._server.servers[0].sockets
-        self.url = f"http://127.0.0.1:{socket.getsockname()[1]}/v1"
+        (listening,) = self._server.servers[0].sockets
+        self.url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
         until(lambda: self.service.model.status.state != "loading")
         return self
 
@@ -273,3 +274,43 @@ def test_a_url_beside_a_file_is_refused(server):
     form = {"file": b"x", "url": (None, "https://example.org/a.mp3")}
     reply = httpx2.post(f"{server.url}/audio/transcriptions", files=form)
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, "file")
+
+
+def test_a_full_server_refuses_an_upload_before_it_is_sent(server):
+    address = httpx2.URL(server.url)
+    with occupied(server), socket.create_connection((address.host, address.port), PATIENCE_S) as connection:
+        head = (
+            f"Host: {address.host}\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 100000\r\n\r\n"
+        )
+        connection.sendall(f"POST /v1/audio/transcriptions HTTP/1.1\r\n{head}".encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 429 ")
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "answer"),
+    [
+        (routes.openai, "json_response", {"response_format": "json"}),
+        (routes.openai, "verbose_response", {"response_format": "verbose_json"}),
+        (routes.openai, "text_response", {"response_format": "text"}),
+        (openai_stream, "done_event", {"stream": "true"}),
+        (routes.legacy, "legacy_output", None),
+    ],
+)
+def test_what_may_be_long_is_not_written_in_the_event_loop(server, monkeypatch, module, name, answer):
+    original, was_in_loop = getattr(module, name), []
+
+    def noted(*arguments):
+        was_in_loop.append(asyncio._get_running_loop() is not None)
+        return original(*arguments)
+
+    monkeypatch.setattr(module, name, noted)
+    root = server.url.removesuffix("/v1")
+    with httpx2.Client(base_url=root, timeout=PATIENCE_S, trust_env=False) as client:
+        form = {"file": SAMPLE.read_bytes()}
+        if answer is None:
+            task_id = client.post("/tasks", files=form).json()["id"]
+            until(lambda: client.get(f"/status/{task_id}").json()["status"] == "completed")
+        else:
+            assert client.post("/v1/audio/transcriptions", files=form, data=answer).status_code == 200
+    assert was_in_loop
+    assert not any(was_in_loop)

@@ -68,6 +68,17 @@ def test_a_server_takes_tasks_in_and_a_worker_works_on_them(tmp_path: Path, data
         assert server.terminate() == 0
 
 
+def test_a_server_whose_model_cannot_be_loaded_leaves_the_tasks_to_others(tmp_path: Path, database):
+    url = database.new_database()
+    with serving(tmp_path, "--model", str(tmp_path / "none"), env={"IFW_DATABASE_URL": url}) as server:
+        wait_for(lambda: "model_not_found" in server.text())
+        with SAMPLE.open("rb") as file:
+            path = f"/tasks/{server.client.post('/tasks', files={'file': file}).json()['id']}"
+        with worker(tmp_path, url):
+            wait_for(lambda: server.client.get(path).json()["ended_at"])
+        assert server.client.get(path).json()["state"] == "succeeded"
+
+
 def test_a_server_without_its_database_says_so_and_recovers(tmp_path: Path):
     cluster = postgresql.Cluster()
     try:

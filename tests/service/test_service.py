@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 from held_work import OPTIONS, SAMPLE, Held, service_in
 
+from ifw.cancellation import CancelToken
 from ifw.config import TranscribeOptions
 from ifw.errors import AudioFormatError, CancelledError, LanguageError, PromptError, QueueFullError
 from ifw.service.service import Service
@@ -14,7 +16,7 @@ from ifw.service.service import Service
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
-    service = service_in(tmp_path_factory.mktemp("service"), max_sync=2, max_sync_waiting=1)
+    service = service_in(tmp_path_factory.mktemp("service"), max_sync=2, max_sync_waiting=1, allow_nets="127.0.0.0/8")
     service.start()
     service.model.wait()
     yield service
@@ -47,6 +49,19 @@ def test_more_than_allowed_is_refused_and_there_is_room_again_afterwards(service
     for future in held.futures:
         assert future.result(60).text
     assert service.transcribe_now(SAMPLE, OPTIONS).result(60).text
+
+
+def test_downloads_that_hang_hold_up_no_transcription(service: Service, tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url, token = f"http://127.0.0.1:{silent.getsockname()[1]}/", CancelToken()
+        futures = [service.fetch_now(url, tmp_path / str(number), cancel=token) for number in range(3)]
+        with pytest.raises(QueueFullError):
+            service.fetch_now(url, tmp_path / "3", cancel=token)
+        assert service.transcribe_now(SAMPLE, OPTIONS).result(60).text
+        token.cancel()
+        for future in futures:
+            with pytest.raises(CancelledError):
+                future.result(60)
 
 
 def test_cancelling_ends_the_work_and_frees_the_engine(service: Service):

@@ -41,7 +41,7 @@ def site(tmp_path_factory):
 def service(tmp_path_factory):
     service = service_in(tmp_path_factory.mktemp("service"), allow_nets="127.0.0.0/8")
     service.start()
-    yield service  # tasks wait for the model by themselves
+    yield service
     service.close()
 
 
@@ -132,3 +132,9 @@ def test_stages_are_counted(service: Service, site: str):
     assert value("ifw_audio_seconds_total", {"kind": "task"}) >= 79
     assert value("ifw_transcriptions_total", {"kind": "task", "outcome": "succeeded"}) >= 1
     assert value("ifw_tasks", {"state": "succeeded"}) >= 1
+
+
+def test_what_was_never_begun_is_no_transcription(service: Service, site: str):
+    assert ended(service, Source(url=f"{site}/missing.mp3")).error.code == "fetch_status"
+    value = service.metrics.registry.get_sample_value
+    assert value("ifw_transcriptions_total", {"kind": "task", "outcome": "fetch_status"}) is None

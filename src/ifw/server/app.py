@@ -17,7 +17,7 @@ from ifw.server.foreign_sites import ForeignSites
 from ifw.server.live_folder import remove_stale
 from ifw.server.metrics import RequestMetrics
 from ifw.server.request_log import RequestLog
-from ifw.server.routes import ROUTERS
+from ifw.server.routes import ROUTERS, upload_paths
 from ifw.service.service import Service
 from ifw.service.settings import Settings, load_settings
 
@@ -62,6 +62,7 @@ def create_app(settings: Settings | None = None, service: Service | None = None)
         app.include_router(router)
     app.add_middleware(
         BodyLimit,
+        upload_paths=upload_paths(),
         max_body_bytes=settings.max_body_bytes,
         max_upload_bytes=settings.max_upload_bytes,
         idle_timeout_s=settings.client_timeout_s,

@@ -31,19 +31,12 @@ class FormLimits:
         max_fields: Number of text fields.
         max_field_bytes: Bytes of one text field.
         max_fields_bytes: Bytes of all text fields together, their names included.
-        idle_timeout_s: The next bytes of the body must come within this time.
     """
 
     max_file_bytes: int
     max_fields: int = 64
     max_field_bytes: int = 64 << 10
     max_fields_bytes: int = 256 << 10
-    idle_timeout_s: float = 60.0
-
-    @property
-    def max_body_bytes(self) -> int:
-        """The largest body that such a form can have, headers and boundaries of its parts included."""
-        return self.max_file_bytes + self.max_fields_bytes + (self.max_fields + 2) * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +46,12 @@ class Upload:
     Attributes:
         path: Where it lies; the name was chosen by this program.
         name: What the client calls it: its last part, without control characters. Only ever shown, never a path.
-        media_type: What the client says it is, lower case; empty where it says nothing.
         n_bytes: Its size.
         sha256: Of its bytes, in hexadecimal.
     """
 
     path: Path
     name: str
-    media_type: str
     n_bytes: int
     sha256: str
 
@@ -112,7 +103,7 @@ class FormParser:
         self._is_in_file = False
         self._sha256 = hashlib.sha256()
         self._n_file_bytes = 0
-        self._file_name = self._media_type = ""
+        self._file_name = ""
         self._has_ended = False
         try:
             self._parser = MultipartParser(
@@ -155,9 +146,7 @@ class FormParser:
         self.close()
         upload = None
         if self._file is not None:
-            upload = Upload(
-                self._target, self._file_name, self._media_type, self._n_file_bytes, self._sha256.hexdigest()
-            )
+            upload = Upload(self._target, self._file_name, self._n_file_bytes, self._sha256.hexdigest())
         return Form(tuple(self._fields), upload)
 
     def close(self) -> None:
@@ -206,7 +195,6 @@ class FormParser:
         if self._file is not None:
             raise RequestError(f"{self._file_field}: got a second file, allowed: one")
         self._file_name = base_name(file_name.decode("utf-8", "replace"))
-        self._media_type = parse_options_header(self._headers.get(b"content-type"))[0].decode("latin-1")
         self._file = self._target.open("wb")
         self._file.write(self._prefix)
         self._is_in_file = True

@@ -9,8 +9,10 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
-from fastapi import Request, Response
+from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from ifw.formats.openai_events import KEEP_ALIVE, delta_event, done_event, event_text
@@ -24,7 +26,6 @@ _log = logging.getLogger(__name__)
 FIRST_EVENT_S: Final = 10.0
 """So long an answer waits for its first event: what goes wrong until then gets its status and its error body."""
 KEEP_ALIVE_S: Final = 15.0
-CLIENT_GONE: Final = 499
 
 Items = AsyncGenerator[Segment | Transcript, None]
 
@@ -79,9 +80,9 @@ class EventStream(StreamingResponse):
             await self._items.close()
 
 
-async def event_stream(
+async def transcript_events(
     request: Request, items: Items, token_bytes: TokenBytes | None, cleanup: AsyncExitStack
-) -> Response:
+) -> EventStream:
     """Answer with events: a delta for each segment as soon as it is final, and last the whole text.
 
     Args:
@@ -92,6 +93,7 @@ async def event_stream(
 
     Raises:
         IfwError: It went wrong before the first segment, within ten seconds.
+        ClientDisconnect: The client left before that.
     """
     live = LiveItems(items, cleanup)
     watch = asyncio.ensure_future(gone(request))
@@ -105,7 +107,7 @@ async def event_stream(
         watch.cancel()
     if is_gone:
         await live.close()
-        return Response(status_code=CLIENT_GONE)
+        raise ClientDisconnect
     return EventStream(_events(request, first, live, token_bytes), live)
 
 
@@ -122,4 +124,8 @@ async def _events(
             body = json.loads(bytes(error_response(request.scope, error).body))
             yield event_text(body)
             return
-    yield event_text(done_event(item, token_bytes))
+    yield await run_in_threadpool(_written, item, token_bytes)
+
+
+def _written(transcript: Transcript, token_bytes: TokenBytes | None) -> str:
+    return event_text(done_event(transcript, token_bytes))

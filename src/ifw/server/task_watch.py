@@ -10,6 +10,7 @@ from typing import Final
 
 from anyio import to_thread
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from ifw.errors import TaskEndedError, TaskNotFoundError
 from ifw.server.live import gone
@@ -52,7 +53,7 @@ async def changes_of(tasks: Tasks, task_id: str) -> AsyncIterator[Changes]:
         stop()
 
 
-async def ended(request: Request, service: Service, task_id: str) -> Task | None:
+async def ended(request: Request, service: Service, task_id: str) -> Task:
     """Wait until a task has ended. Where the client goes away, the task is cancelled.
 
     Args:
@@ -60,10 +61,8 @@ async def ended(request: Request, service: Service, task_id: str) -> Task | None
         service: Has the task.
         task_id: Which one.
 
-    Returns:
-        The task, or None where nobody is there any more to be told.
-
     Raises:
+        ClientDisconnect: The client has gone away.
         TaskNotFoundError: It was removed meanwhile.
     """
     watch = asyncio.ensure_future(gone(request))
@@ -73,7 +72,7 @@ async def ended(request: Request, service: Service, task_id: str) -> Task | None
             while not (task := await to_thread.run_sync(service.tasks.get, task_id)).has_ended:
                 if watch.done():
                     await to_thread.run_sync(_cancel, service.tasks, task_id)
-                    return None
+                    raise ClientDisconnect
                 await changes.wait()
             return task
     finally:

@@ -12,7 +12,6 @@ from ifw.errors import DiarizationError
 from ifw.formats import from_json, to_srt, to_tsv, to_txt, to_vtt
 from ifw.formats.legacy import to_legacy_dict
 from ifw.formats.openai_wire import diarized_response, verbose_response
-from ifw.server.schemas.legacy import LegacyOutput
 from ifw.tasks import Task
 from ifw.types import Transcript
 
@@ -38,7 +37,7 @@ _CUES: Final[Mapping[str, Callable[[Transcript, SubtitleOptions | None], str]]] 
 )
 
 
-def written(result: str, name: TranscriptFormat, subtitles: SubtitleOptions) -> str:
+def written(result: str, name: TranscriptFormat, subtitles: SubtitleOptions) -> bytes:
     """Write the result of a task. Takes a while for a long one, so call it outside of the event loop.
 
     Args:
@@ -50,25 +49,30 @@ def written(result: str, name: TranscriptFormat, subtitles: SubtitleOptions) -> 
         DiarizationError: `diarized_json` of a transcript in which nobody was told apart.
     """
     if name == "json":
-        return result
+        return _encoded(result)
     transcript = from_json(result)
     if name in _PLAIN:
-        return _PLAIN[name](transcript)
+        return _encoded(_PLAIN[name](transcript))
     if name in _CUES:
-        return _CUES[name](transcript, subtitles)
+        return _encoded(_CUES[name](transcript, subtitles))
     if name == "verbose_json":
         has_words = any(segment.words for segment in transcript.segments)
-        return _json(verbose_response(transcript, {"segment", "word"} if has_words else {"segment"}))
+        return json_bytes(verbose_response(transcript, {"segment", "word"} if has_words else {"segment"}))
     if not all(segment.speaker for segment in transcript.segments):
         raise DiarizationError("format: got diarized_json, allowed: the others; nobody was told apart in this audio")
-    return _json(diarized_response(transcript))
+    return json_bytes(diarized_response(transcript))
 
 
-def legacy_output(task: Task, result: str) -> LegacyOutput:
+def legacy_output(task: Task, result: str) -> dict[str, Any]:
     """The result of a task as clients of the predecessor read it; outside of the event loop."""
     has_words = bool(task.payload["options"].get("word_timestamps"))
-    return LegacyOutput.model_validate(to_legacy_dict(from_json(result), words=has_words))
+    return to_legacy_dict(from_json(result), words=has_words)
 
 
-def _json(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
+def json_bytes(value: Mapping[str, Any]) -> bytes:
+    """The body of a JSON reply; outside of the event loop where it may be long."""
+    return _encoded(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "replace")

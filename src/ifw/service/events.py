@@ -50,7 +50,7 @@ class EventBodies:
         """As Standard Webhooks recommends: `type`, `timestamp`, `data`."""
         source = source_of(task.payload)
         text = self._result(task.id) if task.state == "succeeded" else None
-        is_sent = text is not None and len(text) <= MAX_TRANSCRIPT_BYTES
+        is_sent = text is not None and len(text.encode()) <= MAX_TRANSCRIPT_BYTES
         data = {
             "id": task.id,
             "state": task.state,

@@ -41,23 +41,36 @@ class LiveWork:
             NotReadyError: The pool was closed.
         """
         with self._lock:
-            if self._is_closed:
-                raise NotReadyError("the server is shutting down; ask again in a moment")
-            if self._n_accepted >= self._limit:
-                raise QueueFullError(
-                    f"{self._n_accepted} synchronous requests are running or waiting already, allowed: {self._limit}; "
-                    "ask again later, or submit a task"
-                )
+            self._require_room()
             self._n_accepted += 1
         future = self._pool.submit(work)
         future.add_done_callback(self._release)
         return future
+
+    def require_room(self) -> None:
+        """Refuse as `submit` would now, before what it takes is there.
+
+        Raises:
+            QueueFullError: As many as allowed run and wait already.
+            NotReadyError: The pool was closed.
+        """
+        with self._lock:
+            self._require_room()
 
     def close(self) -> None:
         """Refuse new work. What runs or waits must end by itself: its token is to be cancelled."""
         with self._lock:
             self._is_closed = True
         self._pool.shutdown(wait=False)
+
+    def _require_room(self) -> None:
+        if self._is_closed:
+            raise NotReadyError("the server is shutting down; ask again in a moment")
+        if self._n_accepted >= self._limit:
+            raise QueueFullError(
+                f"{self._n_accepted} synchronous requests are running or waiting already, allowed: {self._limit}; "
+                "ask again later, or submit a task"
+            )
 
     def _release(self, future: Future[_T]) -> None:
         with self._lock:

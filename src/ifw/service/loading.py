@@ -67,22 +67,20 @@ class LoadedModel:
                 raise NotReadyError(self._status.message)
             return self._transcriber
 
-    def wait(self, cancel: CancelToken | None = None, *, through_failure: bool = False) -> Transcriber:
+    def wait(self, cancel: CancelToken | None = None) -> Transcriber:
         """The transcriber, as soon as it is there.
 
         Args:
             cancel: Ends the wait.
-            through_failure: Go on waiting where it could not be loaded: a process that starts later may be able to.
 
         Raises:
             NotReadyError: It could not be loaded, or was closed.
             CancelledError: `cancel` was cancelled.
         """
-        waiting = ("loading", "failed") if through_failure else ("loading",)
         remove = cancel.add_callback(self._wake) if cancel else None
         try:
             with self._condition:
-                self._condition.wait_for(lambda: self._status.state not in waiting or (cancel and cancel.is_cancelled))
+                self._condition.wait_for(lambda: self._status.state != "loading" or (cancel and cancel.is_cancelled))
         finally:
             if remove:
                 remove()

@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from ifw.engine.request import EngineStats
-from ifw.errors import IfwError
+from ifw.errors import CancelledError, IfwError
 from ifw.types import Transcript
 
 Kind = Literal["live", "task"]
@@ -76,9 +76,13 @@ class ServiceMetrics:
 
     @contextmanager
     def counted(self, kind: Kind) -> Iterator[None]:
-        """Count a transcription that fails in the block."""
+        """Count a transcription that fails in the block. A task that is stopped may go on later: it has not ended."""
         try:
             yield
+        except CancelledError as error:
+            if kind == "live":
+                self.ended(kind, error.code)
+            raise
         except IfwError as error:
             self.ended(kind, error.code)
             raise

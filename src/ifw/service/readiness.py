@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from typing import NamedTuple
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from ifw.service.service import Service
-
-_log = logging.getLogger(__name__)
 
 
 class Missing(NamedTuple):
@@ -28,7 +23,10 @@ class Missing(NamedTuple):
 
 
 def missing_parts(service: Service) -> list[Missing]:
-    """What is missing; nothing where the process is ready. Takes milliseconds and may touch disk and database."""
+    """What is missing; nothing where the process is ready.
+
+    Touches disk and database, and takes no longer than `DatabaseProbe` allows.
+    """
     found = []
     if service.is_draining:
         found.append(Missing("process", "draining", "the process is shutting down"))
@@ -39,12 +37,9 @@ def missing_parts(service: Service) -> list[Missing]:
 
 
 def _database(service: Service) -> list[Missing]:
-    try:
-        service.tasks.stats()
-    except SQLAlchemyError as error:
-        _log.warning("the database does not answer", extra={"why": type(error).__name__})
-        return [Missing("database", "unreachable", "the task database does not answer")]
-    return []
+    if service.database.answers():
+        return []
+    return [Missing("database", "unreachable", "the task database does not answer")]
 
 
 def _disk(service: Service) -> list[Missing]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -15,8 +16,7 @@ from ifw.cancellation import CancelToken
 from ifw.config import TranscribeOptions
 from ifw.errors import ConfigError, DatabaseError, IfwError, NotReadyError
 from ifw.fetch import Fetched, fetch
-from ifw.pipeline.language import resolve_language
-from ifw.pipeline.prompt import encode_prompts
+from ifw.service.database_probe import DatabaseProbe
 from ifw.service.events import EventBodies
 from ifw.service.live import LiveWork
 from ifw.service.loading import LoadedModel
@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from ifw.transcriber import Transcriber
 
 _T = TypeVar("_T")
+_log = logging.getLogger(__name__)
 
+_RETRY_S: Final = 5.0
 LIVE_PRIORITY = 10
 """Somebody waits for it: its windows go before those of tasks, whose priorities are lower unless asked for."""
 
@@ -51,6 +53,7 @@ class Service:
         settings: As given.
         model: The checkpoint, which is loaded in the background.
         metrics: What it has done, in numbers.
+        database: Says whether that of the tasks answers.
         tasks: The durable tasks; their payloads are made by `ifw.service.payload.make_payload`.
     """
 
@@ -58,6 +61,7 @@ class Service:
         self.settings = settings
         self.model = LoadedModel(settings)
         self._live = LiveWork(settings.max_sync, settings.max_sync_waiting)
+        self._downloads = LiveWork(settings.max_sync, settings.max_sync_waiting)  # slow ones hold up no transcription
         self._draining = threading.Event()
         self._tokens: set[CancelToken] = set()
         self._lock = threading.Lock()
@@ -67,15 +71,17 @@ class Service:
             task_options(settings),
             EventBodies(self._result, settings.model_name),
         )
+        self.database = DatabaseProbe(self.tasks.ping)
         self._is_started = False
         self.metrics.registry.register(
             StateCollector(self._engine_stats, lambda: self.n_live, self._task_counts, lambda: self._is_loaded)
         )
 
     def start(self, works: bool | None = None) -> None:
-        """Open the tasks, begin to work on them, and begin to load the checkpoint, without waiting for it.
+        """Open the tasks, and begin to load the checkpoint, without waiting for it.
 
-        Harmless where it has been called.
+        Tasks are worked on from the moment that it is loaded: until then others may take them, who can. Harmless where
+        it has been called.
 
         Args:
             works: Whether this process works on tasks; None leaves it to the settings.
@@ -94,15 +100,25 @@ class Service:
             raise ConfigError(f"IFW_DATA_DIR: {folder} cannot be made: {error.strerror}") from None
         if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
             raise ConfigError(f"IFW_DATA_DIR: {folder} cannot be written to")
-        try:
-            self.tasks.start(self.settings.run_tasks if works is None else works)
-        except SQLAlchemyError as error:
-            raise DatabaseError(
-                "IFW_DATABASE_URL: the database does not answer, or refuses: "
-                f"{type(getattr(error, 'orig', None) or error).__name__}"
-            ) from None
+        self.tasks.start(works=False)
         self._is_started = True
         self.model.start()
+        if self.settings.run_tasks if works is None else works:
+            threading.Thread(target=self._work_when_loaded, name="ifw-begin", daemon=True).start()
+
+    def _work_when_loaded(self) -> None:
+        try:
+            self.model.wait()
+        except NotReadyError:
+            return  # the log says why it could not be loaded; tasks wait for somebody else
+        while not self.is_draining:
+            try:
+                self.tasks.work()
+            except DatabaseError as error:
+                _log.warning("no tasks are taken yet", extra={"code": error.code, "why": str(error)})
+                self._draining.wait(_RETRY_S)
+            else:
+                return
 
     @property
     def transcriber(self) -> Transcriber:
@@ -122,6 +138,16 @@ class Service:
     def n_live(self) -> int:
         """Synchronous transcriptions that run or wait."""
         return self._live.n_accepted
+
+    def require_room(self) -> None:
+        """Refuse what `transcribe_now` would refuse now, before its audio is there.
+
+        Raises:
+            NotReadyError: The checkpoint is not loaded, or the server is shutting down.
+            QueueFullError: Too many are waited for already.
+        """
+        self.model.get()
+        self._live.require_room()
 
     def transcribe_now(
         self,
@@ -161,7 +187,7 @@ class Service:
             self.metrics.transcribed("live", transcription.transcript, time.perf_counter() - started)
             return transcription.transcript
 
-        return self._submit(work, token)
+        return self._submit(self._live, work, token)
 
     def fetch_now(self, url: str, target: Path, *, cancel: CancelToken) -> Future[Fetched]:
         """Download what somebody waits for. Returns at once; a thread of the service's own does the work.
@@ -179,14 +205,14 @@ class Service:
             QueueFullError: Too many are waited for already.
         """
         options = fetch_options(self.settings)
-        return self._submit(lambda: fetch(url, target, options, cancel=cancel), cancel)
+        return self._submit(self._downloads, lambda: fetch(url, target, options, cancel=cancel), cancel)
 
-    def _submit(self, work: Callable[[], _T], token: CancelToken) -> Future[_T]:
+    def _submit(self, pool: LiveWork, work: Callable[[], _T], token: CancelToken) -> Future[_T]:
         """Have a thread do it; the end of the service cancels the token."""
         with self._lock:
             self._tokens.add(token)
         try:
-            future = self._live.submit(work)
+            future = pool.submit(work)
         except IfwError:
             self._forget(token)
             raise
@@ -227,9 +253,7 @@ class Service:
             PromptError: A prompt is no text, or too long.
         """
         if self._is_loaded:
-            checkpoint = self.transcriber.checkpoint
-            resolve_language(options.decode, checkpoint)
-            encode_prompts(options.decode, checkpoint.tokenizer, checkpoint.dims.n_text_positions)
+            self.transcriber.check(options)
 
     def drain(self) -> None:
         """Begin to end: readiness is false and streams of events end; running work goes on. Harmless if repeated."""
@@ -239,6 +263,7 @@ class Service:
         """End what somebody waits for, hand back running tasks, which go on later, and free the device."""
         self.drain()
         self._live.close()
+        self._downloads.close()
         with self._lock:
             tokens = list(self._tokens)
         for token in tokens:

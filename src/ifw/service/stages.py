@@ -47,7 +47,7 @@ class TaskStages:
 
     Args:
         settings: Limits.
-        model: The checkpoint; a task that comes before it is loaded waits for it.
+        model: The checkpoint.
         metrics: Counts what is done.
     """
 
@@ -100,10 +100,10 @@ class TaskStages:
         Raises:
             IfwError: Whatever `Transcriber.transcribe` raises.
         """
-        transcriber = self._model.wait(context.cancel, through_failure=True)
+        transcriber = self._model.wait(context.cancel)
         options = bounded(options_of(context.payload), self._settings.max_audio_s)
         started = time.perf_counter()
-        with self._audio(context) as audio:
+        with self._audio(context) as audio, self._metrics.counted("task"):
             transcription = transcriber.stream(
                 audio,
                 options,
@@ -141,7 +141,7 @@ class TaskStages:
 
         def observed(context: StageContext) -> Any:
             started = time.perf_counter()
-            with bound_contextvars(task_id=context.task_id, stage=name), self._metrics.counted("task"):
+            with bound_contextvars(task_id=context.task_id, stage=name):
                 try:
                     result = run(context)
                 except IfwError as error:

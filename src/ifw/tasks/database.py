@@ -64,6 +64,11 @@ class Database:
             return postgresql.insert(table).on_conflict_do_nothing()
         return sqlite.insert(table).on_conflict_do_nothing()
 
+    def ping(self) -> None:
+        """Have the database answer."""
+        with self.read() as connection:
+            connection.execute(sa.select(1))
+
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()

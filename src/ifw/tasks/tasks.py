@@ -304,6 +304,14 @@ class Tasks:
         self._bell.ring([task_id])
         return task
 
+    def ping(self) -> None:
+        """Have the database answer.
+
+        Raises:
+            SQLAlchemyError: It does not.
+        """
+        self._database.ping()
+
     def stats(self) -> TaskStats:
         """How busy the tasks are, over all workers."""
         return self._store.stats()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
 
 from ifw.server import metrics
 from ifw.server.routes import asr_webservice, baseten, health, home, legacy, openai, tasks
-
-if TYPE_CHECKING:
-    from fastapi import APIRouter
+from ifw.server.uploads import FORM
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     health.router,
@@ -20,3 +21,10 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     openai.router,
     asr_webservice.router,
 )
+
+
+def upload_paths() -> tuple[str, ...]:
+    """The paths of all routes that say that they take a form, and stream it to disk."""
+    routes = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+    bodies = [(route.path, (route.openapi_extra or {}).get("requestBody", {})) for route in routes]
+    return tuple(path for path, body in bodies if FORM in body.get("content", {}))

@@ -118,14 +118,14 @@ class LanguageReply(BaseModel):
 async def asr(request: Request, service: ServiceOf, query: Annotated[AsrQuery, Query()]) -> Response:
     """Write what is said in `audio_file`. A client that goes away cancels the work."""
     transcript, name = await _transcript(request, service, query.options(), query.encode)
-    text = await run_in_threadpool(_WRITERS[query.output], transcript)
+    body = await run_in_threadpool(lambda: _WRITERS[query.output](transcript).encode("utf-8", "replace"))
     kind = "application/json" if query.output == "json" else "text/plain; charset=utf-8"
     headers = {
         "content-type": kind,
         "Asr-Engine": "ifw",
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(f'{name}.{query.output}', safe='')}",
     }
-    return Response(text.encode("utf-8", "replace"), headers=headers)
+    return Response(body, headers=headers)
 
 
 @router.post(
@@ -148,6 +148,7 @@ async def _transcript(
 ) -> tuple[Transcript, str]:
     """The transcript of the file of a form, and what the client calls it."""
     prefix = b"" if encode else wav_header(_MAX_WAV_BYTES)
+    service.require_room()
     with ExitStack() as cleanup:
         folder = await run_in_threadpool(cleanup.enter_context, live_folder(service.settings.data_dir))
         path, limits = folder / "audio", form_limits(service.settings)

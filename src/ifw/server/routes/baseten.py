@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from anyio import to_thread
 from fastapi import APIRouter, Path, Request, Response
@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Request, Response
 from ifw.errors import TaskEndedError
 from ifw.server.dependencies import ServiceOf
 from ifw.server.json_route import JsonRoute
-from ifw.server.routes.legacy import CLIENT_LEFT, output_of, task_request
+from ifw.server.routes.legacy import completed, task_request
 from ifw.server.schemas.baseten import (
     AsyncCancelReply,
     AsyncError,
@@ -38,11 +38,10 @@ RequestId = Annotated[str, Path(max_length=128, description="As `/async_predict`
     response_model=LegacyOutput,
     responses=errors(400, 408, 409, 415, 424, 429),
 )
-async def predict(request: Request, service: ServiceOf, body: PredictBody) -> Any:
+async def predict(request: Request, service: ServiceOf, body: PredictBody) -> Response:
     """Reply with the bare result. A client that goes away cancels the work."""
     task, _ = await submitted(service, task_request(service, body, "baseten", LIVE_PRIORITY, None))
-    output = await output_of(request, service, task.id)
-    return Response(status_code=CLIENT_LEFT) if output is None else output
+    return await completed(request, service, task.id, lambda output: output)
 
 
 @router.post(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Path, Request, Response
@@ -14,7 +15,6 @@ from ifw.server.schemas.legacy import (
     LegacyAcceptedReply,
     LegacyBody,
     LegacyCompletedReply,
-    LegacyOutput,
     LegacyStatusReply,
     PredictBody,
 )
@@ -22,14 +22,12 @@ from ifw.server.schemas.openapi import errors
 from ifw.server.submission import check_reachable, checked_webhook, submitted
 from ifw.server.task_replies import failure_of
 from ifw.server.task_watch import ended
-from ifw.server.transcripts import legacy_output
+from ifw.server.transcripts import json_bytes, legacy_output
 from ifw.service.payload import Dialect, Source, make_payload
 from ifw.service.service import LIVE_PRIORITY, Service
 from ifw.tasks import Task, TaskRequest, Webhook
 
 router = APIRouter(tags=["legacy"], route_class=JsonRoute, strict_content_type=False)
-
-CLIENT_LEFT: Final = 499  # nobody reads it; as nginx logs it
 
 TaskId = Annotated[str, Path(max_length=128, description="Of the task.")]
 
@@ -49,38 +47,39 @@ async def transcribe(request: Request, service: ServiceOf, body: LegacyBody) -> 
     task, _ = await submitted(service, what, task_id=body.managed_task_id)
     if body.is_async:
         return LegacyAcceptedReply(task_id=task.id)
-    output = await output_of(request, service, task.id)
-    return Response(status_code=CLIENT_LEFT) if output is None else LegacyCompletedReply(output=output, task_id=task.id)
+    return await completed(
+        request, service, task.id, lambda output: {"output": output, "status": "completed", "task_id": task.id}
+    )
 
 
 @router.get(
     "/status/{task_id}",
     summary="Look at a task (predecessor)",
+    response_model=LegacyStatusReply,
     responses=errors(404),
-    response_model_exclude_none=True,
 )
-async def status(service: ServiceOf, task_id: TaskId) -> LegacyStatusReply:
+async def status(service: ServiceOf, task_id: TaskId) -> Response:
     """`processing`, `completed` with the result, `error` with the reason, or `cancelled`."""
-    return await to_thread.run_sync(_status, service, task_id)
+    return _reply(await to_thread.run_sync(_status, service, task_id))
 
 
 @router.delete(
     "/cancel/{task_id}",
     summary="Cancel a task (predecessor)",
+    response_model=LegacyStatusReply,
     responses=errors(404),
-    response_model_exclude_none=True,
 )
-async def cancel(service: ServiceOf, task_id: TaskId) -> LegacyStatusReply:
+async def cancel(service: ServiceOf, task_id: TaskId) -> Response:
     """The work on it stops. A task that has ended stays as it is, and the reply says how."""
 
-    def end() -> LegacyStatusReply:
+    def end() -> bytes:
         try:
             service.tasks.cancel(task_id)
         except TaskEndedError:
             return _status(service, task_id)
-        return LegacyStatusReply(status="cancelled")
+        return json_bytes({"status": "cancelled"})
 
-    return await to_thread.run_sync(end)
+    return _reply(await to_thread.run_sync(end))
 
 
 def task_request(
@@ -101,31 +100,42 @@ def task_request(
     return TaskRequest(make_payload(Source(url=body.url), options, dialect=dialect), priority, None, webhook)
 
 
-async def output_of(request: Request, service: Service, task_id: str) -> LegacyOutput | None:
-    """Wait for a task and take its result; None where the client has gone away, which cancels the task.
+async def completed(
+    request: Request, service: Service, task_id: str, body_of: Callable[[dict[str, Any]], Mapping[str, Any]]
+) -> Response:
+    """Wait for a task and reply with its result.
+
+    Args:
+        request: Where its client goes away, the task is cancelled.
+        service: Has the task.
+        task_id: Which one.
+        body_of: What to reply, from the result as clients of the predecessor read it.
 
     Raises:
         IfwError: What the task failed with.
         TaskCancelledError: Somebody cancelled it.
+        ClientDisconnect: The client has gone away.
     """
     task = await ended(request, service, task_id)
-    if task is None:
-        return None
     if task.state == "failed":
         raise failure_of(task)
     if task.state == "cancelled":
         raise TaskCancelledError(f"task {task_id!r} was cancelled while it was waited for")
-    return await to_thread.run_sync(_output, service, task)
+    return _reply(await to_thread.run_sync(lambda: json_bytes(body_of(_output(service, task)))))
 
 
-def _output(service: Service, task: Task) -> LegacyOutput:
+def _reply(body: bytes) -> Response:
+    return Response(body, media_type="application/json")
+
+
+def _output(service: Service, task: Task) -> dict[str, Any]:
     return legacy_output(task, service.tasks.result(task.id))
 
 
-def _status(service: Service, task_id: str) -> LegacyStatusReply:
+def _status(service: Service, task_id: str) -> bytes:
     task = service.tasks.get(task_id)
     if task.state == "succeeded":
-        return LegacyStatusReply(status="completed", output=_output(service, task))
+        return json_bytes({"status": "completed", "output": _output(service, task)})
     if task.state == "failed" and task.error is not None:
-        return LegacyStatusReply(status="error", error=task.error.message, code=task.error.code)
-    return LegacyStatusReply(status="cancelled" if task.state == "cancelled" else "processing")
+        return json_bytes({"status": "error", "error": task.error.message, "code": task.error.code})
+    return json_bytes({"status": "cancelled" if task.state == "cancelled" else "processing"})

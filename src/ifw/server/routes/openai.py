@@ -10,7 +10,6 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse, PlainTextResponse
 
 from ifw.errors import RequestError
 from ifw.formats.openai_wire import TokenBytes, json_response, text_response, verbose_response
@@ -21,8 +20,9 @@ from ifw.server.live_folder import live_folder
 from ifw.server.multipart import Form
 from ifw.server.openai_form import AudioForm, read_audio_form
 from ifw.server.openai_models import ServedModels
-from ifw.server.openai_stream import event_stream
+from ifw.server.openai_stream import transcript_events
 from ifw.server.schemas.openai import ERRORS, TRANSCRIPTION, TRANSLATION, Model, ModelList
+from ifw.server.transcripts import json_bytes
 from ifw.server.uploads import form_limits, read_form
 from ifw.service.service import Service
 from ifw.types import Mode, Transcript
@@ -55,6 +55,7 @@ async def model(model_id: str, service: ServiceOf) -> Model:
 
 
 async def _answer(request: Request, service: Service, mode: Mode) -> Response:
+    service.require_room()
     async with AsyncExitStack() as cleanup:
         folder = await run_in_threadpool(cleanup.enter_context, live_folder(service.settings.data_dir))
         path = folder / "audio"
@@ -67,18 +68,20 @@ async def _answer(request: Request, service: Service, mode: Mode) -> Response:
         await run_in_threadpool(shutil.rmtree, folder)  # now nothing is left of it whatever ends the process
         token_bytes = service.transcriber.checkpoint.tokenizer.decode_bytes if asked.has_logprobs else None
         if not asked.is_streamed:
-            return _written(await transcribed(request, service, audio, asked.options), asked, token_bytes)
+            transcript = await transcribed(request, service, audio, asked.options)
+            return await run_in_threadpool(_written, transcript, asked, token_bytes)
         items = live_segments(service, audio, asked.options)
-        return await event_stream(request, items, token_bytes, cleanup.pop_all())
+        return await transcript_events(request, items, token_bytes, cleanup.pop_all())
 
 
 def _written(transcript: Transcript, asked: AudioForm, token_bytes: TokenBytes | None) -> Response:
     if asked.response_format == "json":
-        return JSONResponse(json_response(transcript, token_bytes))
+        return Response(json_bytes(json_response(transcript, token_bytes)), media_type="application/json")
     if asked.response_format == "verbose_json":
-        return JSONResponse(verbose_response(transcript, asked.granularities))
+        body = json_bytes(verbose_response(transcript, asked.granularities))
+        return Response(body, media_type="application/json")
     writers: dict[str, Callable[[Transcript], str]] = {"text": text_response, "srt": to_srt, "vtt": to_vtt}
-    return PlainTextResponse(writers[asked.response_format](transcript))
+    return Response(writers[asked.response_format](transcript).encode("utf-8", "replace"), media_type="text/plain")
 
 
 async def _received(request: Request, service: Service, form: Form, url: str | None, path: Path) -> str:

@@ -19,7 +19,6 @@ from ifw.server.multipart import Form
 from ifw.server.schemas.form_values import values_of
 from ifw.server.schemas.openapi import body_of, errors
 from ifw.server.schemas.tasks import (
-    State,
     TaskBody,
     TaskFormBody,
     TaskListReply,
@@ -32,7 +31,7 @@ from ifw.server.transcripts import MEDIA_TYPES, TranscriptFormat, written
 from ifw.server.uploads import FORM, JSON, form_limits, media_type, read_form, read_json
 from ifw.service.payload import UPLOAD, Source, make_payload
 from ifw.service.service import Service
-from ifw.tasks import Task, TaskRequest
+from ifw.tasks import Task, TaskRequest, TaskState
 
 router = APIRouter(tags=["tasks"])
 
@@ -70,13 +69,11 @@ class SubtitleQuery(BaseModel):
 )
 async def submit_task(request: Request, response: Response, service: ServiceOf, key: Key = None) -> TaskReply:
     """Transcribe audio in the background. Its `url` is fetched, or it is sent along as `file` of a form."""
-    kind = media_type(request)
+    kind = media_type(request.headers)
     if kind == FORM:
         task, is_new = await _submit_form(request, service, key)
     elif kind == JSON or kind.endswith("+json"):
-        settings = service.settings
-        raw = await read_json(request, max_bytes=settings.max_body_bytes, idle_timeout_s=settings.client_timeout_s)
-        task, is_new = await _submit_url(service, _validated(TaskBody, raw), key)
+        task, is_new = await _submit_url(service, _validated(TaskBody, await read_json(request)), key)
     else:
         raise MediaTypeError(f"content-type: got {kind[:80]!r}, allowed: {JSON}, {FORM}")
     response.headers["Location"] = task_path(request, task.id)
@@ -90,7 +87,7 @@ async def submit_task(request: Request, response: Response, service: ServiceOf, 
 async def list_tasks(
     request: Request,
     service: ServiceOf,
-    state: Annotated[State | None, Query(description="Only tasks in this state.")] = None,
+    state: Annotated[TaskState | None, Query(description="Only tasks in this state.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     after: Annotated[str | None, Query(max_length=64, description="The `next` of the page before.")] = None,
 ) -> TaskListReply:
@@ -121,11 +118,11 @@ async def get_task(request: Request, service: ServiceOf, task_id: TaskId) -> Tas
 async def get_transcript(service: ServiceOf, task_id: TaskId, query: Annotated[SubtitleQuery, Query()]) -> Response:
     """The result of a task that succeeded, in any format, as often as wanted until it expires."""
 
-    def write() -> str:
+    def write() -> bytes:
         return written(service.tasks.result(task_id), query.format, query.options())
 
-    text = await to_thread.run_sync(write)
-    return Response(text.encode("utf-8", "replace"), headers={"content-type": MEDIA_TYPES[query.format]})
+    body = await to_thread.run_sync(write)
+    return Response(body, headers={"content-type": MEDIA_TYPES[query.format]})
 
 
 @router.get(

@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ifw.fetch.url import MAX_URL_BYTES
 from ifw.server.schemas.legacy import PredictBody
-from ifw.server.schemas.tasks import MAX_URL
 
 AsyncStatus = Literal["QUEUED", "IN_PROGRESS", "SUCCEEDED", "FAILED", "EXPIRED", "CANCELED", "WEBHOOK_FAILED"]
 WebhookStatus = Literal["PENDING", "SUCCEEDED", "FAILED", "CANCELED", "NO_WEBHOOK_PROVIDED"]
@@ -29,7 +29,11 @@ class AsyncPredictBody(BaseModel):
 
     model_input: PredictBody
     webhook_endpoint: str | None = Field(
-        None, min_length=1, max_length=MAX_URL, description="Is sent the result.", examples=["https://example.com/hook"]
+        None,
+        min_length=1,
+        max_length=MAX_URL_BYTES,
+        description="Is sent the result.",
+        examples=["https://example.com/hook"],
     )
     priority: int = Field(0, ge=0, le=2, description="0 goes first.")
     max_time_in_queue_seconds: int = Field(

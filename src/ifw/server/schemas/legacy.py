@@ -6,13 +6,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ifw.server.schemas.tasks import MAX_HEADERS, MAX_URL
+from ifw.fetch.post import MAX_HEADERS
+from ifw.fetch.url import MAX_URL_BYTES
 
 
 class LegacyWebhookBody(BaseModel):
     """Who is told when the task has ended."""
 
-    url: str = Field(min_length=1, max_length=MAX_URL, examples=["https://example.com/hook"])
+    url: str = Field(min_length=1, max_length=MAX_URL_BYTES, examples=["https://example.com/hook"])
     header: dict[str, str] | None = Field(None, max_length=MAX_HEADERS, description="Headers sent along.")
 
 
@@ -22,7 +23,7 @@ class PredictBody(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     url: str = Field(
-        min_length=1, max_length=MAX_URL, description="http or https.", examples=["https://example.com/talk.mp3"]
+        min_length=1, max_length=MAX_URL_BYTES, description="http or https.", examples=["https://example.com/talk.mp3"]
     )
     task: Literal["transcribe", "translate"] = "transcribe"
     language: str | None = Field("None", max_length=64, description="`None` (the text) or null detects it.")

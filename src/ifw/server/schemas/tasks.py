@@ -7,19 +7,17 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from ifw.fetch.post import MAX_HEADERS
+from ifw.fetch.url import MAX_URL_BYTES
 from ifw.server.schemas.options import Body, OptionsBody
-
-State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
-
-MAX_URL = 8192
-MAX_HEADERS = 32
+from ifw.tasks.records import DeliveryState, TaskState
 
 
 class WebhookBody(Body):
     """Who is told when a task has ended."""
 
     url: str = Field(
-        min_length=1, max_length=MAX_URL, description="http or https.", examples=["https://example.com/hook"]
+        min_length=1, max_length=MAX_URL_BYTES, description="http or https.", examples=["https://example.com/hook"]
     )
     headers: dict[str, str] = Field({}, max_length=MAX_HEADERS, description="Sent along with every attempt.")
 
@@ -38,7 +36,7 @@ class TaskBody(TaskOptionsBody):
     """A task whose audio is fetched."""
 
     url: str = Field(
-        min_length=1, max_length=MAX_URL, description="http or https.", examples=["https://example.com/talk.mp3"]
+        min_length=1, max_length=MAX_URL_BYTES, description="http or https.", examples=["https://example.com/talk.mp3"]
     )
 
 
@@ -100,7 +98,7 @@ class TaskReply(BaseModel):
     """A task as it stands."""
 
     id: str
-    state: State
+    state: TaskState
     source: SourceReply
     options: dict[str, Any] = Field(description="As they were given.")
     priority: int
@@ -115,7 +113,7 @@ class TaskReply(BaseModel):
     n_attempts: int = Field(description="How often a worker took it.")
     error: FailureReply | None
     webhook: str | None = Field(description="Its URL, without query.")
-    delivery_state: Literal["none", "pending", "delivered", "failed"]
+    delivery_state: DeliveryState
     deliveries: list[DeliveryReply]
     links: LinksReply
 
