@@ -13,6 +13,7 @@ import pytest
 from neighbour import Neighbour
 from server_process import serving
 
+from ifw.server import event_stream
 from ifw.server.event_stream import task_events
 from ifw.tasks import Stage, TaskOptions, TaskRequest, Tasks
 
@@ -22,6 +23,20 @@ class DeafTasks(Tasks):
 
     def listen(self, task_id: str, listener: Callable[[], None]) -> Callable[[], None]:
         return lambda: None
+
+    @property
+    def is_shared(self) -> bool:
+        return True
+
+
+class CountingTasks(Tasks):
+    """Counts how often they are looked at."""
+
+    n_looks = 0
+
+    def get(self, task_id: str) -> Any:
+        self.n_looks += 1
+        return super().get(task_id)
 
 
 @pytest.fixture
@@ -80,6 +95,46 @@ def test_silence_is_broken_by_comments(service: Any) -> None:
     stream = task_events(service, started(service), -1, keep_alive_s=0.05)
     read = asyncio.run(first_pieces(stream, lambda piece: piece.startswith(b":")))
     assert read.endswith(b"\n\n: keep-alive\n\n")
+
+
+def test_silence_costs_no_look_at_the_database(tmp_path: Path, go: threading.Event, monkeypatch: Any) -> None:
+    monkeypatch.setattr(event_stream, "POLL_S", 0.001)
+    with CountingTasks([Stage("wait", lambda context: go.wait(60) and None)], TaskOptions(tmp_path)) as tasks:
+        task, _ = tasks.submit(TaskRequest({}))
+        while task.state != "running":
+            task = tasks.wait_for_change(task.id, task.version, 10)
+        service = SimpleNamespace(tasks=tasks, is_draining=False)
+
+        async def follow() -> None:
+            stream = task_events(service, task, -1)
+            await anext(stream)
+            before = tasks.n_looks
+            step = asyncio.ensure_future(anext(stream))
+            for _ in range(300):
+                await asyncio.sleep(0.001)  # as long as it polls
+            assert tasks.n_looks - before <= 3  # what the worker itself still told
+            go.set()
+            await step
+            await stream.aclose()
+
+        asyncio.run(follow())
+
+
+def test_many_events_come_in_parts(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(event_stream, "BATCH", 10)
+
+    def emit(context: Any) -> None:
+        for number in range(25):
+            context.emit(number, {"type": "segment"})
+
+    with Tasks([Stage("emit", emit)], TaskOptions(tmp_path)) as tasks:
+        task = tasks.wait(tasks.submit(TaskRequest({}))[0].id, 60)
+
+        async def follow() -> list[bytes]:
+            return [piece async for piece in task_events(SimpleNamespace(tasks=tasks, is_draining=False), task, -1)]
+
+        pieces = asyncio.run(follow())
+    assert [piece.count(b"event: segment") for piece in pieces[:3]] == [10, 10, 5]
 
 
 def test_a_server_that_ends_ends_its_streams_without_done(service: Any) -> None:

@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 
+from ifw.server.app import create_app
+from ifw.server.auth import OPEN_PATHS
+from ifw.service.settings import load_settings
+
 HERE = Path(__file__).parent
 CHECKS = (
     "not_a_server_error",
@@ -41,3 +45,15 @@ def test_no_request_gets_a_reply_that_the_document_does_not_know(api: Any, tmp_p
 @pytest.mark.parametrize("path", ["/docs", "/openapi.json"])
 def test_the_document_is_there(api: Any, path: str) -> None:
     assert api.client.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("key", [None, "k" * 20])
+def test_the_document_says_where_a_key_is_needed(tmp_path: Path, key: str | None) -> None:
+    settings = {"model": "demo", "data_dir": tmp_path, **({"admin_key": key} if key else {})}
+    document = create_app(load_settings(settings)).openapi()
+    schemes = document["components"].get("securitySchemes", {})
+    assert set(schemes) == ({"bearer", "x-api-key", "x-admin-api-key"} if key else set())
+    for path, methods in document["paths"].items():
+        for method in methods.values():
+            wanted = {name for one in method.get("security", []) for name in one}
+            assert wanted == (set() if path in OPEN_PATHS else set(schemes)), path

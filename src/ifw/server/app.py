@@ -10,14 +10,14 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 
 from ifw import __version__
-from ifw.server.auth import KEY_HEADERS, KeyCheck
+from ifw.server.auth import KEY_HEADERS, KEY_SCHEMES, KeyCheck
 from ifw.server.body_limit import BodyLimit
 from ifw.server.errors import install
 from ifw.server.foreign_sites import ForeignSites
 from ifw.server.live_folder import remove_stale
 from ifw.server.metrics import RequestMetrics
 from ifw.server.request_log import RequestLog
-from ifw.server.routes import ROUTERS, upload_paths
+from ifw.server.routes import ROUTERS, health, upload_paths
 from ifw.service.service import Service
 from ifw.service.settings import Settings, load_settings
 
@@ -58,8 +58,9 @@ def create_app(settings: Settings | None = None, service: Service | None = None)
     )
     app.state.service = service
     install(app)
+    keys = settings.admin_keys()
     for router in ROUTERS:
-        app.include_router(router)
+        app.include_router(router, dependencies=KEY_SCHEMES if keys and router is not health.router else ())
     app.add_middleware(
         BodyLimit,
         upload_paths=upload_paths(),
@@ -67,7 +68,6 @@ def create_app(settings: Settings | None = None, service: Service | None = None)
         max_upload_bytes=settings.max_upload_bytes,
         idle_timeout_s=settings.client_timeout_s,
     )
-    keys = settings.admin_keys()
     if keys:
         app.add_middleware(KeyCheck, keys=keys)
     else:

@@ -7,6 +7,8 @@ import hmac
 from collections.abc import Iterable
 from typing import Final
 
+from fastapi import Security
+from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -16,6 +18,15 @@ from ifw.server.errors import error_response
 KEY_HEADERS: Final = ("x-admin-api-key", "x-api-key")
 SCHEMES: Final = ("bearer", "api-key")  # the second is how clients of Baseten write it
 OPEN_PATHS: Final = ("/health/live", "/health/ready")
+
+KEY_SCHEMES: Final = (
+    Security(HTTPBearer(scheme_name="bearer", description="One of the server's keys.", auto_error=False)),
+    *(
+        Security(APIKeyHeader(name=name, scheme_name=name, description="One of the server's keys.", auto_error=False))
+        for name in KEY_HEADERS
+    ),
+)
+"""How the API document says that a route wants a key; `KeyCheck` is who looks at it."""
 
 
 class KeyCheck:

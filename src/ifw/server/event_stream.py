@@ -19,6 +19,7 @@ from ifw.service.service import Service
 from ifw.tasks import Task
 
 KEEP_ALIVE_S: Final = 15.0
+BATCH: Final = 1000
 LAST_ID: Final = "end"
 """The id of the last event of every stream."""
 
@@ -38,36 +39,66 @@ async def task_events(
         after: Number of the last event that the client has; -1 for none.
         keep_alive_s: A comment is sent after so much silence.
     """
-    state: tuple[Any, ...] = ()
-    version, progress = -1, None
-    last_sent = time.monotonic()
+    shown, last_sent, last_read = _Shown(after), time.monotonic(), 0.0
     async with changes_of(service.tasks, task.id) as changes:
+        may_differ = True  # it may have changed before anybody listened
         while True:
-            frames: list[bytes] = []
-            if task.version != version:
-                version = task.version
-                while events := await to_thread.run_sync(service.tasks.events, task.id, after):
-                    frames += [frame(event, str(event.get("type", "message")), str(number)) for number, event in events]
-                    after = events[-1][0]
-                if (task.state, task.stage) != state:
-                    state = (task.state, task.stage)
-                    frames.append(frame({"type": "state", "state": task.state, "stage": task.stage}, "state"))
-                if task.progress != progress:
-                    progress = task.progress
-                    stages = {name: one.model_dump() for name, one in progress_reply(task).items()}
-                    frames.append(frame({"type": "progress", "stages": stages}, "progress"))
-            if task.has_ended:
-                frames.append(_done(task))
-            if frames or time.monotonic() - last_sent >= keep_alive_s:
-                last_sent = time.monotonic()
-                yield b"".join(frames) or b": keep-alive\n\n"
-            if task.has_ended or service.is_draining:
-                return
-            await changes.wait(min(POLL_S, keep_alive_s))
             try:
-                task = await to_thread.run_sync(service.tasks.get, task.id)
+                if may_differ or time.monotonic() - last_read >= keep_alive_s:
+                    task, last_read = await to_thread.run_sync(service.tasks.get, task.id), time.monotonic()
+                async for frames in shown.news(service, task):
+                    last_sent = time.monotonic()
+                    yield frames
             except TaskNotFoundError:
                 return
+            if task.has_ended or service.is_draining:
+                return
+            if time.monotonic() - last_sent >= keep_alive_s:
+                last_sent = time.monotonic()
+                yield b": keep-alive\n\n"
+            may_differ = await changes.wait(min(POLL_S, keep_alive_s)) or service.tasks.is_shared
+
+
+class _Shown:
+    """What the client of a stream knows.
+
+    Args:
+        after: Number of the last event that it has.
+    """
+
+    def __init__(self, after: int) -> None:
+        self._after = after
+        self._version = -1
+        self._state: tuple[Any, ...] = ()
+        self._progress: Any = None
+
+    async def news(self, service: Service, task: Task) -> AsyncIterator[bytes]:
+        """What it does not know yet, some thousand events at a time."""
+        if task.version != self._version:
+            self._version, is_more = task.version, True
+            while is_more:
+                events = await to_thread.run_sync(service.tasks.events, task.id, self._after, BATCH)
+                is_more = len(events) == BATCH
+                if events:
+                    self._after = events[-1][0]
+                    yield b"".join(
+                        frame(event, str(event.get("type", "message")), str(number)) for number, event in events
+                    )
+            if changes := self._changes(task):
+                yield changes
+        if task.has_ended:
+            yield _done(task)
+
+    def _changes(self, task: Task) -> bytes:
+        frames = b""
+        if (task.state, task.stage) != self._state:
+            self._state = (task.state, task.stage)
+            frames += frame({"type": "state", "state": task.state, "stage": task.stage}, "state")
+        if task.progress != self._progress:
+            self._progress = task.progress
+            stages = {name: one.model_dump() for name, one in progress_reply(task).items()}
+            frames += frame({"type": "progress", "stages": stages}, "progress")
+        return frames
 
 
 def frame(event: Mapping[str, Any], name: str, event_id: str | None = None) -> bytes:

@@ -18,7 +18,8 @@ from ifw.service.service import Service
 from ifw.tasks import Task, Tasks
 
 POLL_S: Final = 0.5
-"""How soon a change is seen that another process made; those of this process are seen at once."""
+"""How soon a change is seen that another process made; those of this process are seen at once, and only they are
+looked for where no other process can make any."""
 
 
 class Changes:
@@ -31,11 +32,13 @@ class Changes:
         """Something has changed. Only to be called in the event loop."""
         self._changed.set()
 
-    async def wait(self, timeout_s: float = POLL_S) -> None:
-        """Return as soon as something has changed since the last call, or after some time."""
+    async def wait(self, timeout_s: float | None) -> bool:
+        """Return as soon as something has changed since the last call, or after some time; whether it has."""
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._changed.wait(), timeout_s)
+        is_changed = self._changed.is_set()
         self._changed.clear()
+        return is_changed
 
 
 @asynccontextmanager
@@ -73,7 +76,7 @@ async def ended(request: Request, service: Service, task_id: str) -> Task:
                 if watch.done():
                     await to_thread.run_sync(_cancel, service.tasks, task_id)
                     raise ClientDisconnect
-                await changes.wait()
+                await changes.wait(POLL_S if service.tasks.is_shared else None)
             return task
     finally:
         watch.cancel()

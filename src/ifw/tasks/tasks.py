@@ -304,6 +304,11 @@ class Tasks:
         self._bell.ring([task_id])
         return task
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes may change tasks, of which nobody here is told."""
+        return self._options.database_url is not None
+
     def ping(self) -> None:
         """Have the database answer.
 
