@@ -161,7 +161,7 @@ def cut_off(url: str, n_bytes: int) -> None:
 
 def left_over(folder: Path) -> list[str]:
     """What lies in the folders of uploads."""
-    return [str(path.relative_to(folder)) for name in ("spool", "live") for path in (folder / name).rglob("*")]
+    return [str(path.relative_to(folder)) for name in ("spool", "requests") for path in (folder / name).rglob("*")]
 
 
 def main() -> int:

@@ -118,7 +118,7 @@ class Siege:
     def _left_over(self) -> list[str]:
         tasks = set(json.loads(self.ask("GET", "/tasks?limit=1000").text)["tasks"])
         spool = {path.name for path in (self.server.data_dir / "spool").glob("*")}
-        return [*(spool - tasks), *(path.name for path in (self.server.data_dir / "live").glob("*"))]
+        return [*(spool - tasks), *(path.name for path in (self.server.data_dir / "requests").glob("*"))]
 
     def check(self) -> None:
         """Nothing was touched, nothing was told to the log, and the server is well."""

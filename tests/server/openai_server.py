@@ -21,6 +21,6 @@ def serving_openai(folder):
         running.wait_ready()
         yield running
         deadline = time.monotonic() + PATIENCE_S
-        while left := list((folder / "data" / "live").iterdir()):  # the last client hung up a moment ago
+        while left := list((folder / "data" / "requests").iterdir()):  # the last client hung up a moment ago
             assert time.monotonic() < deadline, left
             time.sleep(0.01)

@@ -26,7 +26,7 @@ from ifw.config import TranscribeOptions
 from ifw.server.app import create_app
 from ifw.server.dependencies import ServiceOf
 from ifw.server.errors import STATUS
-from ifw.server.live import live_segments, transcribed
+from ifw.server.waiting import segments_of, transcribed
 from ifw.service.service import Service
 from ifw.service.settings import load_settings
 from ifw.types import Transcript
@@ -65,7 +65,7 @@ async def text(request: Request, service: ServiceOf) -> dict[str, str]:
 @router.get("/segments")
 async def segments(service: ServiceOf) -> StreamingResponse:
     async def lines():
-        async for item in live_segments(service, SAMPLE, TranscribeOptions()):
+        async for item in segments_of(service, SAMPLE, TranscribeOptions()):
             yield "end\n" if isinstance(item, Transcript) else f"{item.text}\n"
 
     return StreamingResponse(lines())
@@ -234,11 +234,11 @@ def test_pages_of_named_origins_may_call(house):
 
 
 def test_transcribes_for_a_client_that_waits(house):
-    before = metric(house, "ifw_audio_seconds_total", kind="live")
+    before = metric(house, "ifw_audio_seconds_total", kind="sync")
     assert len(house.client.get("/text").json()["text"]) > 100
-    assert metric(house, "ifw_audio_seconds_total", kind="live") - before == pytest.approx(79.7, abs=1)
-    assert metric(house, "ifw_transcriptions_total", kind="live", outcome="succeeded") >= 1
-    assert metric(house, "ifw_speed_factor_count", kind="live") >= 1
+    assert metric(house, "ifw_audio_seconds_total", kind="sync") - before == pytest.approx(79.7, abs=1)
+    assert metric(house, "ifw_transcriptions_total", kind="sync", outcome="succeeded") >= 1
+    assert metric(house, "ifw_speed_factor_count", kind="sync") >= 1
 
 
 def test_segments_come_before_the_end(house):
@@ -258,7 +258,7 @@ def test_a_client_that_leaves_ends_its_work(house, caplog, path: str):
         assert held.begun.wait(60)
         connection.sock.close()
         assert held.cancelled.wait(60)
-    while house.service.n_live:
+    while house.service.n_sync:
         time.sleep(0.01)
     assert metric(house, "ifw_engine_slots_occupied") == 0
     assert "request failed" not in caplog.text
@@ -272,10 +272,10 @@ def test_the_server_answers_while_it_transcribes_and_refuses_what_is_too_much(ho
         for thread in threads:
             thread.start()
         assert held.begun.wait(60)
-        while house.service.n_live < 2:
+        while house.service.n_sync < 2:
             time.sleep(0.01)
         assert house.client.get("/health/ready").status_code == 200
-        assert metric(house, "ifw_live_requests") == 2
+        assert metric(house, "ifw_sync_requests") == 2
         reply = house.client.get("/text")
         assert (reply.status_code, reply.json()["code"]) == (429, "queue_full")
         assert int(reply.headers["retry-after"]) > 0
@@ -291,7 +291,7 @@ def test_metrics_are_by_route_and_not_by_path(house):
     assert metric(house, "ifw_request_seconds_count", route="/numbers/{name}", method="POST") >= 3
     assert metric(house, "ifw_requests_total", route="unmatched", status="404") >= 1
     assert metric(house, "ifw_requests_total", route="/no/such/path") == 0
-    assert metric(house, "ifw_ready") == 1
+    assert metric(house, "ifw_model_loaded") == 1
     assert metric(house, "ifw_engine_slots") >= 1
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from ifw.config import DEFAULT_TEMPERATURES, VadOptions
 from ifw.errors import ModelNotFoundError, RequestError
-from ifw.server.openai_form import read_audio_form
-from ifw.server.openai_models import ServedModels
+from ifw.server.openai.form import read_audio_form
+from ifw.server.openai.models import ServedModels
 from ifw.service.settings import load_settings
 
 

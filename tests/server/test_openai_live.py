@@ -21,9 +21,10 @@ import pytest
 import uvicorn
 from server_process import serving
 
-from ifw.server import openai_stream, routes
+from ifw.server import routes
 from ifw.server.app import create_app
-from ifw.server.openai_stream import LiveItems
+from ifw.server.openai import stream as openai_stream
+from ifw.server.openai.stream import RunningItems
 from ifw.service.service import Service
 from ifw.service.settings import load_settings
 
@@ -63,7 +64,7 @@ class InProcess:
 
     def leave_behind(self, name, age_s):
         """As a process that was killed while an upload came in."""
-        folder = self.folder / "data" / "live" / name
+        folder = self.folder / "data" / "requests" / name
         folder.mkdir(parents=True)
         (folder / "audio").write_bytes(b"half")
         os.utime(folder, (time.time() - age_s,) * 2)
@@ -73,11 +74,11 @@ class InProcess:
         return self.service.transcriber.stats()
 
     def is_idle(self):
-        return (self.stats.n_occupied, self.stats.n_waiting, self.service.n_live) == (0, 0, 0)
+        return (self.stats.n_occupied, self.stats.n_waiting, self.service.n_sync) == (0, 0, 0)
 
     def spooled(self):
         """What is there of requests, but for what may be another process's."""
-        folders = {path.name for path in (self.folder / "data" / "live").iterdir()}
+        folders = {path.name for path in (self.folder / "data" / "requests").iterdir()}
         assert "young" in folders
         return sorted(folders - {"young"})
 
@@ -114,7 +115,7 @@ def occupied(server):
 def test_events_come_while_the_rest_is_being_heard_and_a_client_that_leaves_ends_the_work(server):
     before = server.stats.n_completed
     with occupied(server):
-        assert server.service.n_live == 1
+        assert server.service.n_sync == 1
         assert server.spooled() == [], "an upload has no name any more while it is heard"
     until(server.is_idle)
     assert server.stats.n_completed - before < 53 * 60 / 30, "the end of the file was never heard"
@@ -215,11 +216,11 @@ def test_items_that_are_closed_while_they_are_waited_for():
     async def use():
         cleanup = contextlib.AsyncExitStack()
         cleanup.callback(order.append, "cleanup")
-        live = LiveItems(items(), cleanup)
-        assert await live.next(PATIENCE_S) == "first"
-        assert await live.next(0.0) is None
-        assert await live.next(0.01) is None
-        await live.close()
+        running = RunningItems(items(), cleanup)
+        assert await running.next(PATIENCE_S) == "first"
+        assert await running.next(0.0) is None
+        assert await running.next(0.01) is None
+        await running.close()
 
     asyncio.run(asyncio.wait_for(use(), PATIENCE_S))
     assert order == ["items", "cleanup"]

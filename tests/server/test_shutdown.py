@@ -82,7 +82,7 @@ def test_a_request_that_is_waited_for_finishes_after_sigterm(tmp_path: Path, lon
     with serving(tmp_path, *SLOW) as server:
         server.wait_ready()
         asking = Asking(server, long_audio)
-        wait_for(lambda: server.metric("ifw_live_requests"))
+        wait_for(lambda: server.metric("ifw_sync_requests"))
         assert server.client.get("/health/live").status_code == 200  # the event loop is free while it is transcribed
         assert server.terminate() == 0
         asking.join(PATIENCE_S)
@@ -95,7 +95,7 @@ def test_requests_and_streams_that_take_too_long_do_not_hold_the_end(tmp_path: P
     with serving(tmp_path, *SLOW, "--drain", "0") as server:
         server.wait_ready()
         asking = [Asking(server, long_audio), Asking(server, long_audio, stream="true")]
-        wait_for(lambda: server.metric("ifw_live_requests") == 2)
+        wait_for(lambda: server.metric("ifw_sync_requests") == 2)
         assert server.terminate() == 0
         for one in asking:
             one.join(PATIENCE_S)

@@ -28,7 +28,7 @@ def test_transcribes_and_hands_out_segments(service: Service):
     transcript = service.transcribe_now(SAMPLE, OPTIONS, on_segment=segments.append).result(60)
     assert transcript.text
     assert tuple(segments) == transcript.segments
-    assert service.n_live == 0
+    assert service.n_sync == 0
 
 
 def test_errors_of_the_audio_come_out_of_the_future(service: Service, tmp_path: Path):
@@ -43,7 +43,7 @@ def test_more_than_allowed_is_refused_and_there_is_room_again_afterwards(service
     try:
         with pytest.raises(QueueFullError):
             service.transcribe_now(SAMPLE, OPTIONS)
-        assert service.n_live == 3
+        assert service.n_sync == 3
     finally:
         held.release.set()
     for future in held.futures:

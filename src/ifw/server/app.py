@@ -14,8 +14,8 @@ from ifw.server.auth import KEY_HEADERS, KEY_SCHEMES, KeyCheck
 from ifw.server.body_limit import BodyLimit
 from ifw.server.errors import install
 from ifw.server.foreign_sites import ForeignSites
-from ifw.server.live_folder import remove_stale
 from ifw.server.metrics import RequestMetrics
+from ifw.server.request_folder import remove_stale
 from ifw.server.request_log import RequestLog
 from ifw.server.routes import ROUTERS, health, upload_paths
 from ifw.service.service import Service

@@ -13,7 +13,7 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from ifw.errors import TaskEndedError, TaskNotFoundError
-from ifw.server.live import gone
+from ifw.server.waiting import gone
 from ifw.service.service import Service
 from ifw.tasks import Task, Tasks
 

@@ -14,7 +14,7 @@ from ifw.engine.request import EngineStats
 from ifw.errors import CancelledError, IfwError
 from ifw.types import Transcript
 
-Kind = Literal["live", "task"]
+Kind = Literal["sync", "task"]
 _SPEEDS: Final = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 _SECONDS: Final = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000)
 _WORKS: Final = ("encode", "prefill", "decode", "search", "align")
@@ -69,7 +69,7 @@ class ServiceMetrics:
         """Count one that ended.
 
         Args:
-            kind: `live` is one that somebody waited for.
+            kind: `sync` is one that somebody waited for.
             outcome: `succeeded`, or the code of an error.
         """
         self._ended.labels(kind, outcome).inc()
@@ -80,7 +80,7 @@ class ServiceMetrics:
         try:
             yield
         except CancelledError as error:
-            if kind == "live":
+            if kind == "sync":
                 self.ended(kind, error.code)
             raise
         except IfwError as error:
@@ -100,22 +100,22 @@ class StateCollector(Collector):
 
     Args:
         engine: The engine's statistics; None while there is no engine.
-        live: Synchronous transcriptions that run or wait.
+        n_sync: Synchronous transcriptions that run or wait.
         tasks: How many tasks there are by state, and other numbers by name.
-        is_ready: Whether requests can be worked on.
+        is_loaded: Whether the model is there.
     """
 
     def __init__(
         self,
         engine: Callable[[], EngineStats | None],
-        live: Callable[[], int],
+        n_sync: Callable[[], int],
         tasks: Callable[[], dict[str, int]],
-        is_ready: Callable[[], bool],
+        is_loaded: Callable[[], bool],
     ) -> None:
         self._engine = engine
-        self._live = live
+        self._n_sync = n_sync
         self._tasks = tasks
-        self._is_ready = is_ready
+        self._is_loaded = is_loaded
 
     def describe(self) -> list[Metric]:
         """Nothing: asking for the names must not touch the database."""
@@ -123,9 +123,9 @@ class StateCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Every number as it is now."""
-        yield GaugeMetricFamily("ifw_ready", "1 where requests can be worked on.", value=float(self._is_ready()))
+        yield GaugeMetricFamily("ifw_model_loaded", "1 once the model is loaded.", value=float(self._is_loaded()))
         yield GaugeMetricFamily(
-            "ifw_live_requests", "Synchronous transcriptions, running or waiting.", value=self._live()
+            "ifw_sync_requests", "Synchronous transcriptions, running or waiting.", value=self._n_sync()
         )
         tasks = GaugeMetricFamily("ifw_tasks", "Tasks by state, over all workers.", labels=["state"])
         for state, number in self._tasks().items():

@@ -18,11 +18,11 @@ from ifw.errors import ConfigError, DatabaseError, IfwError, NotReadyError
 from ifw.fetch import Fetched, fetch
 from ifw.service.database_probe import DatabaseProbe
 from ifw.service.events import EventBodies
-from ifw.service.live import LiveWork
 from ifw.service.loading import LoadedModel
 from ifw.service.metrics import ServiceMetrics, StateCollector
 from ifw.service.payload import bounded
 from ifw.service.stages import TaskStages, fetch_options
+from ifw.service.sync_work import SYNC_PRIORITY, SyncWork
 from ifw.tasks import TaskOptions, Tasks
 from ifw.tasks.records import TASK_STATES
 from ifw.types import Segment, Transcript
@@ -39,8 +39,6 @@ _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 _RETRY_S: Final = 5.0
-LIVE_PRIORITY = 10
-"""Somebody waits for it: its windows go before those of tasks, whose priorities are lower unless asked for."""
 
 
 class Service:
@@ -60,8 +58,8 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.model = LoadedModel(settings)
-        self._live = LiveWork(settings.max_sync, settings.max_sync_waiting)
-        self._downloads = LiveWork(settings.max_sync, settings.max_sync_waiting)  # slow ones hold up no transcription
+        self._sync = SyncWork(settings.max_sync, settings.max_sync_waiting)
+        self._downloads = SyncWork(settings.max_sync, settings.max_sync_waiting)  # slow ones hold up no transcription
         self._draining = threading.Event()
         self._tokens: set[CancelToken] = set()
         self._lock = threading.Lock()
@@ -74,7 +72,7 @@ class Service:
         self.database = DatabaseProbe(self.tasks.ping)
         self._is_started = False
         self.metrics.registry.register(
-            StateCollector(self._engine_stats, lambda: self.n_live, self._task_counts, lambda: self._is_loaded)
+            StateCollector(self._engine_stats, lambda: self.n_sync, self._task_counts, lambda: self._is_loaded)
         )
 
     def start(self, works: bool | None = None) -> None:
@@ -135,9 +133,9 @@ class Service:
         return self._draining.is_set()
 
     @property
-    def n_live(self) -> int:
+    def n_sync(self) -> int:
         """Synchronous transcriptions that run or wait."""
-        return self._live.n_accepted
+        return self._sync.n_accepted
 
     def require_room(self) -> None:
         """Refuse what `transcribe_now` would refuse now, before its audio is there.
@@ -147,14 +145,14 @@ class Service:
             QueueFullError: Too many are waited for already.
         """
         self.model.get()
-        self._live.require_room()
+        self._sync.require_room()
 
     def transcribe_now(
         self,
         source: AudioSource,
         options: TranscribeOptions,
         *,
-        priority: int = LIVE_PRIORITY,
+        priority: int = SYNC_PRIORITY,
         cancel: CancelToken | None = None,
         on_segment: Callable[[Segment], None] | None = None,
     ) -> Future[Transcript]:
@@ -179,15 +177,15 @@ class Service:
 
         def work() -> Transcript:
             started = time.perf_counter()
-            with self.metrics.counted("live"):
+            with self.metrics.counted("sync"):
                 transcription = transcriber.stream(source, options, cancel=token, priority=priority)
                 for segment in transcription:
                     if on_segment is not None:
                         on_segment(segment)
-            self.metrics.transcribed("live", transcription.transcript, time.perf_counter() - started)
+            self.metrics.transcribed("sync", transcription.transcript, time.perf_counter() - started)
             return transcription.transcript
 
-        return self._submit(self._live, work, token)
+        return self._submit(self._sync, work, token)
 
     def fetch_now(self, url: str, target: Path, *, cancel: CancelToken) -> Future[Fetched]:
         """Download what somebody waits for. Returns at once; a thread of the service's own does the work.
@@ -207,7 +205,7 @@ class Service:
         options = fetch_options(self.settings)
         return self._submit(self._downloads, lambda: fetch(url, target, options, cancel=cancel), cancel)
 
-    def _submit(self, pool: LiveWork, work: Callable[[], _T], token: CancelToken) -> Future[_T]:
+    def _submit(self, pool: SyncWork, work: Callable[[], _T], token: CancelToken) -> Future[_T]:
         """Have a thread do it; the end of the service cancels the token."""
         with self._lock:
             self._tokens.add(token)
@@ -262,7 +260,7 @@ class Service:
     def close(self) -> None:
         """End what somebody waits for, hand back running tasks, which go on later, and free the device."""
         self.drain()
-        self._live.close()
+        self._sync.close()
         self._downloads.close()
         with self._lock:
             tokens = list(self._tokens)
@@ -279,7 +277,7 @@ def task_options(settings: Settings) -> TaskOptions:
         data_dir=settings.data_dir,
         database_url=None if url is None else url.get_secret_value(),
         max_running=settings.max_running,
-        urgent_from=LIVE_PRIORITY,
+        urgent_from=SYNC_PRIORITY,
         max_queued=settings.max_queued,
         result_ttl_s=settings.result_ttl_s,
         default_deadline_s=settings.task_deadline_s,

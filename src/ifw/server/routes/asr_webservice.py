@@ -22,10 +22,10 @@ from ifw.errors import RequestError
 from ifw.formats import to_openai_dict, to_srt, to_tsv, to_txt, to_vtt
 from ifw.model.languages import language_name
 from ifw.server.dependencies import ServiceOf
-from ifw.server.live import transcribed
-from ifw.server.live_folder import live_folder
+from ifw.server.request_folder import request_folder
 from ifw.server.schemas.openapi import errors
 from ifw.server.uploads import form_limits, read_form
+from ifw.server.waiting import transcribed
 from ifw.service.payload import Source, make_payload, options_of
 from ifw.service.service import Service
 from ifw.types import Mode, Transcript
@@ -150,7 +150,7 @@ async def _transcript(
     prefix = b"" if encode else wav_header(_MAX_WAV_BYTES)
     service.require_room()
     with ExitStack() as cleanup:
-        folder = await run_in_threadpool(cleanup.enter_context, live_folder(service.settings.data_dir))
+        folder = await run_in_threadpool(cleanup.enter_context, request_folder(service.settings.data_dir))
         path, limits = folder / "audio", form_limits(service.settings)
         sent = (await read_form(request, path, limits, file_field=FILE, prefix=prefix)).upload
         if sent is None:

@@ -21,10 +21,11 @@ from ifw.server.schemas.baseten import (
     AsyncStatusReply,
     WebhookStatus,
 )
-from ifw.server.schemas.legacy import LegacyOutput, PredictBody
+from ifw.server.schemas.legacy import LegacyOutput
 from ifw.server.schemas.openapi import errors
+from ifw.server.schemas.predict import PredictBody
 from ifw.server.submission import checked_webhook, submitted
-from ifw.service.service import LIVE_PRIORITY
+from ifw.service.sync_work import SYNC_PRIORITY
 from ifw.tasks import Task
 
 router = APIRouter(tags=["baseten"], route_class=JsonRoute, strict_content_type=False)
@@ -40,7 +41,7 @@ RequestId = Annotated[str, Path(max_length=128, description="As `/async_predict`
 )
 async def predict(request: Request, service: ServiceOf, body: PredictBody) -> Response:
     """Reply with the bare result. A client that goes away cancels the work."""
-    task, _ = await submitted(service, task_request(service, body, "baseten", LIVE_PRIORITY, None))
+    task, _ = await submitted(service, task_request(service, body, "baseten", SYNC_PRIORITY, None))
     return await completed(request, service, task.id, lambda output: output)
 
 

@@ -16,15 +16,16 @@ from ifw.server.schemas.legacy import (
     LegacyBody,
     LegacyCompletedReply,
     LegacyStatusReply,
-    PredictBody,
 )
 from ifw.server.schemas.openapi import errors
+from ifw.server.schemas.predict import PredictBody
 from ifw.server.submission import check_reachable, checked_webhook, submitted
 from ifw.server.task_replies import failure_of
 from ifw.server.task_watch import ended
 from ifw.server.transcripts import json_bytes, legacy_output
 from ifw.service.payload import Dialect, Source, make_payload
-from ifw.service.service import LIVE_PRIORITY, Service
+from ifw.service.service import Service
+from ifw.service.sync_work import SYNC_PRIORITY
 from ifw.tasks import Task, TaskRequest, Webhook
 
 router = APIRouter(tags=["legacy"], route_class=JsonRoute, strict_content_type=False)
@@ -43,7 +44,7 @@ async def transcribe(request: Request, service: ServiceOf, body: LegacyBody) -> 
     webhook = None
     if body.webhook is not None:
         webhook = checked_webhook(service, body.webhook.url, body.webhook.header, "legacy")
-    what = task_request(service, body, "legacy", 0 if body.is_async else LIVE_PRIORITY, webhook)
+    what = task_request(service, body, "legacy", 0 if body.is_async else SYNC_PRIORITY, webhook)
     task, _ = await submitted(service, what, task_id=body.managed_task_id)
     if body.is_async:
         return LegacyAcceptedReply(task_id=task.id)

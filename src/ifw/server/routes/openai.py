@@ -15,15 +15,15 @@ from ifw.errors import RequestError
 from ifw.formats.openai_wire import TokenBytes, json_response, text_response, verbose_response
 from ifw.formats.subtitles import to_srt, to_vtt
 from ifw.server.dependencies import ServiceOf
-from ifw.server.live import fetched, live_segments, transcribed
-from ifw.server.live_folder import live_folder
 from ifw.server.multipart import Form
-from ifw.server.openai_form import AudioForm, read_audio_form
-from ifw.server.openai_models import ServedModels
-from ifw.server.openai_stream import transcript_events
+from ifw.server.openai.form import AudioForm, read_audio_form
+from ifw.server.openai.models import ServedModels
+from ifw.server.openai.stream import transcript_events
+from ifw.server.request_folder import request_folder
 from ifw.server.schemas.openai import ERRORS, TRANSCRIPTION, TRANSLATION, Model, ModelList
 from ifw.server.transcripts import json_bytes
 from ifw.server.uploads import form_limits, read_form
+from ifw.server.waiting import fetched, segments_of, transcribed
 from ifw.service.service import Service
 from ifw.types import Mode, Transcript
 
@@ -57,7 +57,7 @@ async def model(model_id: str, service: ServiceOf) -> Model:
 async def _answer(request: Request, service: Service, mode: Mode) -> Response:
     service.require_room()
     async with AsyncExitStack() as cleanup:
-        folder = await run_in_threadpool(cleanup.enter_context, live_folder(service.settings.data_dir))
+        folder = await run_in_threadpool(cleanup.enter_context, request_folder(service.settings.data_dir))
         path = folder / "audio"
         form = await read_form(request, path, form_limits(service.settings))
         asked = read_audio_form(form.fields, mode)
@@ -70,7 +70,7 @@ async def _answer(request: Request, service: Service, mode: Mode) -> Response:
         if not asked.is_streamed:
             transcript = await transcribed(request, service, audio, asked.options)
             return await run_in_threadpool(_written, transcript, asked, token_bytes)
-        items = live_segments(service, audio, asked.options)
+        items = segments_of(service, audio, asked.options)
         return await transcript_events(request, items, token_bytes, cleanup.pop_all())
 
 

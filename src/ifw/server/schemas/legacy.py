@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from ifw.fetch.post import MAX_HEADERS
 from ifw.fetch.url import MAX_URL_BYTES
+from ifw.server.schemas.predict import PredictBody
 
 
 class LegacyWebhookBody(BaseModel):
@@ -15,36 +16,6 @@ class LegacyWebhookBody(BaseModel):
 
     url: str = Field(min_length=1, max_length=MAX_URL_BYTES, examples=["https://example.com/hook"])
     header: dict[str, str] | None = Field(None, max_length=MAX_HEADERS, description="Headers sent along.")
-
-
-class PredictBody(BaseModel):
-    """What to transcribe, as it is sent to Baseten."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    url: str = Field(
-        min_length=1, max_length=MAX_URL_BYTES, description="http or https.", examples=["https://example.com/talk.mp3"]
-    )
-    task: Literal["transcribe", "translate"] = "transcribe"
-    language: str | None = Field("None", max_length=64, description="`None` (the text) or null detects it.")
-    batch_size: int = Field(64, ge=1, le=65536, description="Does not matter: windows of all requests are batched.")
-    chunk_length_s: float | None = Field(
-        None, gt=0, le=3600, description="Does not matter: audio is cut in pauses, at most 30 s apart."
-    )
-    timestamp: Literal["chunk", "word", "work"] = Field(
-        "chunk", description="`word` gives the time of each word; `work` means the same."
-    )
-    diarise_audio: bool = Field(False, description="Name the speakers. Not available yet.")
-
-    @field_validator("task", "timestamp", "batch_size", "diarise_audio", mode="before")
-    @classmethod
-    def _null_is_the_default(cls, value: Any, info: Any) -> Any:
-        return cls.model_fields[info.field_name].default if value is None else value
-
-    @property
-    def has_words(self) -> bool:
-        """Whether the times of words are asked for."""
-        return self.timestamp != "chunk"
 
 
 class LegacyBody(PredictBody):

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, Field
 
-from ifw.server.openai_form import GRANULARITIES, MAX_TEMPERATURE, RESPONSE_FORMATS
+from ifw.server.openai.form import GRANULARITIES, MAX_TEMPERATURE, RESPONSE_FORMATS
 
 
 class ErrorDetail(BaseModel):

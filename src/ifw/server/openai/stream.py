@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from ifw.formats.openai_events import KEEP_ALIVE, delta_event, done_event, event_text
 from ifw.formats.openai_wire import TokenBytes
 from ifw.server.errors import error_response, status_of
-from ifw.server.live import gone
+from ifw.server.waiting import gone
 from ifw.types import Segment, Transcript
 
 _log = logging.getLogger(__name__)
@@ -30,11 +30,11 @@ KEEP_ALIVE_S: Final = 15.0
 Items = AsyncGenerator[Segment | Transcript, None]
 
 
-class LiveItems:
+class RunningItems:
     """Items of a transcription that is running, which may be waited for with a limit. Close it in any case.
 
     Args:
-        items: See `live_segments`.
+        items: See `segments_of`.
         cleanup: What must stay until the work has ended; closed with it.
     """
 
@@ -68,7 +68,7 @@ class EventStream(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: AsyncIterator[str], items: LiveItems) -> None:
+    def __init__(self, events: AsyncIterator[str], items: RunningItems) -> None:
         super().__init__(events, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
         self._items = items
 
@@ -87,7 +87,7 @@ async def transcript_events(
 
     Args:
         request: Its body must have been read.
-        items: See `live_segments`.
+        items: See `segments_of`.
         token_bytes: Adds the probabilities of the tokens.
         cleanup: Closed when the events have ended, or have failed to begin.
 
@@ -95,29 +95,29 @@ async def transcript_events(
         IfwError: It went wrong before the first segment, within ten seconds.
         ClientDisconnect: The client left before that.
     """
-    live = LiveItems(items, cleanup)
+    running = RunningItems(items, cleanup)
     watch = asyncio.ensure_future(gone(request))
     try:
-        first = await live.next(FIRST_EVENT_S, watch)
+        first = await running.next(FIRST_EVENT_S, watch)
         is_gone = watch.done()
     except BaseException:
-        await live.close()
+        await running.close()
         raise
     finally:
         watch.cancel()
     if is_gone:
-        await live.close()
+        await running.close()
         raise ClientDisconnect
-    return EventStream(_events(request, first, live, token_bytes), live)
+    return EventStream(_events(request, first, running, token_bytes), running)
 
 
 async def _events(
-    request: Request, item: Segment | Transcript | None, live: LiveItems, token_bytes: TokenBytes | None
+    request: Request, item: Segment | Transcript | None, running: RunningItems, token_bytes: TokenBytes | None
 ) -> AsyncIterator[str]:
     while not isinstance(item, Transcript):
         yield KEEP_ALIVE if item is None else event_text(delta_event(item, token_bytes))
         try:
-            item = await live.next(KEEP_ALIVE_S)
+            item = await running.next(KEEP_ALIVE_S)
         except Exception as error:
             if status_of(error) == 500:
                 _log.error("request failed", exc_info=error)

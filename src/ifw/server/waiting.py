@@ -73,7 +73,7 @@ async def _waited(request: Request, future: Future[_T], cancel: CancelToken) -> 
         watch.cancel()
 
 
-async def live_segments(
+async def segments_of(
     service: Service, source: AudioSource, options: TranscribeOptions
 ) -> AsyncGenerator[Segment | Transcript, None]:
     """Each segment as soon as it is final, and last the transcript. Closing the iterator ends the work.

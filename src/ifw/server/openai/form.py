@@ -13,7 +13,7 @@ from ifw.config import DEFAULT_TEMPERATURES, DecodeOptions, TranscribeOptions, V
 from ifw.errors import ConfigError, LanguageError, RequestError
 from ifw.formats.openai_wire import Granularity
 from ifw.model.languages import language_code
-from ifw.server.openai_fields import FormFields, as_number, clipped, shown
+from ifw.server.openai.form_encoding import FormFields, as_number, clipped, shown
 from ifw.types import Mode
 
 RESPONSE_FORMATS: Final = ("json", "text", "srt", "verbose_json", "vtt")

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ifw.errors import ModelNotFoundError
 from ifw.model.registry import other_names
-from ifw.server.openai_fields import shown
+from ifw.server.openai.form_encoding import shown
 
 WHISPER_PUBLISHED: Final = 1_663_718_400
 """Unix time of 21 September 2022; the API wants a day on which the model was made."""

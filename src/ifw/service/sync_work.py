@@ -5,14 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from ifw.errors import NotReadyError, QueueFullError
 
 _T = TypeVar("_T")
 
+SYNC_PRIORITY: Final = 10
+"""Somebody waits for it: its windows go before those of tasks, whose priorities are lower unless asked for."""
 
-class LiveWork:
+
+class SyncWork:
     """A pool of threads that refuses what it could not begin soon.
 
     Args:
@@ -21,7 +24,7 @@ class LiveWork:
     """
 
     def __init__(self, max_running: int, max_waiting: int) -> None:
-        self._pool = ThreadPoolExecutor(max_running, thread_name_prefix="ifw-live")
+        self._pool = ThreadPoolExecutor(max_running, thread_name_prefix="ifw-sync")
         self._limit = max_running + max_waiting
         self._lock = threading.Lock()
         self._n_accepted = 0

@@ -10,20 +10,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-LIVE_FOLDER: Final = "live"
+REQUESTS: Final = "requests"
 """In the data folder."""
 MAX_AGE_S: Final = 24 * 3600.0
 """No request takes so long to arrive: an older folder is what a process left that was killed."""
 
 
 @contextmanager
-def live_folder(data_dir: Path) -> Iterator[Path]:
+def request_folder(data_dir: Path) -> Iterator[Path]:
     """A new folder for one request, which is gone afterwards.
 
     Args:
         data_dir: Of the settings; it must exist.
     """
-    parent = data_dir / LIVE_FOLDER
+    parent = data_dir / REQUESTS
     parent.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=parent))
     try:
@@ -35,7 +35,7 @@ def live_folder(data_dir: Path) -> Iterator[Path]:
 def remove_stale(data_dir: Path) -> None:
     """Remove what killed processes have left; several may share the folder, so what is young stays."""
     with suppress(FileNotFoundError):
-        for folder in (data_dir / LIVE_FOLDER).iterdir():
+        for folder in (data_dir / REQUESTS).iterdir():
             with suppress(FileNotFoundError):  # another process removes it too
                 if time.time() - folder.stat().st_mtime > MAX_AGE_S:
                     shutil.rmtree(folder, ignore_errors=True)
