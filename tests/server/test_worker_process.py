@@ -90,9 +90,7 @@ def test_a_server_without_its_database_says_so_and_recovers(tmp_path: Path):
             assert [part["part"] for part in reply.json()["missing"]] == ["database"]
             reply = server.client.get("/tasks")
             assert (reply.status_code, reply.json()["code"]) == (503, "database_unreachable")
-            assert (
-                server.metric("ifw_model_loaded") == 1
-            )  # the others are there without the database
+            assert server.metric("ifw_model_loaded") == 1  # the others are there without the database
             cluster.run("pg_ctl", "-D", cluster.data, "-l", cluster.folder / "log", "-o", cluster.flags, "-w", "start")
             server.wait_ready()
             assert server.client.get("/tasks").status_code == 200

@@ -10,6 +10,7 @@ import pytest
 
 from ifw.formats import from_json, to_json
 from ifw.formats.legacy import to_legacy_dict
+from ifw.server.schemas.legacy import LegacyOutput
 from ifw.service import events
 from ifw.service.events import EventBodies
 from ifw.service.payload import Source, make_payload
@@ -113,3 +114,10 @@ def test_the_same_task_gives_the_same_bytes():
     bodies = EventBodies(lambda task_id: RESULT, "demo")
     ended = task("succeeded")
     assert bodies(ended) == bodies(replace(ended))
+
+
+def test_the_document_knows_all_of_the_legacy_output():
+    spoken = replace(SEGMENT, speaker="SPEAKER_00")
+    output = to_legacy_dict(Transcript("Good day.", (spoken,), "en", 1.0, 1.0, "transcribe", "demo"), words=True)
+    assert len(output["speakers"]) == 2
+    LegacyOutput.model_validate(output)  # refuses what it does not know

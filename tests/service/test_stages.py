@@ -132,6 +132,7 @@ def test_stages_are_counted(service: Service, site: str):
     assert value("ifw_audio_seconds_total", {"kind": "task"}) >= 79
     assert value("ifw_transcriptions_total", {"kind": "task", "outcome": "succeeded"}) >= 1
     assert value("ifw_tasks", {"state": "succeeded"}) >= 1
+    assert (value("ifw_workers"), value("ifw_deliveries_pending")) == (1, 0)
 
 
 def test_what_was_never_begun_is_no_transcription(service: Service, site: str):

@@ -12,6 +12,8 @@ from prometheus_client.registry import Collector
 
 from ifw.engine.request import EngineStats
 from ifw.errors import CancelledError, IfwError
+from ifw.tasks import TaskStats
+from ifw.tasks.records import TASK_STATES
 from ifw.types import Transcript
 
 Kind = Literal["sync", "task"]
@@ -101,7 +103,7 @@ class StateCollector(Collector):
     Args:
         engine: The engine's statistics; None while there is no engine.
         n_sync: Synchronous transcriptions that run or wait.
-        tasks: How many tasks there are by state, and other numbers by name.
+        tasks: How busy the tasks are; None where nobody can say.
         is_loaded: Whether the model is there.
     """
 
@@ -109,7 +111,7 @@ class StateCollector(Collector):
         self,
         engine: Callable[[], EngineStats | None],
         n_sync: Callable[[], int],
-        tasks: Callable[[], dict[str, int]],
+        tasks: Callable[[], TaskStats | None],
         is_loaded: Callable[[], bool],
     ) -> None:
         self._engine = engine
@@ -128,12 +130,18 @@ class StateCollector(Collector):
             "ifw_sync_requests", "Synchronous transcriptions, running or waiting.", value=self._n_sync()
         )
         tasks = GaugeMetricFamily("ifw_tasks", "Tasks by state, over all workers.", labels=["state"])
-        for state, number in self._tasks().items():
-            tasks.add_metric([state], number)
+        stats = self._tasks()
+        for state in TASK_STATES if stats else ():
+            tasks.add_metric([state], getattr(stats, f"n_{state}"))
         yield tasks
-        stats = self._engine()
-        if stats is not None:
-            yield from _engine_metrics(stats)
+        if stats:
+            yield GaugeMetricFamily("ifw_workers", "Processes that work on tasks.", value=stats.n_workers)
+            yield GaugeMetricFamily(
+                "ifw_deliveries_pending", "Webhooks that have not arrived yet.", value=stats.n_pending_deliveries
+            )
+        engine = self._engine()
+        if engine is not None:
+            yield from _engine_metrics(engine)
 
 
 def _engine_metrics(stats: EngineStats) -> Iterator[Metric]:

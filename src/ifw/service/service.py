@@ -23,8 +23,7 @@ from ifw.service.metrics import ServiceMetrics, StateCollector
 from ifw.service.payload import bounded
 from ifw.service.stages import TaskStages, fetch_options
 from ifw.service.sync_work import SYNC_PRIORITY, SyncWork
-from ifw.tasks import TaskOptions, Tasks
-from ifw.tasks.records import TASK_STATES
+from ifw.tasks import TaskOptions, Tasks, TaskStats
 from ifw.types import Segment, Transcript
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ class Service:
         self.database = DatabaseProbe(self.tasks.ping)
         self._is_started = False
         self.metrics.registry.register(
-            StateCollector(self._engine_stats, lambda: self.n_sync, self._task_counts, lambda: self._is_loaded)
+            StateCollector(self._engine_stats, lambda: self.n_sync, self._task_stats, lambda: self._is_loaded)
         )
 
     def start(self, works: bool | None = None) -> None:
@@ -225,13 +224,12 @@ class Service:
     def _is_loaded(self) -> bool:
         return self.model.status.state == "ready"
 
-    def _task_counts(self) -> dict[str, int]:
-        """By state; nothing where the database does not answer, so that the other metrics are still there."""
+    def _task_stats(self) -> TaskStats | None:
+        """Nothing where the database does not answer, so that the other metrics are still there."""
         try:
-            stats = self.tasks.stats()
+            return self.tasks.stats()
         except SQLAlchemyError:
-            return {}
-        return {state: getattr(stats, f"n_{state}") for state in TASK_STATES}
+            return None
 
     def _result(self, task_id: str) -> str:
         return self.tasks.result(task_id)

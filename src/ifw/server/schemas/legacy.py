@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ifw.fetch.post import MAX_HEADERS
 from ifw.fetch.url import MAX_URL_BYTES
@@ -38,7 +38,9 @@ class LegacyBody(PredictBody):
 
 
 class LegacyChunk(BaseModel):
-    """A stretch of text."""
+    """A stretch of text, as `ifw.formats.legacy` writes it."""
+
+    model_config = ConfigDict(extra="forbid")
 
     timestamp: tuple[float, float] = Field(description="Start and end in seconds.")
     text: str
@@ -51,7 +53,9 @@ class LegacySpeakerChunk(LegacyChunk):
 
 
 class LegacyOutput(BaseModel):
-    """The result."""
+    """The result, as `ifw.formats.legacy` writes it."""
+
+    model_config = ConfigDict(extra="forbid")
 
     text: str
     chunks: list[LegacyChunk]
