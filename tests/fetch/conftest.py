@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ifw.fetch import exchange
+
 MakeTls = Callable[..., ssl.SSLContext]
 
 
@@ -26,6 +28,7 @@ def make_tls(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
         subprocess.run(command, cwd=folder, check=True, capture_output=True)
         if trusted:
             monkeypatch.setenv("SSL_CERT_FILE", str(folder / "cert.pem"))
+        exchange.tls_context.cache_clear()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
         return context

@@ -39,7 +39,7 @@ class TaskMachine(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="ifw-states-"))
         self.database = Database(sqlite_engine(self.folder / "t.sqlite", is_synced=False))
-        self.database.create(schema.metadata)
+        self.database.create(schema.metadata, schema.VERSION)
         self.site = site_of("w1", TaskOptions(self.folder, max_crashes=2), self.database)
         self.kept = {}
         self.n_ends = 0

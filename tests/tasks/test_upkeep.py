@@ -33,17 +33,46 @@ def test_the_default_deadline_is_that_of_the_options(toy, options):
         assert (task.deadline_at - task.created_at).total_seconds() == pytest.approx(60)
 
 
-def test_ended_tasks_expire_with_their_files_but_not_before_their_delivery(toy, options, receiver):
+def test_the_files_of_a_task_are_deleted_when_it_has_ended(tasks, toy):
+    ids, folders = {}, {}
+    for name, payload in [("well", {}), ("badly", {"raises": "own"}), ("cancelled", {"waits": True}), ("late", {})]:
+        ids[name] = tasks.new_id()
+        folders[name] = tasks.new_folder(ids[name])
+        (folders[name] / "audio").write_bytes(b"x")
+        deadline_s = 0.2 if name == "late" else None
+        task_payload = {"waits": True} if name == "late" else payload
+        tasks.submit(TaskRequest(task_payload, deadline_s=deadline_s), task_id=ids[name])
+    until(lambda: tasks.get(ids["cancelled"]).state == "running")
+    assert folders["cancelled"].exists()
+    tasks.cancel(ids["cancelled"])
+    for task_id in ids.values():
+        assert tasks.wait(task_id, 20).has_ended
+    until(lambda: not any(folder.exists() for folder in folders.values()))
+    assert tasks.result(ids["well"])
+
+
+def test_a_suspect_that_waits_for_its_turn_takes_no_room_of_others(toy, options):
+    tasks = Tasks(toy.stages(), options)  # which runs two at once
+    tasks.start(works=False)
+    suspects = [tasks.submit(TaskRequest({"name": "suspect", "waits": True}))[0].id for _ in range(3)]
+    with tasks._database.write() as connection:
+        connection.execute(sa.update(schema.tasks).values(n_crashes=1))
+    others = [tasks.submit(TaskRequest({}))[0].id for _ in range(5)]
+    tasks.work()
+    assert [tasks.wait(one, 20).state for one in others] == ["succeeded"] * 5
+    assert toy.started.count("suspect") == 1
+    toy.release.set()
+    assert [tasks.wait(one, 20).state for one in suspects] == ["succeeded"] * 3
+    tasks.close()
+
+
+def test_ended_tasks_expire_but_not_before_their_delivery(toy, options, receiver):
     receiver.answers["/"] = "hang"
     brief = dataclasses.replace(options, result_ttl_s=0.3, delivery_timeout_s=30)
     with Tasks(toy.stages(), brief) as tasks:
         told = tasks.submit(TaskRequest({}, webhook=Webhook(receiver.url)))[0].id
-        task_id = tasks.new_id()
-        folder = tasks.new_folder(task_id)
-        (folder / "audio").write_bytes(b"x")
-        tasks.submit(TaskRequest({}), task_id=task_id)
+        task_id = tasks.submit(TaskRequest({}))[0].id
         until(lambda: not _is_there(tasks, task_id))
-        assert not folder.exists()
         assert tasks.get(told).expires_at.timestamp() < time.time()
         receiver.answers["/"] = 200
         tasks.redeliver(told)
@@ -70,12 +99,13 @@ def test_uploads_that_were_never_submitted_are_swept(toy, options):
         folder = tasks.new_folder("left")
         (folder / "audio").write_bytes(b"x")
         kept = tasks.new_folder("kept")
-        tasks.submit(TaskRequest({}), task_id="kept")
-        tasks._spool.sweep(tasks._store.exists, 3600)
+        os.utime(kept, (1, 1))
+        tasks.submit(TaskRequest({"waits": True}), task_id="kept")
+        tasks._spool.sweep(tasks._store.unended, 3600)
         assert folder.exists()
         os.utime(folder / "audio", (1, 1))
         os.utime(folder, (1, 1))
-        tasks._spool.sweep(tasks._store.exists, 3600)
+        tasks._spool.sweep(tasks._store.unended, 3600)
         assert not folder.exists()
         left = tasks.new_folder("left")
     with Tasks(toy.stages(), options):
@@ -250,7 +280,7 @@ def test_secrets_are_not_shown(options):
 
 def test_deaths_in_a_row_end_a_task_and_getting_further_forgives_them(tmp_path):
     database = Database(sqlite_engine(tmp_path / "t.sqlite", is_synced=False))
-    database.create(schema.metadata)
+    database.create(schema.metadata, schema.VERSION)
     site = site_of("w", TaskOptions(tmp_path, max_crashes=3), database)
     run_id = site.store.insert(TaskRequest({}), "t", None, "").run_id
 
@@ -265,3 +295,80 @@ def test_deaths_in_a_row_end_a_task_and_getting_further_forgives_them(tmp_path):
     assert die(False).poisoned == ["t"]
     assert site.store.get("t").error.code == "task_poisoned"
     database.close()
+
+
+def test_tables_of_another_version_are_refused(toy, options):
+    with Tasks(toy.stages(), options):
+        pass
+    engine = sqlite_engine(options.data_dir / "tasks.sqlite")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE ifw_schema SET version = 7")
+    engine.dispose()
+    with pytest.raises(ConfigError, match="got version 7, allowed: 1,"):
+        Tasks(toy.stages(), options).start()
+
+
+def test_a_database_that_is_away_holds_up_neither_submissions_nor_the_end(toy, options, cluster):
+    shared = dataclasses.replace(options, database_url=cluster.new_database())
+    tasks = Tasks(toy.stages(), shared)
+    tasks.start()
+    running = tasks.submit(TaskRequest({"waits": True}))[0].id
+    until(lambda: tasks.get(running).state == "running")
+    cluster.stop()
+    done = []
+
+    def use():
+        with pytest.raises(sa.exc.OperationalError):
+            tasks.submit(TaskRequest({}))
+        tasks.close()
+        done.append(True)
+
+    thread = threading.Thread(target=use, daemon=True)
+    thread.start()
+    thread.join(60)
+    cluster.start()
+    assert done == [True]
+    toy.release.set()
+    with Tasks(toy.stages(), shared) as tasks:  # what could not be handed back is taken over
+        assert tasks.wait(running, 30).state == "succeeded"
+
+
+def test_a_submission_is_accepted_where_only_the_queue_is_away(tasks, monkeypatch):
+    def fail(*_arguments, **_options):
+        raise sa.exc.OperationalError("statement", {}, Exception("away"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tasks._execution._client, "enqueue", fail)
+        task, is_new = tasks.submit(TaskRequest({}))
+        assert is_new
+    assert tasks.wait(task.id, 20).state == "succeeded"
+
+
+def test_a_stage_that_is_repeated_under_another_name_forgives_no_death(toy, options):
+    with Tasks(toy.stages(), options) as tasks:
+        task_id = tasks.submit(TaskRequest({}))[0].id
+        tasks.wait(task_id, 20)
+        timings = json.dumps(dict(tasks.get(task_id).timings))
+    stuck = threading.Event()
+
+    def wait(context):
+        stuck.set()
+        while not toy.release.wait(0.005):
+            context.cancel.raise_if_cancelled()
+
+    tasks = Tasks([Stage("first", lambda context: 1), Stage("third", wait)], options)
+    tasks.start(works=False)
+    task_id = tasks.submit(TaskRequest({}))[0].id
+    with tasks._database.write() as connection:  # its first stage had ended, before two workers died over it
+        connection.execute(sa.update(schema.tasks).where(_is(task_id)).values(n_crashes=2, timings=timings))
+    tasks.work()
+    assert stuck.wait(20)
+    with tasks._database.read() as connection:
+        assert connection.scalar(sa.select(schema.tasks.c.n_crashes).where(_is(task_id))) == 2
+    toy.release.set()
+    assert tasks.wait(task_id, 20).state == "succeeded"
+    tasks.close()
+
+
+def _is(task_id):
+    return schema.tasks.c.id == task_id

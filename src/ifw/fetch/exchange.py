@@ -100,7 +100,7 @@ class Exchanges:
         target = httpcore2.URL(scheme=url.scheme, host=url.host, port=url.port, target=url.target)
         with (
             httpcore2.ConnectionPool(
-                ssl_context=self._ssl_context if url.scheme == "https" else None,
+                ssl_context=tls_context() if url.scheme == "https" else None,
                 max_connections=1,
                 network_backend=backend,
             ) as pool,
@@ -109,6 +109,8 @@ class Exchanges:
             head = [(name.lower(), value) for name, value in response.headers]
             yield Answer(response.status, head, response.iter_stream())
 
-    @functools.cached_property
-    def _ssl_context(self) -> ssl.SSLContext:
-        return httpcore2.default_ssl_context()
+
+@functools.cache
+def tls_context() -> ssl.SSLContext:
+    """One for the process: reading the certificates of all authorities takes some 50 ms of a core."""
+    return httpcore2.default_ssl_context()

@@ -175,6 +175,10 @@ class Claims:
         """Let another worker, or a later run of this one, go on with a task."""
         return self._release(schema.tasks.c.claim == claim, is_crash=False).requeued != []
 
+    def start_over(self, claim: str) -> bool:
+        """Have a task executed anew, under another name."""
+        return self._release(schema.tasks.c.claim == claim, is_crash=False, is_renamed=True).requeued != []
+
     def rename_queued(self, run_ids: Sequence[str]) -> None:
         """Have queued tasks executed under another name, as the execution has forgotten the one they have."""
         table = schema.tasks

@@ -101,6 +101,8 @@ class Courier:
                     wait_s = min(wait_s, next_in_s)
             except SQLAlchemyError as error:
                 _log.warning("deliveries are looked for again: %s", type(error).__name__)
+            except Exception:  # such as of a process that may not have another thread
+                _log.exception("deliveries are looked for again")
             self._wake.wait(wait_s)
 
     def _begin_due(self) -> None:
@@ -115,11 +117,22 @@ class Courier:
             )
         for due in self._deliveries.take_due(room, self._options.delivery_timeout_s):
             is_unproven = due.origin not in room.proven
-            with self._lock:
-                self._by_origin[due.origin] += 1
-                self._n_retries += due.n_tries > 0
-                self._n_unproven += is_unproven
-            self._pool.submit(self._deliver, due, is_unproven)
+            self._count(due, 1, is_unproven=is_unproven)
+            try:
+                self._pool.submit(self._deliver, due, is_unproven)
+            except BaseException:
+                self._count(due, -1, is_unproven=is_unproven)
+                self._deliveries.release(due)
+                raise
+
+    def _count(self, due: Due, change: int, *, is_unproven: bool) -> None:
+        """Note that an attempt begins (1) or is over (-1)."""
+        with self._lock:
+            self._by_origin[due.origin] += change
+            if self._by_origin[due.origin] == 0:
+                del self._by_origin[due.origin]
+            self._n_retries += change * (due.n_tries > 0)
+            self._n_unproven += change * is_unproven
 
     def _free_at(self, origin: str) -> int:
         with self._lock:
@@ -145,12 +158,7 @@ class Courier:
         except Exception:
             _log.exception("the delivery for task %s is tried again", due.task_id)
         finally:
-            with self._lock:
-                self._by_origin[due.origin] -= 1
-                if self._by_origin[due.origin] == 0:
-                    del self._by_origin[due.origin]
-                self._n_retries -= due.n_tries > 0
-                self._n_unproven -= is_unproven
+            self._count(due, -1, is_unproven=is_unproven)
             self._wake.set()
             self._site.bell.ring([due.task_id])
 

@@ -12,10 +12,18 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ifw.errors import DataDirError
+from ifw.errors import ConfigError, DataDirError
 
 _BUSY_MS: Final = 30_000
 _LOCK_NAME: Final = "lock"
+_VERSION: Final = sa.Table("ifw_schema", sa.MetaData(), sa.Column("version", sa.Integer, primary_key=True))
+_REACHING: Final = {  # a server that does not answer is given up within seconds, not hours
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
 _SCHEMA_LOCK: Final = 0x1F37A5C5  # advisory locks of PostgreSQL are named by numbers
 
 
@@ -47,10 +55,27 @@ class Database:
         with self._reader.begin() as connection:
             yield connection
 
-    def create(self, metadata: sa.MetaData) -> None:
-        """Make the tables that are missing; several processes may do so at once."""
+    def create(self, metadata: sa.MetaData, version: int) -> None:
+        """Make the tables that are missing; several processes may do so at once.
+
+        Args:
+            metadata: The tables.
+            version: Of their columns and what these mean.
+
+        Raises:
+            ConfigError: The tables that are there are of another version.
+        """
         with self.write() as connection:
             self.lock(connection)
+            _VERSION.create(connection, checkfirst=True)
+            found = connection.scalar(sa.select(_VERSION.c.version))
+            if found is None:
+                connection.execute(sa.insert(_VERSION).values(version=version))
+            elif found != version:
+                raise ConfigError(
+                    f"the tables of the tasks: got version {found}, allowed: {version}, which this ifw knows; "
+                    "run the version of ifw that made them, or name another database or data folder"
+                )
             metadata.create_all(connection)
 
     def lock(self, connection: sa.Connection) -> None:
@@ -83,7 +108,12 @@ def sqlite_engine(path: Path, *, is_synced: bool = True, begins: bool = True) ->
         begins: Whether transactions are begun here; else by Python's module, before the first statement that writes.
     """
     engine = sa.create_engine(
-        f"sqlite:///{path}", pool_size=10, max_overflow=40, pool_timeout=60, connect_args={"timeout": _BUSY_MS / 1000}
+        f"sqlite:///{path}",
+        pool_size=10,
+        max_overflow=40,
+        pool_timeout=60,
+        connect_args={"timeout": _BUSY_MS / 1000},
+        hide_parameters=True,
     )
 
     @sa.event.listens_for(engine, "connect")
@@ -107,9 +137,17 @@ def sqlite_engine(path: Path, *, is_synced: bool = True, begins: bool = True) ->
 
 
 def postgresql_engine(url: str) -> sa.Engine:
-    """A PostgreSQL database, reached through psycopg."""
+    """A PostgreSQL database, reached through psycopg, with time limits where the URL names none."""
     parsed = sa.make_url(url).set(drivername="postgresql+psycopg")
-    return sa.create_engine(parsed, pool_size=10, max_overflow=20, pool_timeout=60, pool_pre_ping=True)
+    limits = {name: str(value) for name, value in _REACHING.items() if name not in parsed.query}
+    return sa.create_engine(
+        parsed.update_query_dict(limits),
+        pool_size=10,
+        max_overflow=20,
+        pool_timeout=15,
+        pool_pre_ping=True,
+        hide_parameters=True,
+    )
 
 
 class DataDirLock:

@@ -72,6 +72,7 @@ class Execution:
             dbos_system_schema=_SCHEMA,
             serializer=DBOSPortableJSONSerializer(),
             application_name=_APPLICATION,
+            retry_connection_errors=False,
         )
 
     def start(self, work: Callable[[str, Step], None], max_running: int, poll_s: float) -> None:
@@ -100,7 +101,9 @@ class Execution:
             "scheduler_polling_interval_sec": _IDLE_POLL_S,
             "run_migrations": False,
         }
-        if self._engine is not None:
+        if self._engine is None:
+            config["db_engine_kwargs"] = {"hide_parameters": True}
+        else:
             config["system_database_engine"] = self._engine
         self._dbos = DBOS(config=config)
 
@@ -114,15 +117,21 @@ class Execution:
             )
         DBOS.launch()
 
-    def enqueue(self, run_id: str, priority: int) -> None:
-        """Have a task run; one that is known already is left alone."""
+    def enqueue(self, run_id: str, priority: int, *, is_first: bool = False) -> None:
+        """Have a task run; one that is known already is left alone.
+
+        Args:
+            run_id: Under which name.
+            priority: Higher goes first.
+            is_first: Whether it goes before all others of its queue, as it has waited before.
+        """
         self._client.enqueue(
             {
                 "workflow_name": _WORKFLOW,
                 "queue_name": _URGENT_QUEUE if priority >= self._urgent_from else _QUEUE,
                 "workflow_id": run_id,
                 "app_version": _VERSION,
-                "priority": MAX_PRIORITY + 1 - priority,  # DBOS: 1 and up, lower first
+                "priority": 1 if is_first else MAX_PRIORITY + 1 - priority,  # DBOS: 1 and up, lower first
             },
             run_id,
         )

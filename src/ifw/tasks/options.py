@@ -47,7 +47,7 @@ class TaskOptions:
     database_url: str | None = field(default=None, repr=False)
     max_running: int = 4
     urgent_from: int | None = None
-    max_queued: int = 1000
+    max_queued: int = 10_000
     result_ttl_s: float = 7 * 86400.0
     default_deadline_s: float | None = None
     max_crashes: int = 3

@@ -1,7 +1,7 @@
 """Tasks over which a worker died begin one at a time, until they have got further: the next death tells who did it.
 
-Of the tasks that ran when a worker died only one may be to blame, yet all are under suspicion. Those that wait for
-their turn here hold no claim, so a death is not counted against them.
+Of the tasks that ran when a worker died only one may be to blame, yet all are under suspicion. Those that find the
+place taken go back to the queue: they hold no claim, so no death is counted against them, and take no room of others.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Final
 
 MAX_S: Final = 60.0
-_LOOK_S: Final = 0.2
 
 
 class Probation:
@@ -20,19 +19,15 @@ class Probation:
     def __init__(self) -> None:
         self._place = threading.Semaphore(1)
 
-    def enter(self, closing: threading.Event) -> Callable[[], None] | None:
-        """Wait for the place.
-
-        Args:
-            closing: Ends the wait.
+    def enter(self) -> Callable[[], None] | None:
+        """Take the place.
 
         Returns:
             A function that leaves the place, to be called as soon as the task has got further; calling it again is
-            harmless, and after a minute it is called in any case. None where the wait was ended.
+            harmless, and after a minute it is called in any case. None where the place is taken.
         """
-        while not self._place.acquire(timeout=_LOOK_S):
-            if closing.is_set():
-                return None
+        if not self._place.acquire(blocking=False):
+            return None
         lock = threading.Lock()
 
         def leave() -> None:

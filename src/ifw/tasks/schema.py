@@ -5,9 +5,14 @@ Times are seconds since 1970 in UTC. JSON is ASCII text, so that no database ref
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 metadata = MetaData()
+
+VERSION: Final = 1
+"""Grows with every change of a table or of what its columns mean."""
 
 _Number = BigInteger().with_variant(Integer, "sqlite")
 

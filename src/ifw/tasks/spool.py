@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +12,7 @@ from ifw.errors import TaskExistsError
 from ifw.tasks.store import check_id
 
 ABANDONED_AFTER_S: Final = 3600.0
+_BATCH: Final = 500
 
 
 class Spool:
@@ -46,18 +47,22 @@ class Spool:
         """Delete the files of a task."""
         shutil.rmtree(self._root / task_id, ignore_errors=True)
 
-    def sweep(self, exists: Callable[[str], bool], idle_s: float) -> None:
-        """Delete folders whose task does not exist.
+    def sweep(self, needed: Callable[[Sequence[str]], Collection[str]], idle_s: float) -> None:
+        """Delete folders that no task needs.
 
         Args:
-            exists: Whether there is such a task.
+            needed: Those of some names whose tasks have not ended.
             idle_s: Folders in which something changed since then are left, as an upload may still go on.
         """
         if not self._root.is_dir():
             return
-        for folder in self._root.iterdir():
-            if not exists(folder.name) and _newest_change(folder) <= time.time() - idle_s:
-                self.remove(folder.name)
+        names = [folder.name for folder in self._root.iterdir()]
+        for start in range(0, len(names), _BATCH):
+            batch = names[start : start + _BATCH]
+            kept = needed(batch)
+            for name in batch:
+                if name not in kept and _newest_change(self._root / name) <= time.time() - idle_s:
+                    self.remove(name)
 
 
 def _newest_change(folder: Path) -> float:

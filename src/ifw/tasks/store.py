@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -27,7 +26,7 @@ from ifw.errors import (
 )
 from ifw.tasks import schema
 from ifw.tasks.database import Database
-from ifw.tasks.endings import end_task
+from ifw.tasks.endings import UNENDED, end_task
 from ifw.tasks.options import TaskOptions
 from ifw.tasks.records import ENDED_STATES, MAX_PRIORITY, TASK_STATES, Task, TaskPage, TaskRequest, TaskState, TaskStats
 from ifw.tasks.rows import dump, load_tasks, webhook_text
@@ -115,6 +114,12 @@ class Store:
         with self._database.read() as connection:
             return connection.execute(sa.select(table.c.id).where(table.c.id == task_id)).first() is not None
 
+    def unended(self, task_ids: Sequence[str]) -> set[str]:
+        """Those of some names that are tasks which have not ended."""
+        table = schema.tasks
+        with self._database.read() as connection:
+            return set(connection.execute(sa.select(table.c.id).where(table.c.id.in_(task_ids), UNENDED)).scalars())
+
     def page(self, state: TaskState | None, limit: int, after: str | None) -> TaskPage:
         """Tasks from the newest to the oldest."""
         if not 1 <= limit <= MAX_PAGE:
@@ -176,8 +181,8 @@ class Store:
             body = connection.scalar(sa.select(schema.results.c.body).where(schema.results.c.task_id == task_id))
         return "" if body is None else bytes(body).decode("utf-8", "surrogatepass")
 
-    def events(self, task_id: str, after_seq: int, limit: int) -> list[tuple[int, Mapping[str, Any]]]:
-        """What the stages emitted past a number, in order."""
+    def events(self, task_id: str, after_seq: int, limit: int) -> list[tuple[int, str]]:
+        """What the stages emitted past a number, in order, as JSON."""
         table = schema.events
         with self._database.read() as connection:
             self._one(connection, task_id)
@@ -187,7 +192,7 @@ class Store:
                 .order_by(table.c.seq)
                 .limit(limit)
             ).all()
-        return [(row.seq, json.loads(row.body)) for row in rows]
+        return [(row.seq, row.body) for row in rows]
 
     def stats(self) -> TaskStats:
         """How many tasks are in which state."""

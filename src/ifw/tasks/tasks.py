@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import socket
 import threading
@@ -20,13 +22,14 @@ from ifw.tasks import schema
 from ifw.tasks.courier import EventBuilder, plain_event
 from ifw.tasks.database import Database, DataDirLock, postgresql_engine, sqlite_engine
 from ifw.tasks.deliveries import Deliveries
-from ifw.tasks.execution import Execution
+from ifw.tasks.execution import Execution, ExecutionError
 from ifw.tasks.options import TaskOptions
 from ifw.tasks.records import Task, TaskPage, TaskRequest, TaskState, TaskStats
 from ifw.tasks.site import site_of
 from ifw.tasks.stage import Stage
 from ifw.tasks.workforce import Workforce
 
+_log: Final = logging.getLogger("ifw.tasks")
 _EMBEDDED: Final = "embedded"
 _LOOK_S: Final = 0.5  # how often a waiter looks for changes that other processes made
 
@@ -111,7 +114,7 @@ class Tasks:
             self._database = Database(postgresql_engine(options.database_url))
             self.worker_id = f"{socket.gethostname()[:60]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         opened.callback(self._database.close)
-        self._database.create(schema.metadata)
+        self._database.create(schema.metadata, schema.VERSION)
         self._site = site_of(self.worker_id, options, self._database)
         self._store, self._spool, self._bell = self._site.store, self._site.spool, self._site.bell
         self._execution = Execution(self._database, options.data_dir, self.worker_id, options.urgent_from)
@@ -120,7 +123,7 @@ class Tasks:
         if is_embedded:  # nobody else can be at work, or in the middle of an upload
             self._site.claims.release_all()
             self._deliveries.release_all()
-            self._spool.sweep(self._store.exists, 0.0)
+            self._spool.sweep(self._store.unended, 0.0)
 
     def close(self, grace_s: float = 0.0) -> None:
         """Stop. Tasks that run may end within the grace; the others are handed back and go on later or elsewhere.
@@ -145,6 +148,11 @@ class Tasks:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes may change these tasks, which `listen` does not tell."""
+        return self._options.database_url is not None
 
     def new_id(self) -> str:
         """A name that no task has."""
@@ -193,8 +201,11 @@ class Tasks:
         name = self.new_id() if task_id is None else task_id
         submitted = self._store.insert(request, name, idempotency_key, fingerprint)
         if submitted.is_new:
-            self._execution.enqueue(submitted.run_id, request.priority)
-            self._store.mark_enqueued(submitted.run_id)
+            try:
+                self._execution.enqueue(submitted.run_id, request.priority)
+                self._store.mark_enqueued(submitted.run_id)
+            except (SQLAlchemyError, ExecutionError) as error:  # it is kept, so it is accepted
+                _log.warning("task %s is queued by a worker's upkeep: %s", name, type(error).__name__)
         return submitted.task, submitted.is_new
 
     def get(self, task_id: str) -> Task:
@@ -230,6 +241,7 @@ class Tasks:
         workforce = self._workforce
         if workforce is not None:
             workforce.stop_task(task_id)
+        self._spool.remove(task_id)
         self._bell.ring([task_id])
         return task
 
@@ -242,7 +254,10 @@ class Tasks:
         """
         run_id = self._store.remove(task_id)
         self._spool.remove(task_id)
-        self._execution.forget([run_id])
+        try:
+            self._execution.forget([run_id])
+        except (SQLAlchemyError, ExecutionError) as error:  # it is deleted with all that are over
+            _log.warning("the execution of task %s is forgotten later: %s", task_id, type(error).__name__)
         self._bell.ring([task_id])
 
     def result(self, task_id: str) -> str:
@@ -258,6 +273,14 @@ class Tasks:
 
     def events(self, task_id: str, after_seq: int = -1, limit: int = 10_000) -> Sequence[tuple[int, Mapping[str, Any]]]:
         """What the stages emitted past a number, in order.
+
+        Raises:
+            TaskNotFoundError: There is none of this name.
+        """
+        return [(seq, json.loads(text)) for seq, text in self._store.events(task_id, after_seq, limit)]
+
+    def event_texts(self, task_id: str, after_seq: int = -1, limit: int = 10_000) -> Sequence[tuple[int, str]]:
+        """What the stages emitted past a number, in order, as JSON in ASCII on one line.
 
         Raises:
             TaskNotFoundError: There is none of this name.

@@ -1,4 +1,4 @@
-"""What somebody has to see to every few seconds: signs of life, dead workers, deadlines, and what has expired."""
+"""What somebody has to see to every few seconds: the tasks of dead workers, deadlines, and what has expired."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ifw.errors import TaskDeadlineError
 from ifw.tasks import schema
+from ifw.tasks.claims import Released
 from ifw.tasks.endings import end_task
 from ifw.tasks.execution import Execution, ExecutionError
 from ifw.tasks.flusher import Flusher
+from ifw.tasks.heartbeat import Heartbeat
 from ifw.tasks.records import TaskFailure
 from ifw.tasks.site import Site
 from ifw.tasks.spool import ABANDONED_AFTER_S
@@ -29,15 +31,14 @@ _BATCH: Final = 200
 class Upkeep:
     """The upkeep of one worker.
 
-    Another one is dead when its counter stands still on the clock of this process: clocks that differ do no harm.
-
     Args:
         site: Where the tasks are.
         execution: Where tasks are queued again.
         flusher: Knows what runs here.
+        heartbeat: Knows which workers are dead.
     """
 
-    def __init__(self, site: Site, execution: Execution, flusher: Flusher) -> None:
+    def __init__(self, site: Site, execution: Execution, flusher: Flusher, heartbeat: Heartbeat) -> None:
         self._worker_id = site.worker_id
         self._database = site.database
         self._options = site.options
@@ -47,34 +48,21 @@ class Upkeep:
         self._spool = site.spool
         self._execution = execution
         self._flusher = flusher
-        self._beats: dict[str, tuple[int, float]] = {}
+        self._heartbeat = heartbeat
         self._next_audit_at = 0.0
         self._next_sweep_at = 0.0
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="ifw-task-upkeep", daemon=True)
 
     def start(self) -> None:
-        """Begin; the first sign of life has been given."""
+        """Begin."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stop, and say goodbye."""
+        """Stop."""
         self._closing.set()
         if self._thread.is_alive():
             self._thread.join()
-        try:
-            with self._database.write() as connection:
-                connection.execute(sa.delete(schema.workers).where(schema.workers.c.id == self._worker_id))
-        except SQLAlchemyError as error:
-            _log.warning("the worker could not sign off: %s", type(error).__name__)
-
-    def beat(self) -> None:
-        """Give a sign of life. A worker that was declared dead comes back; what it had is somebody else's by then."""
-        table = schema.workers
-        with self._database.write() as connection:
-            mine = sa.update(table).where(table.c.id == self._worker_id).values(beat=table.c.beat + 1)
-            if connection.execute(mine).rowcount == 0:
-                connection.execute(sa.insert(table).values(id=self._worker_id, beat=1, started_at=time.time()))
 
     def take_over(self, worker_id: str) -> None:
         """Take the tasks of a dead worker."""
@@ -84,13 +72,13 @@ class Upkeep:
             connection.execute(sa.delete(schema.workers).where(schema.workers.c.id == worker_id))
             theirs = sa.update(schema.deliveries).where(schema.deliveries.c.worker_id == worker_id)
             connection.execute(theirs.values(lease=None, lease_until=None, worker_id=None))
-        self._bell.ring([*released.requeued, *released.poisoned])
+        self._heartbeat.forget(worker_id)
+        self._tell(released)
         _log.warning("worker %s is dead; %d tasks were taken over", worker_id, max(n_resumed, len(released.requeued)))
 
     def tick(self) -> None:
         """Do everything that is due."""
-        self.beat()
-        for worker_id in self._dead_workers():
+        for worker_id in self._heartbeat.dead():
             self.take_over(worker_id)
         self._release_forgotten()
         self._end_late()
@@ -102,7 +90,7 @@ class Upkeep:
         self.remove_expired()
         if now >= self._next_sweep_at:
             self._next_sweep_at = now + _SWEEP_EVERY_S
-            self._spool.sweep(self._store.exists, ABANDONED_AFTER_S)
+            self._spool.sweep(self._store.unended, ABANDONED_AFTER_S)
             self._execution.forget_ended()
 
     def remove_expired(self) -> None:
@@ -121,26 +109,13 @@ class Upkeep:
         self._execution.forget(run_ids)
         self._bell.ring(expired)
 
-    def _dead_workers(self) -> list[str]:
-        with self._database.read() as connection:
-            rows = connection.execute(sa.select(schema.workers.c.id, schema.workers.c.beat)).all()
-        now = time.monotonic()
-        seen = {}
-        for row in rows:
-            beat, since = self._beats.get(row.id, (None, now))
-            seen[row.id] = (row.beat, since if beat == row.beat else now)
-        self._beats = seen
-        limit = now - self._options.dead_after_s
-        return [one for one, (_, since) in seen.items() if since <= limit and one != self._worker_id]
-
     def _release_forgotten(self) -> None:
         """Tasks that are ours in the table but that nobody here works on."""
         held = self._claims.claims_of(self._worker_id)
         known = set(self._flusher.known_claims())
         forgotten = [claim for claim in held if claim not in known]
         if forgotten:
-            released = self._claims.release(forgotten, is_renamed=True)
-            self._bell.ring([*released.requeued, *released.poisoned])
+            self._tell(self._claims.release(forgotten, is_renamed=True))
 
     def _end_late(self) -> None:
         late = TaskFailure(TaskDeadlineError.code, "the task did not end before its deadline")
@@ -154,18 +129,25 @@ class Upkeep:
             ended = end_task(connection, condition, "failed", now=now, ttl_s=self._options.result_ttl_s, failure=late)
         for task_id in ended:
             self._flusher.stop_task(task_id)
+            self._spool.remove(task_id)
         self._bell.ring(ended)
+
+    def _tell(self, released: Released) -> None:
+        """What was taken from a worker waits again, or has ended."""
+        for task_id in released.poisoned:
+            self._spool.remove(task_id)
+        self._bell.ring([*released.requeued, *released.poisoned])
 
     def _enqueue_missing(self) -> None:
         """Tasks whose submission was cut off before they were queued, or that are to be executed anew."""
         table = schema.tasks
         with self._database.read() as connection:
-            query = sa.select(table.c.run_id, table.c.priority).where(
+            query = sa.select(table.c.run_id, table.c.priority, table.c.n_crashes).where(
                 table.c.state == "queued", table.c.is_enqueued.is_(False)
             )
             rows = connection.execute(query.limit(_BATCH)).all()
         for row in rows:
-            self._execution.enqueue(row.run_id, row.priority)
+            self._execution.enqueue(row.run_id, row.priority, is_first=row.n_crashes > 0)
             self._store.mark_enqueued(row.run_id)
 
     def _audit(self) -> None:

@@ -18,7 +18,7 @@ from ifw.errors import DiskFullError, IfwError
 from ifw.tasks.disk import is_disk_full
 from ifw.tasks.execution import Abandoned, ExecutionError, Step
 from ifw.tasks.flusher import Flusher
-from ifw.tasks.patience import persist
+from ifw.tasks.patience import may_pass, persist
 from ifw.tasks.probation import Probation
 from ifw.tasks.records import TaskFailure
 from ifw.tasks.rows import dump
@@ -59,9 +59,10 @@ class Worker:
             raise Abandoned
         leave = _nothing
         if self._persist(partial(self._claims.is_suspect, run_id)):
-            entered = self._probation.enter(self._closing)
-            if entered is None:
-                raise Abandoned
+            entered = self._probation.enter()
+            if entered is None:  # the upkeep queues it again, before all others
+                self._persist(partial(self._claims.rename_queued, [run_id]))
+                return
             leave = entered
         try:
             self._run(run_id, step, leave)
@@ -102,6 +103,8 @@ class Worker:
             self._flusher.add(run)
             self._bell.ring([task.id])
             self._run_stages(run, step)
+            if self._persist(partial(self._claims.has_ended, task.id)):
+                self._spool.remove(task.id)
             self._bell.ring([task.id])
         finally:
             self._flusher.drop(claim)
@@ -114,7 +117,7 @@ class Worker:
             except ExecutionError as error:
                 # Such as other stages than those that an older version had recorded.
                 _log.warning("task %s starts over, as its execution broke: %s", run.task.id, error)
-                self._persist(partial(self._claims.release, [run.claim], is_renamed=True))
+                self._persist(partial(self._claims.start_over, run.claim))
                 return
             if "failure" in outcome:
                 self._persist(partial(self._claims.fail, run.claim, TaskFailure(*outcome["failure"])))
@@ -135,15 +138,16 @@ class Worker:
             outcome = {"result": json.loads(dump(stage.run(StageContext(run, results))))}
         except IfwError as error:
             outcome = {"failure": [error.code, str(error)]}
-        except SQLAlchemyError as error:  # the database is away, and this process is about to end
-            raise Abandoned from error
         except Exception as error:
+            if isinstance(error, SQLAlchemyError) and may_pass(error):  # this process is about to end
+                raise Abandoned from error
             if run.stop_reason is None:
                 _log.exception("task %s failed in stage %s", run.task.id, stage.name)
             outcome = {"failure": _failure(error, stage.name)}
         run.add_timing(stage.name, time.monotonic() - started)
         if run.stop_reason is None:
-            run.set_stage(None, is_advanced="result" in outcome)
+            # A stage that has ended before, in a run under another name, brings the task no further.
+            run.set_stage(None, is_advanced="result" in outcome and stage.name not in run.task.timings)
             self._persist(partial(self._flusher.flush, [run]))
         if run.stop_reason is not None:
             return self._stopped(run)

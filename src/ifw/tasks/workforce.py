@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ifw.tasks.courier import Courier, EventBuilder
 from ifw.tasks.execution import Execution, ExecutionError
 from ifw.tasks.flusher import Flusher
+from ifw.tasks.heartbeat import Heartbeat
 from ifw.tasks.site import Site
 from ifw.tasks.stage import Stage
 from ifw.tasks.upkeep import Upkeep
@@ -19,6 +20,7 @@ from ifw.tasks.worker import Worker
 
 _log: Final = logging.getLogger("ifw.tasks")
 _LEAVE_S: Final = 10.0
+_POST_GRACE_S: Final = 1.0  # a receiver that is about to answer is not told twice
 
 
 class Workforce:
@@ -36,7 +38,8 @@ class Workforce:
         self._options = site.options
         self._execution = execution
         self._flusher = Flusher(site.claims, site.bell, site.options.flush_s)
-        self._upkeep = Upkeep(site, execution, self._flusher)
+        self._heartbeat = Heartbeat(site)
+        self._upkeep = Upkeep(site, execution, self._flusher, self._heartbeat)
         self._worker = Worker(site, stages, self._flusher)
         self._courier = Courier(site, event_builder)
 
@@ -48,11 +51,12 @@ class Workforce:
             ConfigError: This process runs other tasks already.
         """
         with ExitStack() as begun:
-            begun.callback(self._upkeep.close)
-            self._upkeep.beat()
+            begun.callback(self._heartbeat.close)
+            self._heartbeat.beat()
             begun.callback(self._flusher.close)
             self._flusher.start()
             self._execution.start(self._worker.work, self._options.max_running, self._options.poll_s)
+            self._heartbeat.start()
             self._upkeep.start()
             self._courier.start()
             begun.pop_all()
@@ -64,9 +68,10 @@ class Workforce:
             grace_s: Seconds that running tasks have.
         """
         with ExitStack() as ending:
+            ending.callback(self._heartbeat.close)
             ending.callback(self._upkeep.close)
             ending.callback(self._requeue)
-            ending.callback(self._courier.close, min(grace_s, self._options.delivery_timeout_s))
+            ending.callback(self._courier.close, max(_POST_GRACE_S, min(grace_s, self._options.delivery_timeout_s)))
             ending.callback(self._flusher.close)
             ending.callback(self._worker.close, grace_s, _LEAVE_S)
             self._execution.stop_taking()
