@@ -175,7 +175,7 @@ class Settings(BaseSettings):
         256, ge=0, description="Synchronous requests that may wait for that; then new ones are refused with 429."
     )
     result_ttl_s: float = Field(
-        7 * 24 * 3600.0, gt=0, description="Seconds that an ended task is kept, with its result and its audio."
+        7 * 24 * 3600.0, gt=0, description="Seconds that an ended task is kept with its result; its audio goes at once."
     )
     task_deadline_s: float | None = Field(
         None, gt=0, description="Seconds after its arrival at which a task that has not ended fails. Left out: never."

@@ -149,11 +149,6 @@ class Tasks:
     ) -> None:
         self.close()
 
-    @property
-    def is_shared(self) -> bool:
-        """Whether other processes may change these tasks, which `listen` does not tell."""
-        return self._options.database_url is not None
-
     def new_id(self) -> str:
         """A name that no task has."""
         return uuid.uuid4().hex
