@@ -40,7 +40,7 @@ fmt: install ## format, mend what ruff can mend, renew the generated parts of do
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 	@$(PY) tools/write_docs.py
 
-bench: install ## measure cold start, memory, accuracy, word times, quality on degraded audio, the server under load (tens of minutes)
+bench: install ## measure cold start, memory, accuracy, word times, quality on degraded audio, the server under load, diarization (tens of minutes)
 	@command -v espeak-ng >/dev/null 2>&1 || sh tools/apt_install.sh "the evaluation set is spoken by espeak-ng" espeak-ng
 	@echo "[bench] cold start"
 	$(PY) benchmarks/cold_start.py
@@ -55,6 +55,8 @@ bench: install ## measure cold start, memory, accuracy, word times, quality on d
 	$(PY) benchmarks/quality.py build/evalset
 	@echo "[bench] server under load"
 	$(PY) benchmarks/server.py
+	@echo "[bench] diarization"
+	$(PY) benchmarks/diarization.py
 
 clean: ## remove what was built and cached; .venv stays
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,5 +1,6 @@
 """Checkpoints in files: what is read, what is refused, and that nothing in them is ever executed."""
 
+import collections
 import json
 import os
 import pickle
@@ -60,6 +61,14 @@ def test_a_checkpoint_that_executes_code_is_refused(own, tmp_path, is_zip):
     assert not mark.exists()
 
 
+def test_code_is_not_executed_where_the_first_look_misses_it(own, tmp_path, monkeypatch):
+    torch.save({"extra": Executes(tmp_path / "executed")}, own / "segmentation" / "pytorch_model.bin")
+    monkeypatch.setattr(torch.serialization, "get_unsafe_globals_in_checkpoint", lambda _: [])
+    with pytest.raises(ModelFormatError, match="safely"):
+        Diarizer(own, device="cpu")
+    assert not (tmp_path / "executed").exists()
+
+
 def test_a_bare_pickle_is_refused(own, tmp_path):
     (own / "embedding" / "pytorch_model.bin").write_bytes(pickle.dumps(Executes(tmp_path / "executed")))
     with pytest.raises(ModelError):
@@ -93,6 +102,17 @@ def test_files_that_lack_or_are_cut_short(own, name):
     (own / name).unlink()
     with pytest.raises(ModelFormatError, match=name.rpartition("/")[2]):
         Diarizer(own, device="cpu")
+
+
+def test_what_training_leaves_in_a_checkpoint_does_no_harm(own, folder):
+    def train(saved):
+        best = {"best_model_score": np.float64(0.25), "scores": collections.defaultdict(list, {"a": [np.float32(1)]})}
+        saved |= {"callbacks": best, "epoch": 3, "optimizer_states": [{"step": torch.zeros(1)}]}
+
+    change(own / "segmentation" / "pytorch_model.bin", train)
+    got, wanted = read_network(own / "segmentation"), read_network(folder / "segmentation")
+    assert got.parameters == wanted.parameters
+    assert all(torch.equal(got.tensors[name], tensor) for name, tensor in wanted.tensors.items())
 
 
 def test_networks_of_other_kinds_are_refused(own):

@@ -26,6 +26,9 @@ def test_grid():
     assert [GRID.first_frame(chunk) for chunk in range(3)] == [0, 2, 4]
     assert GRID.n_frames_of(3) == 13
     np.testing.assert_allclose(GRID.times(3), [0.25, 0.75, 1.25])
+    published = Grid(chunk_s=10.0, step_s=1.0, frame_s=991 / 16_000, frame_step_s=270 / 16_000, n_frames=589)
+    assert [published.first_frame(chunk) for chunk in range(3)] == [0, 59, 119]
+    assert published.n_frames_of(2) == 653
 
 
 def test_count_is_the_mean_over_chunks_to_the_nearest_even():

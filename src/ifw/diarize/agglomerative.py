@@ -43,6 +43,13 @@ def cut(dendrogram: DoubleArray, threshold: float) -> IntArray:
     return np.asarray(fcluster(dendrogram, threshold, criterion="distance"), np.int64) - 1
 
 
+def cut_after(dendrogram: DoubleArray, n_merges: int) -> IntArray:
+    """[n] the cluster of each vector, from 0, after the first merges."""
+    by_turn = dendrogram.copy()
+    by_turn[:, 2] = np.arange(len(dendrogram))
+    return cut(by_turn, n_merges - 1)
+
+
 def unit(vectors: FloatArray) -> FloatArray:
     """The same with length 1."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -70,19 +77,17 @@ def _large(labels: IntArray, smallest: int) -> IntArray:
 
 def _labels_of_number(dendrogram: DoubleArray, wanted: int, smallest: int, threshold: float) -> IntArray:
     """Undo more merges, or fewer, until the wanted number of large clusters is left, or come as close as possible."""
-    by_turn = dendrogram.copy()
-    by_turn[:, 2] = np.arange(len(dendrogram))
     best_turn, best_number = len(dendrogram), 1
     for turn in np.argsort(np.abs(dendrogram[:, 2] - threshold), kind="stable"):
-        if by_turn[turn, 3] < smallest:
+        if dendrogram[turn, 3] < smallest:
             continue  # this merge made no large cluster
-        labels = cut(by_turn, float(turn))
+        labels = cut_after(dendrogram, int(turn) + 1)
         number = len(_large(labels, smallest))
         if abs(number - wanted) < abs(best_number - wanted):
             best_turn, best_number = int(turn), number
         if number == wanted:
             return labels
-    return cut(by_turn, float(best_turn))
+    return cut_after(dendrogram, best_turn + 1)
 
 
 def _join_small(vectors: FloatArray, labels: IntArray, smallest: int) -> IntArray:

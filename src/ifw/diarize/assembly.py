@@ -9,7 +9,7 @@ import numpy as np
 from ifw.config import DiarizationOptions
 from ifw.diarize.agglomerative import cluster_agglomeratively
 from ifw.diarize.clustering import Bounds, Clusters
-from ifw.diarize.overlap_add import NOBODY, ByteArray, FloatArray, Grid, count_speakers, count_votes, elect
+from ifw.diarize.overlap_add import ByteArray, FloatArray, Grid, count_speakers, count_votes, elect
 from ifw.diarize.pipeline_config import AgglomerativeSettings, VbxSettings
 from ifw.diarize.plda import Plda
 from ifw.diarize.turns import Diarization, find_turns, name_speakers
@@ -48,11 +48,9 @@ class Assembler:
             return Diarization()
         bounds = Bounds.of(options)
         clusters = self.cluster(speech, embeddings, bounds)
-        owners = clusters.owners.copy()
-        owners[~speech.any(1)] = NOBODY
         if bounds.highest is not None:
             counts = np.minimum(counts, bounds.highest)
-        votes = count_votes(speech, owners, self.grid)
+        votes = count_votes(speech, clusters.owners, self.grid)
         turns, exclusive = (
             find_turns(elect(votes, limited), self.grid, self.min_duration_off_s, duration_s)
             for limited in (counts, np.minimum(counts, 1))

@@ -74,7 +74,6 @@ class Listener:
         # The least that an embedding can be made of: one frame of the filter bank.
         self._min_frames = math.ceil(segmentation.n_frames * FRAME_SAMPLES / self.chunk_samples)
 
-    @torch.inference_mode()
     def hear(self, samples: FloatArray) -> tuple[ByteArray, FloatArray]:
         """Hear chunks that follow one another.
 
@@ -89,25 +88,32 @@ class Listener:
         """
         try:
             heard = torch.from_numpy(samples).to(self._device)
-            chunks = heard.unfold(0, self.chunk_samples, self.step_samples)  # [C, n], a view
-            speech: Tensor = self._segmentation(chunks)
-            embeddings = self._embed(heard, speech.transpose(1, 2))
+            speech = self.segment(heard)
+            embeddings = self.embed(heard, speech)
         except torch.OutOfMemoryError as error:
             raise EngineMemoryError(
                 f"diarization: the device has no room for {self.batch_size} chunks at once; give a smaller batch_size"
             ) from error
         return speech.cpu().numpy(), embeddings.cpu().numpy()
 
-    def _embed(self, heard: Tensor, speech: Tensor) -> Tensor:
+    @torch.inference_mode()
+    def segment(self, heard: Tensor) -> Tensor:
+        """Find who speaks: samples of all chunks, [n] on the device, to [C, F, S] uint8."""
+        speech: Tensor = self._segmentation(heard.unfold(0, self.chunk_samples, self.step_samples))
+        return speech
+
+    @torch.inference_mode()
+    def embed(self, heard: Tensor, speech: Tensor) -> Tensor:
         """Embed those who speak: the trunk hears each chunk once, and none in which nobody speaks.
 
         Args:
-            heard: [n] samples of all chunks.
-            speech: [C, S, F].
+            heard: [n] samples of all chunks, on the device.
+            speech: [C, F, S] uint8, 1 where a local speaker speaks.
 
         Returns:
             [C, S, D].
         """
+        speech = speech.transpose(1, 2)
         embeddings = self._embedding.silent.repeat(*speech.shape[:2], 1)
         spoken = torch.nonzero(speech.any(2).any(1)).flatten()
         if not len(spoken):

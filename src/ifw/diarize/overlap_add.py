@@ -15,6 +15,7 @@ ByteArray = npt.NDArray[np.uint8]
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
 
+_BLOCK = 1 << 15  # frames
 NOBODY = -2  # the cluster of a local speaker who is silent or was left over
 
 
@@ -105,7 +106,9 @@ def elect(votes: FloatArray, counts: IntArray) -> npt.NDArray[np.bool_]:
     n_missing = int(counts.max(initial=0)) - votes.shape[1]
     if n_missing > 0:
         votes = np.pad(votes, ((0, 0), (0, n_missing)))
-    order = np.argsort(-votes, axis=1, kind="stable")
     speaks = np.zeros(votes.shape, bool)
-    np.put_along_axis(speaks, order, np.arange(votes.shape[1]) < counts[:, None], axis=1)
+    for start in range(0, len(votes), _BLOCK):  # the order of all frames at once takes eight bytes a speaker
+        block = slice(start, start + _BLOCK)
+        order = np.argsort(-votes[block], axis=1, kind="stable")
+        np.put_along_axis(speaks[block], order, np.arange(votes.shape[1]) < counts[block, None], axis=1)
     return speaks

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from scipy.special import logsumexp, softmax
 
-from ifw.diarize.agglomerative import cut, unit
+from ifw.diarize.agglomerative import cut, cut_after, unit
 from ifw.diarize.clustering import (
     Bounds,
     Clusters,
@@ -35,6 +35,7 @@ from ifw.diarize.plda import Plda
 _MAX_TURNS: Final = 20
 _MIN_GAIN: Final = 1e-4  # of the evidence lower bound, below which it has converged
 _SMOOTHING: Final = 7.0  # how sure the first responsibilities are of the first clusters
+_MAX_RESPONSIBILITIES: Final = 16_000_000  # points times clusters: 128 MB, of which there are up to five at once
 _MIN_SHARE: Final = 1e-7  # of the chunks, below which a speaker is gone
 
 
@@ -57,8 +58,8 @@ def cluster_vbx(
     if len(trained) < 2:
         return one_speaker(embeddings, speech, trained)
     vectors = unit(trained)
-    first = np.unique(cut(centroid_linkage(vectors), settings.threshold), return_inverse=True)[1]
-    responsibilities, shares = infer(plda(trained), plda.between, first.astype(np.int64), settings)
+    first = first_clusters(centroid_linkage(vectors), settings.threshold)
+    responsibilities, shares = infer(plda(trained), plda.between, first, settings)
     kept = responsibilities[:, shares > _MIN_SHARE]
     centroids = kept.T @ trained / kept.sum(0)[:, None]
     wanted = min(bounds.clip(len(centroids)), len(trained))
@@ -67,6 +68,19 @@ def cluster_vbx(
     labels = k_means(vectors, wanted)
     centroids = means(trained, labels, np.unique(labels)).astype(np.float64)
     return Clusters(closest(similarity(embeddings, centroids)), centroids)
+
+
+def first_clusters(dendrogram: DoubleArray, threshold: float) -> IntArray:
+    """[n] the cluster that each point begins in, from 0.
+
+    Where the points of a long recording are all far from each other, more merges are accepted than the threshold
+    allows, so that what is inferred (points times clusters) does not grow with the square of the length.
+    """
+    labels = cut(dendrogram, threshold)
+    most = max(2, _MAX_RESPONSIBILITIES // len(labels))
+    if len(np.unique(labels)) > most:
+        labels = cut_after(dendrogram, len(labels) - most)
+    return np.unique(labels, return_inverse=True)[1].astype(np.int64)
 
 
 def infer(

@@ -20,7 +20,21 @@ from ifw.errors import ModelFormatError, ModelUnsafeError
 
 WEIGHTS_FILE: Final = "pytorch_model.bin"
 _INERT_PACKAGES: Final = ("pyannote.", "lightning.", "lightning_fabric.", "pytorch_lightning.", "omegaconf.")
-_INERT_NAMES: Final = frozenset({"torch.torch_version.TorchVersion", "typing.Any"})
+_INERT_NAMES: Final = frozenset(
+    {
+        "torch.torch_version.TorchVersion",
+        "typing.Any",
+        "collections.defaultdict",
+        "builtins.dict",
+        "builtins.float",
+        "builtins.int",
+        "builtins.list",
+        "builtins.set",
+        "numpy.dtype",
+        "numpy.core.multiarray.scalar",
+        "numpy._core.multiarray.scalar",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +93,9 @@ def read_network(folder: Path) -> SavedNetwork:
         with torch.serialization.safe_globals(stand_ins):
             saved = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
-        raise ModelFormatError(f"{path} is no checkpoint that torch can read safely: {error}") from error
+        # What torch says of its own advises to read the file unsafely.
+        reason = "it holds more than plain values" if isinstance(error, pickle.UnpicklingError) else str(error)
+        raise ModelFormatError(f"{path} is no checkpoint that torch can read safely: {reason}") from error
     return _network(path, saved)
 
 
@@ -87,7 +103,13 @@ def _is_inert(name: str) -> bool:
     return name.startswith(_INERT_PACKAGES) or name in _INERT_NAMES
 
 
-def _stand_in(name: str) -> type[_Inert]:
+def _empty_dict(*_: Any) -> dict[Any, Any]:
+    return {}
+
+
+def _stand_in(name: str) -> Callable[..., Any]:
+    if name in ("collections.defaultdict", "builtins.dict"):
+        return _empty_dict  # torch puts items into dictionaries only
     module, _, short = name.rpartition(".")
     return type(short, (_Inert,), {"__module__": module})
 

@@ -1,0 +1,39 @@
+"""Linkage in little memory against SciPy's."""
+
+import numpy as np
+import pytest
+from scipy.cluster.hierarchy import fcluster, linkage
+
+from ifw.diarize import linkage as ours
+
+
+def drawn(seed, n_vectors, n_voices, spread):
+    noise = np.random.RandomState(seed)
+    vectors = noise.standard_normal((n_voices, 32))[noise.randint(n_voices, size=n_vectors)]
+    vectors = vectors + spread * noise.standard_normal((n_vectors, 32))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("n_vectors", "n_voices", "spread"), [(2, 1, 1), (3, 1, 1), (60, 60, 1), (400, 5, 0.3), (700, 3, 1.5)]
+)
+def test_dendrogram_is_that_of_scipy(n_vectors, n_voices, spread):
+    vectors = drawn(n_vectors, n_vectors, n_voices, spread)
+    wanted, got = linkage(vectors, method="centroid"), ours.merge_all(vectors)
+    np.testing.assert_array_equal(got[:, [0, 1, 3]], wanted[:, [0, 1, 3]])
+    np.testing.assert_allclose(got[:, 2], wanted[:, 2], atol=1e-6)
+
+
+def test_equal_vectors_merge_at_no_distance():
+    vectors = np.repeat(drawn(1, 5, 5, 1), 4, axis=0)
+    got = ours.merge_all(vectors)
+    np.testing.assert_allclose(got[:15, 2], 0, atol=1e-3)
+    assert len(set(fcluster(got, 0.01, criterion="distance").tolist())) == 5
+
+
+def test_many_vectors_take_the_way_of_little_memory(monkeypatch):
+    vectors = drawn(3, 80, 4, 0.3)
+    wanted = ours.centroid_linkage(vectors)
+    monkeypatch.setattr(ours, "_MAX_PAIRWISE", 79)
+    monkeypatch.setattr(ours, "linkage", None)
+    np.testing.assert_allclose(ours.centroid_linkage(vectors), wanted, atol=1e-6)
