@@ -165,3 +165,20 @@ def test_pending_deliveries_go_on_after_a_restart(toy, options, receiver):
     with Tasks(toy.stages(), options) as tasks:
         delivered(tasks, task_id)
     assert len(receiver.got) == 2
+
+
+def test_a_process_that_may_not_have_another_thread_delivers_later(tasks, receiver, monkeypatch):
+    pool = tasks._workforce._courier._pool
+    submit, n_refused = pool.submit, []
+
+    def refuse_twice(*arguments):
+        if len(n_refused) < 2:
+            n_refused.append(1)
+            raise RuntimeError("can't start new thread")
+        return submit(*arguments)
+
+    monkeypatch.setattr(pool, "submit", refuse_twice)
+    task_id = tasks.submit(TaskRequest({}, webhook=Webhook(receiver.url)))[0].id
+    receiver.wait_for(lambda got: len(got) == 1)
+    until(lambda: tasks.get(task_id).delivery_state == "delivered")
+    assert tasks._workforce._courier._n_posts() == 0
