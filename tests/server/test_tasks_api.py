@@ -115,7 +115,7 @@ def test_uploads_that_become_no_task_leave_nothing_behind(api: Any) -> None:
     assert post(b"") == 422
     assert post(b"other", langauge="en") == 422
     assert post(b"other", url=api.url()) == 422
-    assert set((api.data_dir / "spool").iterdir()) == before
+    assert set((api.data_dir / "spool").iterdir()) <= before  # that of the task goes when it has ended
 
 
 def test_the_list_serves_old_clients_and_new_ones(api: Any) -> None:
