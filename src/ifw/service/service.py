@@ -264,8 +264,10 @@ class Service:
             tokens = list(self._tokens)
         for token in tokens:
             token.cancel()
-        self.tasks.close()
-        self.model.close()
+        try:
+            self.tasks.close()
+        finally:
+            self.model.close()
 
 
 def task_options(settings: Settings) -> TaskOptions:
