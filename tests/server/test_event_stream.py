@@ -86,7 +86,7 @@ def test_events_and_the_end(service: Any, go: threading.Event) -> None:
         return read
 
     read = asyncio.run(follow())
-    assert b'event: segment\nid: 0\ndata: {"type": "segment", "text": "one\\n\\ntwo"}\n\n' in read
+    assert b'event: segment\nid: 0\ndata: {"type":"segment","text":"one\\n\\ntwo"}\n\n' in read
     assert read.index(b"id: 0") < read.index(b"id: 1") < read.index(b"event: done\nid: end\n")
     assert read.endswith(b"\n\n")
 

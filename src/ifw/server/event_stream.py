@@ -16,6 +16,7 @@ from ifw.errors import TaskNotFoundError
 from ifw.server.task_replies import failure_reply, progress_reply
 from ifw.server.task_watch import POLL_S, changes_of
 from ifw.service.service import Service
+from ifw.service.stages import SEGMENT
 from ifw.tasks import Task
 
 KEEP_ALIVE_S: Final = 15.0
@@ -77,13 +78,11 @@ class _Shown:
         if task.version != self._version:
             self._version, is_more = task.version, True
             while is_more:
-                events = await to_thread.run_sync(service.tasks.events, task.id, self._after, BATCH)
+                events = await to_thread.run_sync(service.tasks.event_texts, task.id, self._after, BATCH)
                 is_more = len(events) == BATCH
                 if events:
                     self._after = events[-1][0]
-                    yield b"".join(
-                        frame(event, str(event.get("type", "message")), str(number)) for number, event in events
-                    )
+                    yield b"".join(_frame_of(text, SEGMENT, str(number)) for number, text in events)
             if changes := self._changes(task):
                 yield changes
         if task.has_ended:
@@ -103,8 +102,12 @@ class _Shown:
 
 def frame(event: Mapping[str, Any], name: str, event_id: str | None = None) -> bytes:
     """One event; JSON has no line breaks, so that its data is one line."""
+    return _frame_of(json.dumps(event, ensure_ascii=False), name, event_id)
+
+
+def _frame_of(text: str, name: str, event_id: str | None) -> bytes:
     id_line = "" if event_id is None else f"id: {event_id}\n"
-    return f"event: {name}\n{id_line}data: {json.dumps(event, ensure_ascii=False)}\n\n".encode("utf-8", "replace")
+    return f"event: {name}\n{id_line}data: {text}\n\n".encode("utf-8", "replace")
 
 
 def _done(task: Task) -> bytes:

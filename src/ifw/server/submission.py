@@ -13,12 +13,9 @@ from ifw.fetch import AddressGuard, check_headers, check_url
 from ifw.service.payload import options_of
 from ifw.service.service import Service
 from ifw.tasks import Task, TaskRequest, Webhook
-from ifw.tasks.records import WebhookStyle
 
 
-def checked_webhook(
-    service: Service, url: str | None, headers: Mapping[str, str] | None, style: WebhookStyle
-) -> Webhook | None:
+def checked_webhook(service: Service, url: str | None, headers: Mapping[str, str] | None) -> Webhook | None:
     """The webhook of a request, or None where it has none.
 
     Raises:
@@ -30,7 +27,7 @@ def checked_webhook(
         return None
     check_reachable(service, url)
     check_headers(headers or {})
-    return Webhook(url, dict(headers or {}), style)
+    return Webhook(url, dict(headers or {}))
 
 
 def check_reachable(service: Service, url: str) -> None:
@@ -77,6 +74,6 @@ async def submitted(
 
 def fingerprint(payload: Mapping[str, Any], priority: int, deadline_s: float | None, webhook: Webhook | None) -> str:
     """What tells one request from another: the audio by its URL or its checksum, and everything that was said."""
-    told = None if webhook is None else [webhook.url, sorted(webhook.headers.items()), webhook.style]
+    told = None if webhook is None else [webhook.url, sorted(webhook.headers.items())]
     whole = json.dumps([dict(payload), priority, deadline_s, told], sort_keys=True)
     return hashlib.sha256(whole.encode()).hexdigest()

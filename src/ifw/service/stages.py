@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 FETCH: Final = "fetch"
+SEGMENT: Final = "segment"
+"""The type of every event that a stage emits."""
 FETCHED: Final = "fetched"
 """The file in a task's folder that came from a URL."""
 
@@ -158,7 +160,7 @@ class TaskStages:
 def segment_event(segment: Segment) -> dict[str, Any]:
     """The event of a segment that has become final: the segment without its tokens."""
     shown = {name: value for name, value in segment_dict(segment).items() if not name.startswith("token_")}
-    return {"type": "segment", **shown}
+    return {"type": SEGMENT, **shown}
 
 
 def _uploaded(context: StageContext) -> Path:

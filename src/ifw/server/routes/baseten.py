@@ -53,7 +53,7 @@ async def predict(request: Request, service: ServiceOf, body: PredictBody) -> Re
 )
 async def async_predict(service: ServiceOf, body: AsyncPredictBody) -> AsyncPredictReply:
     """Transcribe in the background and send the result to `webhook_endpoint`, in Baseten's words."""
-    webhook = checked_webhook(service, body.webhook_endpoint, None, "legacy")
+    webhook = checked_webhook(service, body.webhook_endpoint, None)
     what = task_request(service, body.model_input, "baseten", -body.priority, webhook)
     task, _ = await submitted(service, what)
     return AsyncPredictReply(request_id=task.id)

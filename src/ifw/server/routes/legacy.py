@@ -43,7 +43,7 @@ async def transcribe(request: Request, service: ServiceOf, body: LegacyBody) -> 
     """Reply with the result, or with `is_async` at once. A client that goes away while it waits cancels its task."""
     webhook = None
     if body.webhook is not None:
-        webhook = checked_webhook(service, body.webhook.url, body.webhook.header, "legacy")
+        webhook = checked_webhook(service, body.webhook.url, body.webhook.header)
     what = task_request(service, body, "legacy", 0 if body.is_async else SYNC_PRIORITY, webhook)
     task, _ = await submitted(service, what, task_id=body.managed_task_id)
     if body.is_async:

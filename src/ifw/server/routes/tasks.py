@@ -240,6 +240,6 @@ def _validated(model: type[TaskBody], raw: bytes) -> TaskBody:
 
 def _request(service: Service, source: Source, body: TaskOptionsBody) -> TaskRequest:
     webhook = body.webhook
-    told = None if webhook is None else checked_webhook(service, webhook.url, webhook.headers, "standard")
+    told = None if webhook is None else checked_webhook(service, webhook.url, webhook.headers)
     options = body.model_dump(exclude={"priority", "deadline_s", "webhook", "url"}, exclude_none=True, mode="json")
     return TaskRequest(make_payload(source, options), body.priority, body.deadline_s, told)
