@@ -8,14 +8,7 @@ from scripted_server import LOOPBACK, Asked, ScriptedServer, head
 
 from ifw import __version__
 from ifw.cancellation import CancelToken
-from ifw.errors import (
-    CancelledError,
-    ConfigError,
-    FetchError,
-    FetchStatusError,
-    FetchTimeoutError,
-    FetchTooLargeError,
-)
+from ifw.errors import CancelledError, ConfigError, FetchError, FetchStatusError, FetchTimeoutError, FetchTooLargeError
 from ifw.fetch import FetchOptions, fetch
 
 BODY = bytes(range(256)) * 1024  # 256 KiB
