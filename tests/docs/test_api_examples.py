@@ -170,7 +170,7 @@ class Breaking:
                 def some() -> Iterator[str]:
                     for line in lines():
                         yield line
-                        if '"type": "segment"' in line:
+                        if re.search(r'"type": ?"segment"', line):
                             raise httpx2.ReadError("broken")
 
                 reply.iter_lines = some  # type: ignore[method-assign]  # the break is planted here
