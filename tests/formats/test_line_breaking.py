@@ -260,3 +260,8 @@ def test_highlighted_words_are_underlined_and_still_escaped():
 def test_without_word_times_nothing_is_highlighted():
     made = transcript(segment(0, 1, "Hi you"))
     assert to_vtt(made, SubtitleOptions(highlight_words=True)) == to_vtt(made)
+
+
+def test_the_rest_of_a_word_that_was_cut_counts_as_a_word_of_its_line():
+    written = texts([segment(0, 2, "00:00:01,000 next")], max_line_width=5, max_line_count=None, max_words_per_line=1)
+    assert all(len(line.split()) == 1 for text in written for line in text.split("\n"))

@@ -147,12 +147,12 @@ def _fitting(sizes: Sequence[tuple[int, int, int]], start: int, shape: _Shape) -
     for index in range(start, len(sizes)):
         bare, full, is_word = sizes[index]
         if index == start:
-            full = bare
+            full, is_word = bare, 1  # the rest of a word that was cut is a word of this line
         elif width + full > shape.max_width or n_words + is_word > shape.max_words:
             n_lines += 1
             if n_lines > shape.n_lines:
                 return
-            width, n_words, full = 0, 0, bare
+            width, n_words, full, is_word = 0, 0, bare, 1
         width, n_words = width + full, n_words + is_word
         all_columns, all_words = all_columns + full, all_words + is_word
         yield index + 1, all_columns, all_words
