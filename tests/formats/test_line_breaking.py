@@ -263,5 +263,5 @@ def test_without_word_times_nothing_is_highlighted():
 
 
 def test_the_rest_of_a_word_that_was_cut_counts_as_a_word_of_its_line():
-    written = texts([segment(0, 2, "00:00:01,000 next")], max_line_width=5, max_line_count=None, max_words_per_line=1)
+    written = texts([segment(0, 2, "00:00:01,000 --> on")], max_line_width=5, max_line_count=None, max_words_per_line=1)
     assert all(len(line.split()) == 1 for text in written for line in text.split("\n"))
