@@ -70,12 +70,19 @@ def test_only_the_accepted_attempt_is_aligned():
 def test_a_window_that_waits_to_be_aligned_can_be_cancelled():
     long = [*GOOD[:-1]] * 40
     with Bench({1: GOOD, 2: [*long, GOOD[-1]]}, align_batch=4, max_align_wait=10_000) as bench:
-        seen = threading.Event()
-        bench.runner.on_call = lambda name, numbers: seen.set() if (name, numbers) == ("step", [2]) else None
+        seen, cancelled = threading.Event(), threading.Event()
+
+        def stop_beside_the_waiting_window(name, numbers):
+            if (name, numbers) == ("step", [2]):
+                seen.set()
+                assert cancelled.wait(TIMEOUT_S)
+
+        bench.runner.on_call = stop_beside_the_waiting_window
         with bench.held():
             futures = [bench.submit(n, options=WORDS, request_id=f"r{n}") for n in (1, 2)]
         assert seen.wait(TIMEOUT_S)
         bench.loop.cancel("r1")
+        cancelled.set()
         assert isinstance(error(futures[0]), CancelledError)
         assert result(futures[1]).attention is not None
     assert bench.runner.is_idle
