@@ -7,7 +7,8 @@ from types import MappingProxyType
 from typing import Final
 
 from ifw.errors import IfwError
-from ifw.server.errors import CODES_OF_STATUS, INTERNAL, STATUS
+from ifw.server.errors import CODES_OF_STATUS
+from ifw.server.statuses import INTERNAL, STATUS
 
 _OPERATOR: Final = "Ask who runs the server: `/health/ready` and the log say more."
 _REASON: Final = "The message says what is allowed."

@@ -25,7 +25,7 @@ from ifw.cli.exit_status import EXIT_STATUS
 from ifw.config import TranscribeOptions
 from ifw.server.app import create_app
 from ifw.server.dependencies import ServiceOf
-from ifw.server.errors import STATUS
+from ifw.server.statuses import STATUS
 from ifw.server.waiting import segments_of, transcribed
 from ifw.service.service import Service
 from ifw.service.settings import load_settings

@@ -11,7 +11,7 @@ from held_work import OPTIONS, SAMPLE, Held, service_in
 from ifw.cancellation import CancelToken
 from ifw.config import AudioOptions, TranscribeOptions
 from ifw.errors import AudioTooLongError, CancelledError, ConfigError, NotReadyError
-from ifw.service.payload import bounded
+from ifw.service.limits import bounded
 from ifw.service.readiness import missing_parts
 
 

@@ -1,9 +1,9 @@
-"""From errors to replies: one table of statuses, and one body for each family of clients."""
+"""From errors to replies: one body for each family of clients. The table of statuses is in `statuses`."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -15,78 +15,11 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from ifw.errors import DatabaseError, DiskFullError, IfwError, RequestError
+from ifw.server.complaints import complaints
+from ifw.server.statuses import INTERNAL, RETRY_AFTER_S, status_of
 from ifw.tasks.disk import is_disk_full
 
 _log = logging.getLogger(__name__)
-
-INTERNAL: Final = "internal"
-RETRY_AFTER_S: Final = 5
-
-STATUS: Final[Mapping[str, int]] = MappingProxyType(
-    {
-        "error": 500,
-        "config_invalid": 422,
-        "audio_invalid": 422,
-        "audio_not_found": 422,
-        "audio_empty": 422,
-        "audio_format": 415,
-        "audio_no_stream": 422,
-        "audio_damaged": 422,
-        "audio_too_long": 413,
-        "model_invalid": 503,
-        "model_not_found": 404,
-        "model_gated": 503,
-        "model_offline": 503,
-        "model_format": 503,
-        "model_unsafe": 503,
-        "language_unknown": 422,
-        "mode_unsupported": 422,
-        "diarization_unavailable": 422,
-        "prompt_invalid": 422,
-        "shape_invalid": 500,
-        "engine_failed": 500,
-        "engine_closed": 503,
-        "engine_memory": 503,
-        "transcript_invalid": 500,
-        "output_failed": 500,
-        "evaluation_invalid": 500,
-        "extra_missing": 501,
-        "resume_mismatch": 500,
-        "cancelled": 503,
-        "queue_full": 429,
-        "not_ready": 503,
-        "database_unreachable": 503,
-        "disk_full": 507,
-        "unauthorized": 401,
-        "site_forbidden": 403,
-        "request_invalid": 422,
-        "request_too_large": 413,
-        "request_timeout": 408,
-        "media_type_unsupported": 415,
-        "fetch_failed": 424,
-        "fetch_status": 424,
-        "fetch_timeout": 424,
-        "fetch_too_large": 413,
-        "url_invalid": 422,
-        "url_forbidden": 422,
-        "task_not_found": 404,
-        "task_exists": 409,
-        "task_ended": 409,
-        "task_unfinished": 409,
-        "task_failed": 409,
-        "task_cancelled": 409,
-        "task_invalid": 422,
-        "task_cursor_invalid": 422,
-        "task_deadline": 409,
-        "task_poisoned": 409,
-        "task_without_webhook": 409,
-        "data_dir_unusable": 500,
-        "task_id_invalid": 422,
-        "idempotency_mismatch": 422,
-        INTERNAL: 500,
-    }
-)
-"""Error code -> HTTP status. A code that is not here is 500."""
 
 _PARAMS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -102,19 +35,6 @@ _PARAMS: Final[Mapping[str, str]] = MappingProxyType(
 """What a code begins with -> the field of OpenAI's API that it is about."""
 _BAD_REQUEST_TO_OPENAI: Final = frozenset({422, 424})
 
-_PLAINLY: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "extra_forbidden": "there is no such field; /docs lists those that there are",
-        "missing": "is missing",
-        "model_attributes_type": "allowed: a JSON object",
-        "model_type": "allowed: a JSON object",
-        "dict_type": "allowed: a JSON object",
-        "list_type": "allowed: a JSON list",
-        "tuple_type": "allowed: a JSON list",
-    }
-)
-"""What pydantic calls an error -> what a client is told."""
-
 CODES_OF_STATUS: Final[Mapping[int, str]] = MappingProxyType(
     {
         400: "request_invalid",
@@ -126,11 +46,6 @@ CODES_OF_STATUS: Final[Mapping[int, str]] = MappingProxyType(
     }
 )
 """HTTP status -> code, of the errors that the framework finds."""
-
-
-def status_of(error: BaseException) -> int:
-    """The HTTP status of an error; 500 for one that nobody raised on purpose."""
-    return STATUS.get(error.code, 500) if isinstance(error, IfwError) else 500
 
 
 def error_response(scope: Scope, error: BaseException) -> JSONResponse:
@@ -234,7 +149,7 @@ def _no_room(request: Request) -> JSONResponse:
 
 async def _on_validation(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    refusal = RequestError("; ".join(_complaints(error.errors())))
+    refusal = RequestError("; ".join(complaints(error.errors())))
     return error_response(request.scope, refusal)
 
 
@@ -248,13 +163,3 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
     elif status == 405:
         message = f"{request.url.path} does not know {request.method}; /docs lists what there is"
     return body_response(request.scope, status, code, message, headers=error.headers)
-
-
-def _complaints(errors: Iterable[Any]) -> list[str]:
-    """One line a field, without the value, which may be long or secret."""
-    lines = []
-    for error in errors:
-        where = ".".join(str(part) for part in error["loc"] if part not in ("body", "query", "path", "header"))
-        message = _PLAINLY.get(error["type"]) or error["msg"].removeprefix("Value error, ")
-        lines.append(f"{where}: {message}" if where else message)
-    return lines

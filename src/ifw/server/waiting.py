@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from ifw.cancellation import CancelToken
 from ifw.config import TranscribeOptions
-from ifw.service.service import Service
+from ifw.service.sync_service import SyncService
 from ifw.types import Segment, Transcript
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 
 
 async def transcribed(
-    request: Request, service: Service, source: AudioSource, options: TranscribeOptions
+    request: Request, service: SyncService, source: AudioSource, options: TranscribeOptions
 ) -> Transcript:
     """Transcribe for a client that waits for the whole.
 
@@ -36,13 +36,13 @@ async def transcribed(
         options: What to do.
 
     Raises:
-        IfwError: See `Service.transcribe_now` and what its future raises.
+        IfwError: See `SyncService.transcribe_now` and what its future raises.
     """
     cancel = CancelToken()
     return await _waited(request, service.transcribe_now(source, options, cancel=cancel), cancel)
 
 
-async def fetched(request: Request, service: Service, url: str, target: Path) -> Fetched:
+async def fetched(request: Request, service: SyncService, url: str, target: Path) -> Fetched:
     """Download for a client that waits for it.
 
     Args:
@@ -52,7 +52,7 @@ async def fetched(request: Request, service: Service, url: str, target: Path) ->
         target: Where it goes, in a folder of its own.
 
     Raises:
-        IfwError: See `Service.fetch_now` and what its future raises.
+        IfwError: See `SyncService.fetch_now` and what its future raises.
     """
     cancel = CancelToken()
     return await _waited(request, service.fetch_now(url, target, cancel=cancel), cancel)
@@ -74,7 +74,7 @@ async def _waited(request: Request, future: Future[_T], cancel: CancelToken) -> 
 
 
 async def segments_of(
-    service: Service, source: AudioSource, options: TranscribeOptions
+    service: SyncService, source: AudioSource, options: TranscribeOptions
 ) -> AsyncGenerator[Segment | Transcript, None]:
     """Each segment as soon as it is final, and last the transcript. Closing the iterator ends the work.
 
@@ -86,7 +86,7 @@ async def segments_of(
         options: What to do.
 
     Raises:
-        IfwError: See `Service.transcribe_now` and what its future raises.
+        IfwError: See `SyncService.transcribe_now` and what its future raises.
     """
     loop, cancel = asyncio.get_running_loop(), CancelToken()
     items: asyncio.Queue[Segment | None] = asyncio.Queue()

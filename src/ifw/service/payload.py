@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, Final, Literal
 
 from ifw.config import AudioOptions, DecodeOptions, TranscribeOptions, VadOptions
@@ -95,12 +95,6 @@ def options_in(options: Mapping[str, Any]) -> TranscribeOptions:
     audio = {name: _tupled(options[name]) for name in _AUDIO_NAMES if name in options}
     preset = {"name": options["preset"]} if "preset" in options else {}
     return TranscribeOptions.preset(**preset, **decode, vad=_vad(options.get("vad", {})), audio=AudioOptions(**audio))
-
-
-def bounded(options: TranscribeOptions, max_audio_s: float) -> TranscribeOptions:
-    """The same options with a bound on the length of the audio."""
-    max_duration_s = min(options.audio.max_duration_s, max_audio_s)
-    return replace(options, audio=replace(options.audio, max_duration_s=max_duration_s))
 
 
 def _vad(given: Any) -> VadOptions:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 from structlog.contextvars import bound_contextvars
 
 from ifw.errors import AudioNotFoundError, IfwError
-from ifw.fetch import FetchOptions, fetch, shown_url
+from ifw.fetch import fetch, shown_url
 from ifw.formats.json import segment_dict, to_json
-from ifw.service.payload import UPLOAD, bounded, options_of, source_of
+from ifw.service.limits import bounded, fetch_options
+from ifw.service.payload import UPLOAD, options_of, source_of
 from ifw.tasks import Stage, StageContext
 
 if TYPE_CHECKING:
@@ -33,15 +34,6 @@ SEGMENT: Final = "segment"
 """The type of every event that a stage emits."""
 FETCHED: Final = "fetched"
 """The file in a task's folder that came from a URL."""
-
-
-def fetch_options(settings: Settings) -> FetchOptions:
-    """The limits of a download."""
-    return FetchOptions(
-        max_bytes=settings.max_fetch_bytes,
-        total_timeout_s=settings.fetch_timeout_s,
-        allow_nets=settings.allow_nets,
-    )
 
 
 class TaskStages:

@@ -17,7 +17,8 @@ from starlette.types import Receive, Scope, Send
 
 from ifw.formats.openai_events import KEEP_ALIVE, delta_event, done_event, event_text
 from ifw.formats.openai_wire import TokenBytes
-from ifw.server.errors import error_response, status_of
+from ifw.server.errors import error_response
+from ifw.server.statuses import status_of
 from ifw.server.waiting import gone
 from ifw.types import Segment, Transcript
 

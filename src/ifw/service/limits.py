@@ -1,0 +1,27 @@
+"""The bounds that the settings put on a download and on a transcription."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ifw.config import TranscribeOptions
+from ifw.fetch import FetchOptions
+
+if TYPE_CHECKING:
+    from ifw.service.settings import Settings
+
+
+def fetch_options(settings: Settings) -> FetchOptions:
+    """The limits of a download."""
+    return FetchOptions(
+        max_bytes=settings.max_fetch_bytes,
+        total_timeout_s=settings.fetch_timeout_s,
+        allow_nets=settings.allow_nets,
+    )
+
+
+def bounded(options: TranscribeOptions, max_audio_s: float) -> TranscribeOptions:
+    """The same options with a bound on the length of the audio."""
+    max_duration_s = min(options.audio.max_duration_s, max_audio_s)
+    return replace(options, audio=replace(options.audio, max_duration_s=max_duration_s))
