@@ -6,10 +6,12 @@ import contextlib
 import ctypes
 import os
 import socket
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-IN_ACCESS, IN_OPEN = 0x1, 0x20
+IN_ACCESS, IN_OPEN, IN_ISDIR = 0x1, 0x20, 0x40000000
+EVENT = struct.Struct("iIII")
 INNER_ADDRESSES = ("127.0.0.1", "127.0.0.3", "::1")
 
 
@@ -24,14 +26,23 @@ class FileCanary:
         assert min(self._descriptor, watched) >= 0, os.strerror(ctypes.get_errno())
 
     def was_touched(self) -> bool:
-        """Whether something in it was opened since the last call."""
+        """Whether a file in it was opened since the last call. Whoever walks through all folders of a machine does not."""
         try:
-            return bool(os.read(self._descriptor, 1 << 16))
+            events = os.read(self._descriptor, 1 << 16)
         except BlockingIOError:
             return False
+        return any(not mask & IN_ISDIR for mask in _masks(events))
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+
+def _masks(events: bytes) -> Iterator[int]:
+    begin = 0
+    while begin < len(events):
+        _, mask, _, n_name_bytes = EVENT.unpack_from(events, begin)
+        yield mask
+        begin += EVENT.size + n_name_bytes
 
 
 class PortCanary:
