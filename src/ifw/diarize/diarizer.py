@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import torch
 
 from ifw.cancellation import CancelToken
@@ -18,7 +19,7 @@ from ifw.diarize.overlap_add import FloatArray
 from ifw.diarize.pipeline_config import VbxSettings, read_config
 from ifw.diarize.places import DEFAULT_MODEL, find_network, find_pipeline, find_plda
 from ifw.diarize.plda import Plda
-from ifw.diarize.stream import DiarizationStream
+from ifw.diarize.stream import DiarizationStream, check_samples
 from ifw.diarize.turns import Diarization
 from ifw.diarize.weights_file import read_network
 from ifw.errors import ConfigError, ModelFormatError
@@ -112,8 +113,7 @@ class Diarizer:
             EngineMemoryError: The device has no room.
         """
         stream = self.stream(options, on_progress=on_progress, cancel=cancel)
-        if samples.ndim != 1:
-            stream.feed(samples)
+        check_samples(samples)
         for start in range(0, len(samples), _BLOCK_SAMPLES):
             stream.feed(samples[start : start + _BLOCK_SAMPLES])
         return stream.finish()
@@ -131,6 +131,33 @@ class Diarizer:
         if not isinstance(options, DiarizationOptions):
             raise ConfigError(f"options: got {options!r}, allowed: DiarizationOptions or None")
         return DiarizationStream(self._listener, self._assembler, options, on_progress=on_progress, cancel=cancel)
+
+    def embed(self, samples: FloatArray) -> FloatArray:
+        """Describe the voice of a clip in which one person speaks.
+
+        Args:
+            samples: [n] float32 mono, 16 kHz. Of a clip of more than 10 s the last part that fills no 10 s is not
+                heard.
+
+        Returns:
+            [D] float32, to be compared with `Diarization.embeddings`, as `ifw.diarize.known_speakers` does. All zeros
+            where nobody speaks.
+
+        Raises:
+            ShapeError: `samples` is not one-dimensional float32.
+            EngineMemoryError: The device has no room.
+        """
+        check_samples(samples)
+        heard = [self._listener.hear_voice(chunk) for chunk in _whole_chunks(samples, self._listener.chunk_samples)]
+        n_frames = sum(n for _, n in heard)
+        weighted: FloatArray = sum((voice * np.float32(n / max(n_frames, 1)) for voice, n in heard), np.float32(0))
+        return weighted
+
+
+def _whole_chunks(samples: FloatArray, chunk_samples: int) -> list[FloatArray]:
+    """One chunk after the other; a shorter recording is repeated until it fills one, so that no silence is heard."""
+    n_chunks = max(1, len(samples) // chunk_samples)
+    return np.split(np.resize(samples, n_chunks * chunk_samples), n_chunks)
 
 
 def _resolve(device: str, dtype: str) -> tuple[torch.device, torch.dtype]:

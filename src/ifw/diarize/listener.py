@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import torch
@@ -86,15 +88,36 @@ class Listener:
         Raises:
             EngineMemoryError: The device has no room for so many chunks at once.
         """
-        try:
+        with self._bounded_by_memory():
             heard = torch.from_numpy(samples).to(self._device)
             speech = self.segment(heard)
-            embeddings = self.embed(heard, speech)
+            return speech.cpu().numpy(), self.embed(heard, speech).cpu().numpy()
+
+    def hear_voice(self, samples: FloatArray) -> tuple[FloatArray, int]:
+        """Describe the voice of whoever speaks in a chunk.
+
+        Args:
+            samples: [n] float32: one chunk.
+
+        Returns:
+            [D] how it sounds, and in how many frames there is speech.
+
+        Raises:
+            EngineMemoryError: The device has no room.
+        """
+        with self._bounded_by_memory():
+            heard = torch.from_numpy(samples).to(self._device)
+            speech = self.segment(heard).amax(2, keepdim=True)  # [1, F, 1]
+            return self.embed(heard, speech)[0, 0].cpu().numpy(), int(speech.sum())
+
+    @contextmanager
+    def _bounded_by_memory(self) -> Iterator[None]:
+        try:
+            yield
         except torch.OutOfMemoryError as error:
             raise EngineMemoryError(
                 f"diarization: the device has no room for {self.batch_size} chunks at once; give a smaller batch_size"
             ) from error
-        return speech.cpu().numpy(), embeddings.cpu().numpy()
 
     @torch.inference_mode()
     def segment(self, heard: Tensor) -> Tensor:

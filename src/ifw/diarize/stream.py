@@ -54,9 +54,7 @@ class DiarizationStream:
             CancelledError: The token was cancelled.
             EngineMemoryError: The device has no room.
         """
-        if samples.ndim != 1 or samples.dtype != np.float32:
-            shape = list(samples.shape)
-            raise ShapeError(f"samples: got {samples.dtype} of shape {shape}, allowed: float32 of shape [n]")
+        check_samples(samples)
         self._blocks.append(samples)
         self._n_waiting += len(samples)
         self._n_samples += len(samples)
@@ -113,3 +111,14 @@ class DiarizationStream:
     def _report(self, n_samples: int) -> None:
         if self._on_progress is not None:
             self._on_progress(n_samples / SAMPLE_RATE)
+
+
+def check_samples(samples: FloatArray) -> None:
+    """Refuse what is no recording.
+
+    Raises:
+        ShapeError: It is not one-dimensional float32.
+    """
+    if samples.ndim != 1 or samples.dtype != np.float32:
+        shape = list(samples.shape)
+        raise ShapeError(f"samples: got {samples.dtype} of shape {shape}, allowed: float32 of shape [n]")

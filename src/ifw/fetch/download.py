@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,7 +30,6 @@ _MIN_ADVANCE_BYTES: Final = 64 << 10  # that an attempt must bring to count as o
 _PACE_BYTES: Final = 4 << 10  # in each stretch of the idle timeout
 _REPORT_S: Final = 0.1
 _OPTIONS: Final = FetchOptions()
-_MEDIA_TYPE: Final = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +39,11 @@ class Fetched:
     Attributes:
         path: Where it is.
         n_bytes: How large it is.
-        media_type: What the server says it is, such as `audio/mpeg`, in lower case; None where it says nothing. Not to
-            be trusted.
         name: A file name from Content-Disposition or the end of the URL's path; safe to show and to use for a file.
     """
 
     path: Path
     n_bytes: int
-    media_type: str | None
     name: str
 
 
@@ -201,11 +196,9 @@ class _Download:
             )
 
     def _fetched(self, answer: Answer, partial: PartialFile) -> Fetched:
-        media_type = (answer.header("content-type") or "").partition(";")[0].strip().lower()
         return Fetched(
             path=self._target,
             n_bytes=partial.n_bytes,
-            media_type=media_type if _MEDIA_TYPE.fullmatch(media_type) else None,
             name=disposition_name(answer.header("content-disposition") or "") or url_name(self._url.whole),
         )
 

@@ -35,11 +35,9 @@ class PostReply:
 
     Attributes:
         status: Of HTTP; only 200 to 299 say that it was taken.
-        body: The first 1 KiB.
     """
 
     status: int
-    body: bytes
 
     @property
     def is_success(self) -> bool:
@@ -54,7 +52,6 @@ def post(
     *,
     timeout_s: float = 15.0,
     allow_nets: tuple[str, ...] = (),
-    block_private: bool = True,
     cancel: CancelToken | None = None,
 ) -> PostReply:
     """Send bytes to a URL, once. Blocks; may be called from any thread.
@@ -65,7 +62,6 @@ def post(
         headers: Added to our own; `Content-Type` belongs here.
         timeout_s: For everything, the answer included.
         allow_nets: Networks that may be reached although they are not public.
-        block_private: False lets every address be reached.
         cancel: Ends it within a second.
 
     Returns:
@@ -86,13 +82,13 @@ def post(
         idle_timeout_s=timeout_s,
         total_timeout_s=timeout_s,
         allow_nets=allow_nets,
-        block_private=block_private,
     )
     limits = TimeLimits(parsed.shown, timeout_s, cancel)
     wire_headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
     try:
         with Exchanges(options, limits).open("POST", parsed, wire_headers, body) as answer:
-            return PostReply(answer.status, _beginning(answer))
+            _read_beginning(answer)
+            return PostReply(answer.status)
     except (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError) as error:
         raise explained(error, parsed.shown) from error
 
@@ -118,14 +114,16 @@ def check_headers(headers: Mapping[str, str]) -> None:
         raise ConfigError(f"headers: got {n_bytes} bytes, allowed: at most {MAX_HEADER_BYTES}")
 
 
-def _beginning(answer: Answer) -> bytes:
-    """The first bytes of the body. The status counts, even where the rest never comes."""
-    beginning = b""
+def _read_beginning(answer: Answer) -> None:
+    """Let the receiver send the first bytes of its body, so that it sees no broken connection after a short answer.
+
+    The status counts, even where the rest never comes.
+    """
+    n_bytes = 0
     try:
         for piece in answer.body:
-            beginning += piece
-            if len(beginning) >= MAX_REPLY_BYTES:
-                break
+            n_bytes += len(piece)
+            if n_bytes >= MAX_REPLY_BYTES:
+                return
     except (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError, FetchTimeoutError):
-        return beginning
-    return beginning[:MAX_REPLY_BYTES]
+        return

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from ifw.errors import TaskPoisonedError
-from ifw.tasks import schema
+from ifw.tasks import journal, schema
 from ifw.tasks.database import Database
 from ifw.tasks.endings import UNENDED, end_task
 from ifw.tasks.options import TaskOptions
@@ -128,9 +128,7 @@ class Claims:
                 if not self._touch(connection, changes.claim, columns):
                     lost.append(changes)
                     continue
-                if changes.records:
-                    rows = [{"task_id": changes.task_id, "record": record} for record in changes.records]
-                    connection.execute(sa.insert(schema.journal), rows)
+                journal.add_records(connection, changes.task_id, changes.records)
                 if changes.events:
                     events = [
                         {"task_id": changes.task_id, "seq": seq, "body": body} for seq, body in changes.events.items()
@@ -165,11 +163,9 @@ class Claims:
             if known is None:
                 return None
             if known.journal_identity != text:
-                connection.execute(sa.delete(schema.journal).where(schema.journal.c.task_id == task_id))
-                connection.execute(sa.delete(schema.events).where(schema.events.c.task_id == task_id))
+                journal.forget(connection, task_id)
                 self._touch(connection, claim, {"journal_identity": text})
-            records = sa.select(schema.journal.c.record).where(schema.journal.c.task_id == task_id)
-            return list(connection.execute(records.order_by(schema.journal.c.number)).scalars())
+            return journal.records_of(connection, task_id)
 
     def hand_back(self, claim: str) -> bool:
         """Let another worker, or a later run of this one, go on with a task."""

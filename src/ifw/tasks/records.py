@@ -9,7 +9,6 @@ from typing import Any, Final, Literal
 
 TaskState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 DeliveryState = Literal["none", "pending", "delivered", "failed"]
-WebhookStyle = Literal["standard", "legacy"]
 
 TASK_STATES: Final[tuple[TaskState, ...]] = ("queued", "running", "succeeded", "failed", "cancelled")
 ENDED_STATES: Final[frozenset[TaskState]] = frozenset(("succeeded", "failed", "cancelled"))
@@ -23,12 +22,10 @@ class Webhook:
     Attributes:
         url: Where the event is posted. Not shown by `repr`, as it may hold a secret.
         headers: Sent along, as the caller gave them. Not shown by `repr`.
-        style: Which body the event builder makes: that of Standard Webhooks, or the predecessor's.
     """
 
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    style: WebhookStyle = "standard"
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ def webhook_text(webhook: Webhook | None) -> str | None:
     """A webhook as its column has it."""
     if webhook is None:
         return None
-    return dump({"url": webhook.url, "headers": dict(webhook.headers), "style": webhook.style})
+    return dump({"url": webhook.url, "headers": dict(webhook.headers)})
 
 
 def webhook_of(text: str | None) -> Webhook | None:
@@ -41,7 +41,7 @@ def webhook_of(text: str | None) -> Webhook | None:
     if text is None:
         return None
     fields = json.loads(text)
-    return Webhook(fields["url"], MappingProxyType(fields["headers"]), fields["style"])
+    return Webhook(fields["url"], MappingProxyType(fields["headers"]))
 
 
 def load_tasks(connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> tuple[Task, ...]:
