@@ -283,6 +283,13 @@ def test_the_server_answers_while_it_transcribes_and_refuses_what_is_too_much(ho
         thread.join(60)
 
 
+def test_metrics_have_no_series_of_times_of_creation(house):
+    house.client.get("/health/live")
+    text = house.client.get("/metrics").text
+    assert "ifw_requests_total" in text
+    assert "_created" not in text
+
+
 def test_metrics_are_by_route_and_not_by_path(house):
     for name in ("a", "b", "c"):
         house.client.post(f"/numbers/{name}", json={"number": 1})

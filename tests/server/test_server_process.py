@@ -25,11 +25,22 @@ def server(tmp_path_factory):
         yield running
 
 
-def test_health_is_open_and_everything_else_closed(server: ServerProcess):
+def test_health_and_documentation_are_open_and_everything_else_closed(server: ServerProcess):
     assert server.client.get("/health/live").json() == {"status": "live"}
     assert server.client.get("/health/ready").json() == {"status": "ready", "model": "demo", "missing": []}
-    for path in ("/docs", "/openapi.json", "/metrics", "/", "/nothing", "/v1/models", "/health", "/health/live/"):
+    for path in ("/metrics", "/tasks", "/nothing", "/v1/models", "/health", "/health/live/", "/docs/", "/redoc"):
         assert server.client.get(path).status_code == 401, path
+    for path in ("/", "/docs", "/openapi.json"):
+        assert server.client.get(path, follow_redirects=True).status_code == 200
+        assert server.client.head(path).status_code != 401
+        for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+            assert server.client.request(method, path, json={"url": "x"}).status_code == 401, (method, path)
+
+
+def test_the_documentation_knows_nothing_of_this_server(server: ServerProcess):
+    for path in ("/docs", "/openapi.json"):
+        text = server.client.get(path).text
+        assert not any(secret in text for secret in (*KEYS, str(server.data_dir)))
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -45,13 +56,13 @@ def test_health_is_open_and_everything_else_closed(server: ServerProcess):
 )
 def test_every_key_opens_in_every_header(server: ServerProcess, key: str, header: str):
     name, _, value = header.format(key).partition(": ")
-    assert server.client.get("/openapi.json", headers={name.encode(): value.encode()}).status_code == 200
+    assert server.client.get("/metrics", headers={name.encode(): value.encode()}).status_code == 200
 
 
 @pytest.mark.parametrize("header", ["X-API-Key: ", "X-API-Key: key-one-471", "Authorization: Basic key-one-4711"])
 def test_a_wrong_key_is_401_with_a_challenge(server: ServerProcess, header: str):
     name, _, value = header.partition(": ")
-    reply = server.client.get("/openapi.json", headers={name: value})
+    reply = server.client.get("/metrics", headers={name: value})
     assert reply.status_code == 401
     assert reply.headers["www-authenticate"] == "Bearer"
     assert reply.json()["code"] == "unauthorized"

@@ -18,6 +18,10 @@ from ifw.server.errors import error_response
 KEY_HEADERS: Final = ("x-admin-api-key", "x-api-key")
 SCHEMES: Final = ("bearer", "api-key")  # the second is how clients of Baseten write it
 OPEN_PATHS: Final = ("/health/live", "/health/ready")
+OPEN_PAGES: Final = ("/", "/docs", "/openapi.json")
+"""What a browser may look at without a key, which it cannot send when it opens a page: the documentation is that of
+every server of this version, and knows nothing of this one. Whatever is tried on it needs a key again."""
+_LOOKING: Final = frozenset({"GET", "HEAD"})
 
 KEY_SCHEMES: Final = (
     Security(HTTPBearer(scheme_name="bearer", description="One of the server's keys.", auto_error=False)),
@@ -43,12 +47,16 @@ class KeyCheck:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 401 where there is no right key."""
-        if scope["type"] == "http" and self._digests and scope["path"] not in OPEN_PATHS:
+        if scope["type"] == "http" and self._digests and not _is_open(scope):
             given = _given_keys(Headers(scope=scope))
             if not any(hmac.compare_digest(_digest(key), digest) for key in given for digest in self._digests):
                 await error_response(scope, _refusal(bool(given)))(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+def _is_open(scope: Scope) -> bool:
+    return scope["path"] in OPEN_PATHS or (scope["path"] in OPEN_PAGES and scope["method"] in _LOOKING)
 
 
 def _given_keys(headers: Headers) -> list[bytes]:

@@ -83,18 +83,23 @@ async def submit_task(request: Request, response: Response, service: ServiceOf, 
     return task_reply(request, task)
 
 
-@router.get("/tasks", summary="List tasks", responses=errors())
+@router.get("/tasks", summary="List tasks", response_model=TaskListReply, responses=errors())
 async def list_tasks(
     request: Request,
     service: ServiceOf,
     state: Annotated[TaskState | None, Query(description="Only tasks in this state.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     after: Annotated[str | None, Query(max_length=64, description="The `next` of the page before.")] = None,
-) -> TaskListReply:
+) -> Response:
     """From the newest to the oldest. `tasks` has the ids, as the predecessor replied; `items` the same tasks whole."""
-    page = await to_thread.run_sync(service.tasks.list, state, limit, after)
-    items = [task_reply(request, task) for task in page.tasks]
-    return TaskListReply(tasks=[item.id for item in items], items=items, next=page.next)
+
+    def write() -> bytes:
+        page = service.tasks.list(state, limit, after)
+        items = [task_reply(request, task) for task in page.tasks]
+        reply = TaskListReply(tasks=[item.id for item in items], items=items, next=page.next)
+        return reply.model_dump_json().encode()
+
+    return Response(await to_thread.run_sync(write), media_type="application/json")
 
 
 @router.get("/tasks/{task_id}", summary="Look at a task", responses=errors(404))
