@@ -26,7 +26,7 @@ class FileCanary:
         assert min(self._descriptor, watched) >= 0, os.strerror(ctypes.get_errno())
 
     def was_touched(self) -> bool:
-        """Whether a file in it was opened since the last call. Whoever walks through all folders of a machine does not."""
+        """Whether a file in it was opened since the last call, which a walk through all folders does not do."""
         try:
             events = os.read(self._descriptor, 1 << 16)
         except BlockingIOError:
