@@ -1,7 +1,7 @@
 """What a Dockerfile says: its stages, their steps, and what a container of a stage is started with.
 
 It knows the part of the language that `deploy/docker/Dockerfile` uses: no heredocs, no `ONBUILD`, no `ADD`, no
-escapes but `\\` at the end of a line.
+escapes but a backslash at the end of a line.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Final
 
 KEYWORDS: Final = frozenset(
-    "FROM ARG ENV RUN COPY WORKDIR USER VOLUME EXPOSE HEALTHCHECK ENTRYPOINT CMD".split()  # what is understood
+    ["FROM", "ARG", "ENV", "RUN", "COPY", "WORKDIR", "USER", "VOLUME", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT", "CMD"]
 )
+"""What is understood."""
 _VARIABLE: Final = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _FLAG: Final = re.compile(r"--([a-z-]+)(?:=(\S+))?\s+")
 

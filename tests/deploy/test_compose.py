@@ -23,7 +23,9 @@ def text(name):
 def interpolated(name, variables):
     """The file as Compose reads it with these variables set."""
     known = {"ADMIN_KEY": "key", **variables}
-    filled = REFERENCE.sub(lambda found: known.get(found[1]) or ("" if found[2] == ":?" else found[3] or ""), text(name))
+    filled = REFERENCE.sub(
+        lambda found: known.get(found[1]) or ("" if found[2] == ":?" else found[3] or ""), text(name)
+    )
     return yaml.safe_load(filled)
 
 
@@ -59,7 +61,7 @@ def test_the_environment_is_one_that_the_settings_understand(service):
 
 
 def test_without_a_key_nothing_starts():
-    assert '${ADMIN_KEY:?' in text("compose.yaml")
+    assert "${ADMIN_KEY:?" in text("compose.yaml")
     assert settings_of(SERVER["environment"]).admin_keys() == ("key",)
 
 
@@ -118,9 +120,7 @@ def test_the_database_that_the_example_names_is_the_one_that_is_there():
 
 def test_gpus_are_reserved_for_those_who_load_the_model():
     services = interpolated("compose.gpu.yaml", {})["services"]
-    devices = {
-        name: service["deploy"]["resources"]["reservations"]["devices"][0] for name, service in services.items()
-    }
+    devices = {name: service["deploy"]["resources"]["reservations"]["devices"][0] for name, service in services.items()}
     assert devices.keys() == {"server", "worker"}
     assert {device["driver"] for device in devices.values()} == {"nvidia"}
     assert [device["device_ids"] for device in devices.values()] == [["0"], ["1"]]

@@ -114,7 +114,7 @@ def test_a_step_that_is_not_understood_is_refused(tmp_path):
 
 def test_comments_and_continuations_of_a_step(tmp_path):
     (tmp_path / "Dockerfile").write_text(
-        "ARG A=1\nFROM x:${A} AS one\nARG A\nENV B=b$A C=\"d e\" \\\n    D=f\n"
+        'ARG A=1\nFROM x:${A} AS one\nARG A\nENV B=b$A C="d e" \\\n    D=f\n'
         "RUN --mount=type=cache,target=/c --network=none \\\n    # why\n    first \\\n    && second $A\n"
     )
     file = Dockerfile(tmp_path / "Dockerfile", {"A": "2"})

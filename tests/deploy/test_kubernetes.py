@@ -8,7 +8,7 @@ import yaml
 from deploy_files import DRAIN_S, IMAGE, KUBERNETES, VARIABLES, documents, manifests, settings_of
 
 from ifw.server.auth import OPEN_PATHS
-from ifw.service.metrics import StateCollector
+from ifw.service.state_metrics import StateCollector
 from ifw.tasks.records import TASK_STATES, TaskStats
 
 ALL = manifests()
@@ -37,7 +37,9 @@ def container(deployment):
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 @pytest.mark.parametrize(
-    "manifest", [one for one in ALL if one["kind"] not in CUSTOM], ids=lambda one: f"{one['kind']}-{one['metadata']['name']}"
+    "manifest",
+    [one for one in ALL if one["kind"] not in CUSTOM],
+    ids=lambda one: f"{one['kind']}-{one['metadata']['name']}",
 )
 def test_the_schema_of_kubernetes_allows_them(manifest, version):
     kubernetes_validate.validate(manifest, version, strict=True)
