@@ -17,6 +17,7 @@ from ifw.types import Mode
 Device = Literal["auto", "cpu", "cuda"]
 Channels = Literal["mix", "split"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Steps = Literal["auto", "plain", "static", "graphs"]
 Preset = Literal["fast", "balanced", "accurate"]
 CueLayout = Literal["sentences", "openai"]
 
@@ -334,6 +335,9 @@ class EngineConfig:
         n_slots: Windows decoded together; None chooses by device and free memory.
         encode_batch: Windows encoded together; None is up to 4 on CPU, as it has threads, and 8 on CUDA.
         n_threads: Threads of torch on CPU; None leaves torch's own choice.
+        steps: How decode steps are carried out. `plain` reads each at once; `static` works on buffers that stay where
+            they are, and reads a step while the next one runs; `graphs` replays those as CUDA graphs. `auto` is
+            `graphs` on CUDA and `plain` on CPU. The texts are the same.
     """
 
     device: Device = "auto"
@@ -341,10 +345,12 @@ class EngineConfig:
     n_slots: int | None = None
     encode_batch: int | None = None
     n_threads: int | None = None
+    steps: Steps = "auto"
 
     def __post_init__(self) -> None:
         """Check every field."""
         _require_choice(self.device, "device", Device)
+        _require_choice(self.steps, "steps", Steps)
         _require_choice(self.dtype, "dtype", Dtype)
         for name in ("n_slots", "encode_batch", "n_threads"):
             if getattr(self, name) is not None:

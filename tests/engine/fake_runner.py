@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -56,6 +57,12 @@ class FakeRunner:
 
     def samples(self, number: int) -> np.ndarray:
         return np.array([number, 0.0], np.float32)
+
+    def session(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def is_encoded(self, slot: int) -> bool:
+        return True
 
     def encode(self, windows: Sequence[WindowInput]) -> list[EncodedWindow]:
         slots = [window.slot for window in windows]

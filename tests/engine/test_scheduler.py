@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plan_follower import PlanFollower
 
-from ifw.engine.scheduler import Phase, Scheduler, SchedulerPolicy
+from ifw.engine.scheduler import Phase, Plan, Scheduler, SchedulerPolicy, Seat
 from ifw.engine.slots import SlotPool
 from ifw.engine.waiting import WaitingQueue
 from ifw.errors import ConfigError
@@ -290,3 +290,29 @@ def test_scheduler_and_requests_need_no_torch():
         "import sys, ifw.engine.scheduler, ifw.engine.request, ifw.engine.segments; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_windows_that_the_device_still_encodes_let_the_others_decode():
+    scheduler = Scheduler(4, SchedulerPolicy(encode_batch=2, steps_between_runs=1))
+    for request_id in ("a", "b"):
+        scheduler.add(request_id)
+    assert scheduler.next_plan(lambda slot: False).phase is Phase.ENCODE
+    scheduler.advance("a", Phase.PREFILL)
+    scheduler.advance("b", Phase.DETECT)
+    assert scheduler.next_plan(lambda slot: slot == 0) == Plan(Phase.PREFILL, (Seat(0, "a"),))
+    scheduler.advance("a", Phase.DECODE)
+    for _ in range(5):
+        assert scheduler.next_plan(lambda slot: slot == 0) == Plan(Phase.DECODE, (Seat(0, "a"),))
+    assert scheduler.next_plan(lambda slot: True) == Plan(Phase.DETECT, (Seat(1, "b"),))
+    scheduler.remove("a")
+    assert scheduler.next_plan(lambda slot: False) == Plan(Phase.DETECT, (Seat(1, "b"),)), "nothing else to do: wait"
+
+
+def test_of_windows_that_are_encoded_only_the_filled_ones_go_on():
+    scheduler = Scheduler(4, SchedulerPolicy(encode_batch=4, steps_between_runs=1))
+    for request_id in "abc":
+        scheduler.add(request_id)
+    for seat in scheduler.next_plan().seats:
+        scheduler.advance(seat.request_id, Phase.PREFILL)
+    assert scheduler.next_plan(lambda slot: slot != 1).seats == (Seat(0, "a"), Seat(2, "c"))
+    assert scheduler.next_plan(lambda slot: False).seats == (Seat(0, "a"), Seat(1, "b"), Seat(2, "c"))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from ifw.config import EngineConfig
 from ifw.errors import ConfigError
@@ -39,3 +42,18 @@ def is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and "allocate memory" in str(error)
+
+
+def upload(values: Sequence[Any], device: torch.device) -> Tensor:
+    """Integers, or rows of integers, on the device, without waiting for what it is doing.
+
+    Args:
+        values: As for `torch.tensor`.
+        device: Where they go.
+
+    Returns:
+        int64. On CUDA the copy is one more thing that the current stream has to do.
+    """
+    if device.type != "cuda":
+        return torch.tensor(values, dtype=torch.int64, device=device)
+    return torch.tensor(values, dtype=torch.int64, pin_memory=True).to(device, non_blocking=True)

@@ -13,12 +13,15 @@ import torch
 from ifw.engine.cache import choose_n_slots
 from ifw.engine.loop import EngineLoop
 from ifw.engine.request import DecodeRequest, DetectRequest, EngineStats, Hypothesis, LanguageDetection
-from ifw.engine.runner import ModelRunner
+from ifw.engine.runner import ModelRunner, RunnerTokens
 from ifw.engine.scheduler import SchedulerPolicy
+from ifw.engine.static_runner import StaticRunner
 from ifw.engine.vocabulary import Vocabulary
+from ifw.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ifw.config import EngineConfig
+    from ifw.config import EngineConfig, Steps
+    from ifw.engine.runner_interface import Runner
     from ifw.model.checkpoint import Checkpoint
     from ifw.model.whisper import Whisper
 
@@ -43,6 +46,7 @@ class Engine:
 
     Raises:
         EngineMemoryError: The slots do not fit into the device's memory.
+        ConfigError: `steps` asks for CUDA graphs, and the model is on a CPU.
 
     Attributes:
         n_slots: Windows that can be decoded together.
@@ -64,7 +68,7 @@ class Engine:
             align_batch=_CUDA_ALIGN_BATCH if is_cuda else 1,
         )
         self._vocabulary = Vocabulary(checkpoint)
-        runner = ModelRunner(model, self._vocabulary.runner_tokens, n_slots, checkpoint.generation.alignment_heads)
+        runner = _make_runner(model, self._vocabulary.runner_tokens, n_slots, checkpoint, config.steps)
         self._loop = EngineLoop(runner, self._vocabulary, policy, config.n_threads)
         self.n_slots = n_slots
         self.arithmetic = f"{model.device.type} {str(model.dtype).removeprefix('torch.')}"
@@ -146,3 +150,14 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _make_runner(model: Whisper, tokens: RunnerTokens, n_slots: int, checkpoint: Checkpoint, steps: Steps) -> Runner:
+    """The runner whose steps the configuration asks for."""
+    heads = checkpoint.generation.alignment_heads
+    is_cuda = model.device.type == "cuda"
+    if steps == "graphs" and not is_cuda:
+        raise ConfigError(f"steps: got 'graphs', allowed on {model.device.type!r}: 'auto', 'plain', 'static'")
+    if steps == "plain" or (steps == "auto" and not is_cuda):
+        return ModelRunner(model, tokens, n_slots, heads)
+    return StaticRunner(model, tokens, n_slots, heads, has_graphs=steps != "static")

@@ -49,7 +49,7 @@ class EngineLoop:
         self._failure: Exception | None = None
         turns = Turns(runner, vocabulary, self._scheduler, self._counters)
         self._thread = threading.Thread(
-            target=self._run, args=(turns, n_threads or torch.get_num_threads()), name="ifw-engine", daemon=True
+            target=self._run, args=(runner, turns, n_threads or torch.get_num_threads()), name="ifw-engine", daemon=True
         )
         self._thread.start()
 
@@ -126,12 +126,12 @@ class EngineLoop:
             self._inbox.append(command)
             self._condition.notify_all()
 
-    def _run(self, turns: Turns, n_threads: int) -> None:
+    def _run(self, runner: Runner, turns: Turns, n_threads: int) -> None:
         try:
             torch.set_num_threads(n_threads)
-            with torch.inference_mode():
+            with torch.inference_mode(), runner.session():
                 while self._take_commands(turns):
-                    plan = self._scheduler.next_plan()
+                    plan = self._scheduler.next_plan(runner.is_encoded)
                     if plan is not None:
                         turns.carry_out(plan)
         except Exception as error:  # a device that fails in a step fails for everyone

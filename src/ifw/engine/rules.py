@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ifw.engine.device import upload
 from ifw.engine.noise import gumbel_noise
 
 NO_LIMIT = 1 << 30
@@ -115,7 +116,7 @@ class RowStates:
 
     def start(self, slot: int, start: RowStart) -> None:
         """Let a row sample from the beginning."""
-        self.ints[:, slot] = torch.tensor(start.fields(), device=self.ints.device)
+        self.ints[:, slot] = upload(start.fields(), self.ints.device)
         self.temperatures[slot] = start.temperature
 
     def stop(self, slot: int) -> None:
@@ -163,7 +164,7 @@ class TokenRules:
         Args:
             logits: [B, V] float32; overwritten.
             states: Of the B rows.
-            suppress: int64 ids that are never chosen: one tensor for all rows, or one a row.
+            suppress: What is never chosen: int64 ids, one tensor for all rows or one a row, or [B, V] bool.
         """
         self._suppress(logits, states, suppress)
         self._apply_grammar(logits, states)
@@ -181,14 +182,34 @@ class TokenRules:
         """
         tokens = logits.argmax(-1)
         if sampled_rows:
-            rows = torch.tensor(sampled_rows, device=self._device)
-            noise = gumbel_noise(
-                states.ints[Field.KEY_LOW :, rows], states[Field.N_SAMPLED][rows], n_vocab=logits.shape[-1]
+            rows = upload(sampled_rows, self._device)
+            tokens[rows] = _sample(
+                logits[rows],
+                states.ints[Field.KEY_LOW :, rows],
+                states[Field.N_SAMPLED][rows],
+                states.temperatures[rows],
             )
-            scaled = logits[rows] / states.temperatures[rows, None]
-            tokens[rows] = (scaled + noise).argmax(-1)
-        logprobs = torch.log_softmax(logits, -1).gather(1, tokens[:, None]).squeeze(1)
-        return tokens, logprobs
+        return tokens, _logprobs(logits, tokens)
+
+    @staticmethod
+    def choose_alike(logits: Tensor, states: RowStates, *, is_sampling: bool) -> tuple[Tensor, Tensor]:
+        """The same choice by the same work whatever the rows are, as a CUDA graph needs it.
+
+        Args:
+            logits: [B, V] float32 from `mask`.
+            states: Of the B rows.
+            is_sampling: Whether a temperature may be above 0; then noise is made for every row.
+
+        Returns:
+            As `choose`.
+        """
+        tokens = logits.argmax(-1)
+        if is_sampling:
+            is_sampled = states.temperatures > 0
+            divisors = torch.where(is_sampled, states.temperatures, 1.0)
+            drawn = _sample(logits, states.ints[Field.KEY_LOW :], states[Field.N_SAMPLED], divisors)
+            tokens = torch.where(is_sampled, drawn, tokens)
+        return tokens, _logprobs(logits, tokens)
 
     @staticmethod
     def rank(logits: Tensor, n_best: int) -> tuple[Tensor, Tensor]:
@@ -205,7 +226,9 @@ class TokenRules:
         return tokens, logprobs
 
     def _suppress(self, logits: Tensor, states: RowStates, suppress: Tensor | Sequence[Tensor]) -> None:
-        if isinstance(suppress, Tensor):
+        if isinstance(suppress, Tensor) and suppress.dtype == torch.bool:
+            logits.masked_fill_(suppress, -torch.inf)
+        elif isinstance(suppress, Tensor):
             logits.index_fill_(1, suppress, -torch.inf)
         else:
             for row, ids in zip(logits, suppress, strict=True):
@@ -237,6 +260,17 @@ class TokenRules:
         must_be_stamp = is_first | (has_grammar & (stamps.logsumexp(-1) > best_other))
         text += _penalty(is_open | must_be_stamp)
         special += _penalty(must_be_stamp)
+
+
+def _sample(logits: Tensor, key: Tensor, step: Tensor, temperatures: Tensor) -> Tensor:
+    """Draw a token a row: logits [B, V], key [2, B], step and temperatures [B] -> [B]."""
+    noise = gumbel_noise(key, step, n_vocab=logits.shape[-1])
+    return (logits / temperatures[:, None] + noise).argmax(-1)
+
+
+def _logprobs(logits: Tensor, tokens: Tensor) -> Tensor:
+    """[B, V] and [B] -> [B] natural-log probabilities at temperature 1."""
+    return torch.log_softmax(logits, -1).gather(1, tokens[:, None]).squeeze(1)
 
 
 def _penalty(is_forbidden: Tensor) -> Tensor:

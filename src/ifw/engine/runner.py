@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import torch
@@ -11,9 +13,10 @@ from torch import Tensor
 
 from ifw.engine.alignment_attention import AlignmentAttention
 from ifw.engine.cache import DecoderCache
+from ifw.engine.device import upload
 from ifw.engine.request import EncodedWindow, TokenAttention
 from ifw.engine.rules import Field, RowStart, RowStates, RuleTokens, TokenRules
-from ifw.engine.runner_interface import AlignInput, Detected, Prefilled, PrefillInput, SearchInput, WindowInput
+from ifw.engine.runner_interface import AlignInput, Detected, Prefilled, PrefillInput, SearchInput, Stepped, WindowInput
 from ifw.engine.search import Move, Sampled
 from ifw.engine.search_runner import SearchRunner
 from ifw.engine.small_calls import suitable_cores
@@ -38,14 +41,27 @@ class RunnerTokens:
     language_ids: tuple[int, ...]
 
 
-@dataclass(slots=True)
-class _LiveRow:
-    """What the host knows about a row that is decoding."""
+@dataclass(slots=True, eq=False)
+class LiveRow:
+    """What the host knows about a row that is decoding; a row that starts again is another one.
+
+    Attributes:
+        offset: Tokens that are in the cache, or will be when the steps that were asked for are done.
+        is_sampled: Its temperature is above 0.
+        suppress_ids: What it never produces.
+        suppress: The same on the device.
+        n_fed: Tokens of its prefix that it is fed by steps; 0 where the prefix was computed beforehand.
+        sot_index: Where `<|startoftranscript|>` is among those.
+        no_speech_prob: What the logits there said, as soon as it is known.
+    """
 
     offset: int
     is_sampled: bool
     suppress_ids: tuple[int, ...]
     suppress: Tensor = field(repr=False)
+    n_fed: int = 0
+    sot_index: int = 0
+    no_speech_prob: float = math.nan
 
 
 class ModelRunner:
@@ -67,14 +83,23 @@ class ModelRunner:
         self._states = RowStates.allocate(n_slots, tokens.rules.eot, model.device)
         self._rules = TokenRules(tokens.rules, model.device)
         self._language_ids = torch.tensor(tokens.language_ids, dtype=torch.int64, device=model.device)
-        self._rows: dict[int, _LiveRow] = {}
-        self._parked: dict[int, _LiveRow] = {}
+        self._rows: dict[int, LiveRow] = {}
+        self._parked: dict[int, LiveRow] = {}
         self._searches = SearchRunner(model, self._rules, tokens.rules)
 
     @property
     def n_slots(self) -> int:
         """Rows of the cache."""
         return self._cache.n_slots
+
+    def session(self) -> AbstractContextManager[None]:
+        """What the thread that makes the calls stays in meanwhile."""
+        return nullcontext()
+
+    def is_encoded(self, slot: int) -> bool:
+        """Whether the device has filled a slot: here it has, as soon as `encode` is back."""
+        del slot
+        return True
 
     def encode(self, windows: Sequence[WindowInput]) -> list[EncodedWindow]:
         """Fill slots with cross-attention keys and values.
@@ -110,7 +135,7 @@ class ModelRunner:
             detected += [Detected(row[1:], row[0]) for row in packed]
         return detected
 
-    def prefill(self, inputs: Sequence[PrefillInput]) -> list[Prefilled]:
+    def prefill(self, inputs: Sequence[PrefillInput]) -> Sequence[Prefilled | None]:
         """Compute prefixes, in slot order, and sample the first token of each row; the rows are live from then on."""
         prefilled: list[Prefilled] = []
         for first, last in _runs([row.slot for row in inputs]):
@@ -122,9 +147,7 @@ class ModelRunner:
     def restart(self, slot: int, start: RowStart) -> None:
         """Let a live or parked row sample again from the end of its prefix, which is still in the cache."""
         row = self._rows.get(slot) or self._parked.pop(slot)
-        row.offset = start.n_prefix - 1
-        row.is_sampled = start.temperature > 0
-        self._rows[slot] = row
+        self._rows[slot] = replace(row, offset=start.n_prefix - 1, is_sampled=start.temperature > 0, n_fed=0)
         self._states.start(slot, start)
 
     def park(self, slot: int, start: RowStart) -> None:
@@ -133,7 +156,7 @@ class ModelRunner:
             self._parked[slot] = self._rows.pop(slot)
             self._states.park(slot, start)
 
-    def step(self, slots: Sequence[int]) -> list[Sampled]:
+    def step(self, slots: Sequence[int]) -> Sequence[Stepped]:
         """Sample one token in every live row.
 
         Args:
@@ -217,8 +240,8 @@ class ModelRunner:
         lengths = [len(row.prefix.token_ids) for row in inputs]
         hidden = self._decode_whole(cache, [row.prefix.token_ids for row in inputs])
         rows = torch.arange(len(inputs), device=self._device)
-        wanted = torch.tensor([[length - 1 for length in lengths], [row.prefix.sot_index for row in inputs]])
-        last, sot = self._model.logits(hidden[rows, wanted.to(self._device)])  # each [B, V]
+        wanted = upload([[length - 1 for length in lengths], [row.prefix.sot_index for row in inputs]], self._device)
+        last, sot = self._model.logits(hidden[rows, wanted])  # each [B, V]
         for row in inputs:
             self._start(row)
         silence = self._no_speech(sot).tolist()
@@ -234,7 +257,7 @@ class ModelRunner:
         aligned: list[TokenAttention] = []
         for row, states, matrix in zip(inputs, hidden, attention.matrices(), strict=True):
             first, end = row.n_prefix - 1, len(row.token_ids) - 1  # what comes next is the text and its end
-            text_ids = torch.tensor(row.token_ids[row.n_prefix : end], device=self._device)
+            text_ids = upload(row.token_ids[row.n_prefix : end], self._device)
             logits = self._model.logits(states[first : end - 1])[:, : self._tokens.rules.eot]
             probabilities = logits.softmax(-1).gather(1, text_ids[:, None])[:, 0]
             aligned.append(TokenAttention(matrix[first:end].cpu().numpy(), probabilities.cpu().numpy()))
@@ -250,7 +273,7 @@ class ModelRunner:
         width = max(map(len, rows))
         padded = [[*row, *[self._tokens.rules.eot] * (width - len(row))] for row in rows]
         return self._model.decode(
-            torch.tensor(padded, device=self._device),
+            upload(padded, self._device),
             torch.zeros(len(rows), dtype=torch.int64, device=self._device),
             cache.self_kv,
             cache.cross_kv,
@@ -261,7 +284,7 @@ class ModelRunner:
     def _start(self, row: PrefillInput) -> None:
         """Make a row live."""
         self._states.start(row.slot, row.start)
-        self._rows[row.slot] = _LiveRow(
+        self._rows[row.slot] = LiveRow(
             offset=row.start.n_prefix,
             is_sampled=row.start.temperature > 0,
             suppress_ids=row.suppress,
@@ -273,7 +296,7 @@ class ModelRunner:
         for row in (*self._rows.values(), *self._parked.values()):
             if row.suppress_ids == ids:
                 return row.suppress
-        return torch.tensor(ids, dtype=torch.int64, device=self._device)
+        return upload(ids, self._device)
 
     def _choose(self, logits: Tensor, begin: int, end: int) -> list[Sampled]:
         """Sample in the rows from `begin` to before `end`, and record it in their states."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -90,6 +91,10 @@ class Prefilled(NamedTuple):
     no_speech_prob: float
 
 
+Stepped: TypeAlias = "Sampled | Prefilled | None"
+"""What a step says about a row: its token, its first token, or nothing yet."""
+
+
 class Detected(NamedTuple):
     """Probabilities of the languages, in the order of `ModelRunner.language_ids`, and of silence."""
 
@@ -105,16 +110,24 @@ class Runner(Protocol):
         """Rows of the cache."""
         ...
 
+    def session(self) -> AbstractContextManager[None]:
+        """What the thread that makes the calls stays in meanwhile."""
+        ...
+
     def encode(self, windows: Sequence[WindowInput]) -> list[EncodedWindow]:
-        """Fill slots with cross-attention keys and values."""
+        """Fill slots with cross-attention keys and values; the device may go on with it after the call."""
+        ...
+
+    def is_encoded(self, slot: int) -> bool:
+        """Whether the device has filled a slot: until then, whoever uses it waits."""
         ...
 
     def detect(self, slots: Sequence[int]) -> list[Detected]:
         """Ask for the language of encoded slots."""
         ...
 
-    def prefill(self, inputs: Sequence[PrefillInput]) -> list[Prefilled]:
-        """Compute prefixes and sample the first token of each row."""
+    def prefill(self, inputs: Sequence[PrefillInput]) -> Sequence[Prefilled | None]:
+        """Compute prefixes and sample the first token of each row, or leave both to the steps that follow: None."""
         ...
 
     def restart(self, slot: int, start: RowStart) -> None:
@@ -133,8 +146,8 @@ class Runner(Protocol):
         """One step of the search that has begun."""
         ...
 
-    def step(self, slots: Sequence[int]) -> list[Sampled]:
-        """Sample one token in every live row."""
+    def step(self, slots: Sequence[int]) -> Sequence[Stepped]:
+        """Sample one token in every live row; what comes back may be that of the step before."""
         ...
 
     def stop(self, slot: int) -> None:

@@ -6,7 +6,7 @@ Pure bookkeeping, without torch, tokens or threads.
 from __future__ import annotations
 
 import enum
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -70,6 +70,10 @@ class SchedulerPolicy:
         for name in ("max_bypasses", "max_align_wait"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}: got {getattr(self, name)!r}, allowed: an integer of at least 0")
+
+
+def _always(slot: int) -> bool:
+    return True
 
 
 class Scheduler:
@@ -139,8 +143,13 @@ class Scheduler:
         """Encode at most this many windows in one turn from now on."""
         self._encode_batch = max(1, min(self._encode_batch, encode_batch))
 
-    def next_plan(self) -> Plan | None:
-        """What to do now; None where nothing is to be done."""
+    def next_plan(self, is_encoded: Callable[[int], bool] = _always) -> Plan | None:
+        """What to do now; None where nothing is to be done.
+
+        Args:
+            is_encoded: Whether the device has filled a slot. Windows whose slot is not filled yet let the others
+                decode meanwhile.
+        """
         if self._phases[Phase.ENCODE]:  # admitted, but its turn did not come to an end
             return self._plan(Phase.ENCODE)
         if self._is_search_due and self._phases[Phase.SEARCH]:
@@ -151,13 +160,24 @@ class Scheduler:
         n_windows = self._n_may_encode()
         if n_windows:
             return self._admit(n_windows)
-        for phase in (Phase.DETECT, Phase.PREFILL, Phase.DECODE, Phase.SEARCH):
+        return self._begin(is_encoded) or self._go_on() or self._begin(_always)
+
+    def _begin(self, is_encoded: Callable[[int], bool]) -> Plan | None:
+        """The windows that are encoded and have not begun to decode."""
+        for phase in (Phase.DETECT, Phase.PREFILL):
+            seats = sorted(seat for seat in self._phases[phase] if is_encoded(seat.slot))
+            if seats:
+                return Plan(phase, tuple(seats))
+        return None
+
+    def _go_on(self) -> Plan | None:
+        """A step of those that have begun."""
+        for phase in (Phase.DECODE, Phase.SEARCH):
             if self._phases[phase]:
-                if phase in {Phase.DECODE, Phase.SEARCH}:
-                    self._n_encoded_since_step = 0
-                    self._n_steps_since_encode += 1
-                    self._n_steps_before_align += bool(self._phases[Phase.ALIGN])
-                    self._is_search_due = phase is Phase.DECODE
+                self._n_encoded_since_step = 0
+                self._n_steps_since_encode += 1
+                self._n_steps_before_align += bool(self._phases[Phase.ALIGN])
+                self._is_search_due = phase is Phase.DECODE
                 return self._plan(phase)
         return None
 

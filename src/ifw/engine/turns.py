@@ -20,7 +20,7 @@ from ifw.engine.request import (
     LanguageDetection,
     Request,
 )
-from ifw.engine.runner_interface import AlignInput, Runner, WindowInput
+from ifw.engine.runner_interface import AlignInput, Prefilled, Runner, WindowInput
 from ifw.engine.scheduler import Phase, Plan, Scheduler, Seat
 from ifw.engine.search import Candidates
 from ifw.engine.vocabulary import Vocabulary
@@ -186,12 +186,9 @@ class Turns:
         prefilled = self._runner.prefill(inputs)
         self._counters.n_prefills += len(seats)
         for seat, decoding, row in zip(seats, decodings, prefilled, strict=True):
-            decoding.no_speech_prob = row.no_speech_prob
-            if decoding.attempt_options.is_single:
-                self._scheduler.advance(seat.request_id, Phase.DECODE)
-                self._take(seat, decoding, [[row.sampled]])
-            else:
-                self._start_again(seat, decoding)
+            self._scheduler.advance(seat.request_id, Phase.DECODE)
+            if row is not None:
+                self._take_first(seat, decoding, row)
 
     def _step(self, seats: Seats) -> None:
         try:
@@ -205,7 +202,10 @@ class Turns:
             return
         self._counters.n_steps += 1
         for seat, row in zip(seats, sampled, strict=True):
-            self._take(seat, self._decoding(seat), [[row]])
+            if isinstance(row, Prefilled):
+                self._take_first(seat, self._decoding(seat), row)
+            elif row is not None:
+                self._take(seat, self._decoding(seat), [[row]])
 
     def _search(self, seat: Seat) -> None:
         """One step for the hypotheses of one window; what goes wrong in it concerns that window alone."""
@@ -222,6 +222,14 @@ class Turns:
             return
         self._counters.n_search_steps += 1
         self._take(seat, decoding, candidates)
+
+    def _take_first(self, seat: Seat, decoding: WindowDecoding, row: Prefilled) -> None:
+        """The first attempt goes on from the token behind the prefix, or it has several hypotheses, which all do."""
+        decoding.no_speech_prob = row.no_speech_prob
+        if decoding.attempt_options.is_single:
+            self._take(seat, decoding, [[row.sampled]])
+        else:
+            self._start_again(seat, decoding)
 
     def _take(self, seat: Seat, decoding: WindowDecoding, candidates: Candidates) -> None:
         """Add a token to each hypothesis of a window; end it, or let it start again, where those were the last."""

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import torch
 from torch import Tensor
 
+from ifw.engine.staging import PinnedWindows
 from ifw.model.mel import Samples, log_mel
 from ifw.model.whisper import Whisper
 
@@ -26,6 +27,7 @@ class WindowEncoder:
         self._model = model
         self._log_mel = log_mel(model.dims.n_mels, model.device)
         self._is_cpu = model.device.type == "cpu"
+        self._pinned = None if self._is_cpu else PinnedWindows(model.device)
         self._pool: ThreadPoolExecutor | None = None
 
     def encode(self, windows: Sequence[Samples]) -> list[Tensor]:
@@ -40,7 +42,9 @@ class WindowEncoder:
         n_threads = torch.get_num_threads()
         if not windows:
             return []
-        if not self._is_cpu or len(windows) == 1 or n_threads == 1:
+        if self._pinned is not None:
+            return list(self._model.encode(self._log_mel(self._pinned.send(windows))))
+        if len(windows) == 1 or n_threads == 1:
             return list(self._model.encode(self._log_mel(windows)))
         return self._side_by_side(windows, n_threads)
 

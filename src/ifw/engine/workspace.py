@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ifw.engine.device import is_out_of_memory
+from ifw.engine.device import is_out_of_memory, upload
 from ifw.engine.rules import RowStart, RowStates
 from ifw.engine.search import Move
 from ifw.errors import EngineMemoryError
@@ -88,10 +88,10 @@ class SearchWorkspace:
         device = self._self_kv.device
         moved = [(row, move.source) for row, move in enumerate(moves) if move.source != row]
         if moved:
-            rows, sources = torch.tensor(moved, device=device).T
+            rows, sources = upload(moved, device).T
             fresh = self._self_kv[..., self._n_shared : self.offset, :]
             fresh[:, :, rows] = fresh[:, :, sources]
-        sources, tokens = torch.tensor(moves, device=device).T
+        sources, tokens = upload(moves, device).T
         self._states.gather(sources)
         self.n_live = len(moves)
         self.states.append(tokens, timestamp_begin)
