@@ -6,9 +6,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from ifw.cancellation import CancelToken
-from ifw.config import AudioOptions, DecodeOptions, EngineConfig, SubtitleOptions, TranscribeOptions, VadOptions
+from ifw.config import (
+    AudioOptions,
+    DecodeOptions,
+    DiarizationOptions,
+    EngineConfig,
+    SubtitleOptions,
+    TranscribeOptions,
+    VadOptions,
+)
 from ifw.errors import IfwError
-from ifw.types import Progress, Segment, Transcript, TranscriptWarning, Word
+from ifw.types import Progress, Segment, SpeakerTurn, Transcript, TranscriptWarning, Word
 
 if TYPE_CHECKING:
     from ifw.pipeline.journal_file import JournalFile
@@ -21,11 +29,13 @@ __all__ = [
     "AudioOptions",
     "CancelToken",
     "DecodeOptions",
+    "DiarizationOptions",
     "EngineConfig",
     "IfwError",
     "JournalFile",
     "Progress",
     "Segment",
+    "SpeakerTurn",
     "SubtitleOptions",
     "TranscribeOptions",
     "Transcriber",

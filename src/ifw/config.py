@@ -359,17 +359,30 @@ class EngineConfig:
 
 @dataclass(frozen=True, slots=True)
 class TranscribeOptions:
-    """Everything a caller may say about one transcription."""
+    """Everything a caller may say about one transcription.
+
+    Attributes:
+        decode: How windows become text.
+        vad: How speech is found.
+        audio: How audio is decoded.
+        diarize: How speakers are told apart; None does not tell them apart. Not beside `channels="split"`, where each
+            channel is a speaker already.
+    """
 
     decode: DecodeOptions = DecodeOptions()
     vad: VadOptions = VadOptions()
     audio: AudioOptions = AudioOptions()
+    diarize: DiarizationOptions | None = None
 
     def __post_init__(self) -> None:
         """Check that each part is of its own class; the parts have checked themselves."""
         for name, kind in _PARTS:
             value = getattr(self, name)
-            _require(isinstance(value, kind), name, value, f"{kind.__name__}(...)")
+            is_off = name == "diarize" and value is None
+            _require(is_off or isinstance(value, kind), name, value, f"{kind.__name__}(...)")
+        is_split = self.diarize is not None and self.audio.channels == "split"
+        allowed = "None beside channels='split', where each channel is a speaker already; mix the channels to diarize"
+        _require(not is_split, "diarize", self.diarize, allowed)
 
     @classmethod
     def preset(
@@ -378,6 +391,7 @@ class TranscribeOptions:
         *,
         vad: VadOptions = VadOptions(),
         audio: AudioOptions = AudioOptions(),
+        diarize: DiarizationOptions | None = None,
         **overrides: Any,
     ) -> TranscribeOptions:
         """The same as `DecodeOptions.preset`, with the parts that no preset touches.
@@ -386,6 +400,7 @@ class TranscribeOptions:
             name: `fast`, `balanced` or `accurate`.
             vad: How speech is found.
             audio: How audio is decoded.
+            diarize: How speakers are told apart; None does not.
             **overrides: Fields of `DecodeOptions`, which win over the preset.
 
         Raises:
@@ -396,10 +411,15 @@ class TranscribeOptions:
             >>> TranscribeOptions.preset("accurate", language="en").decode.beam_size
             5
         """
-        return cls(DecodeOptions.preset(name, **overrides), vad, audio)
+        return cls(DecodeOptions.preset(name, **overrides), vad, audio, diarize)
 
 
-_PARTS: Final = (("decode", DecodeOptions), ("vad", VadOptions), ("audio", AudioOptions))
+_PARTS: Final = (
+    ("decode", DecodeOptions),
+    ("vad", VadOptions),
+    ("audio", AudioOptions),
+    ("diarize", DiarizationOptions),
+)
 
 
 def checked_options(options: object) -> TranscribeOptions:

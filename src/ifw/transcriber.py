@@ -24,6 +24,7 @@ from ifw.types import Progress, Transcript
 
 if TYPE_CHECKING:
     from ifw.audio import AudioSource
+    from ifw.diarize.diarizer import Diarizer
     from ifw.engine.engine import EngineStats
     from ifw.pipeline.journal import Journal
 
@@ -40,6 +41,8 @@ class Transcriber:
         dtype: `auto` is float16 on CUDA and float32 on CPU.
         n_slots: Windows decoded together; None chooses by device and free memory.
         n_threads: CPU threads of torch; None leaves torch's own choice.
+        diarization_model: What tells speakers apart: a hub id, or a folder of that layout. It is loaded here, beside
+            the checkpoint; None loads pyannote's `speaker-diarization-community-1` when somebody first diarizes.
 
     Attributes:
         checkpoint: What was loaded.
@@ -63,10 +66,16 @@ class Transcriber:
         *,
         n_slots: int | None = None,
         n_threads: int | None = None,
+        diarization_model: str | Path | None = None,
     ) -> None:
         config = EngineConfig(device=device, dtype=dtype, n_slots=n_slots, n_threads=n_threads)
         started = time.perf_counter()
-        config = resolve_config(config)
+        self._config = config = resolve_config(config)
+        self._diarization_model = diarization_model
+        self._diarizer: Diarizer | None = None
+        self._diarizer_lock = threading.Lock()
+        if diarization_model is not None:
+            self._diarizer = self._load_diarizer()
         self._decoders = ForkServer()  # gets ready while the model is loaded
         self.checkpoint = load_checkpoint(resolve_checkpoint(model), name=str(model))
         self._engine = Engine(load_whisper(self.checkpoint, config.device, config.dtype), self.checkpoint, config)
@@ -97,7 +106,8 @@ class Transcriber:
 
         Raises:
             ConfigError: `options` is something else, or says what is not allowed; or `source` is of another type.
-            ModelError: The voice detector, which is loaded when it is first needed, cannot be read.
+            ModelError: The voice detector or the diarization model, which are loaded when they are first needed, cannot
+                be found, fetched or read.
             AudioError: The source cannot be read or decoded; nothing else was wrong.
             LanguageError: The language is unknown to Whisper or to this checkpoint.
             ModeError: The checkpoint cannot translate.
@@ -125,7 +135,8 @@ class Transcriber:
         Takes the same arguments and raises the same errors as `transcribe`, most of them from the iteration, and one
         more: with a `journal`, such as a `JournalFile`, what is final survives the end of this process, and a later
         call with the same journal goes on where this one stopped. It is an error (`ResumeError`) if that call asks
-        for anything else than this one.
+        for anything else than this one. With diarization all segments come at the end, as all that is said by a voice
+        helps to tell it from others; `on_progress` shows how far it is.
 
         Returns:
             An iterator of segments in time order, which holds the whole `transcript` after its end.
@@ -144,7 +155,20 @@ class Transcriber:
             timings={"load": self.load_s},
             journal=journal,
             priority=priority,
+            diarizer=None if options.diarize is None else self.diarizer,
         )
+
+    @property
+    def diarizer(self) -> Diarizer:
+        """What tells speakers apart, on the device of the engine; loaded when it is first asked for.
+
+        Raises:
+            ModelError: It cannot be found, fetched or read; the subclass and the message say which.
+        """
+        with self._diarizer_lock:
+            if self._diarizer is None:
+                self._diarizer = self._load_diarizer()
+            return self._diarizer
 
     def check(self, options: TranscribeOptions) -> None:
         """Refuse what the checkpoint cannot do, without any audio.
@@ -173,6 +197,12 @@ class Transcriber:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _load_diarizer(self) -> Diarizer:
+        from ifw.diarize.diarizer import Diarizer  # noqa: PLC0415 - nothing of it is imported before someone diarizes
+
+        model = () if self._diarization_model is None else (self._diarization_model,)
+        return Diarizer(*model, device=self._config.device, dtype=self._config.dtype)
 
     def _voice_detector(self) -> VoiceDetector:
         with self._detector_lock:

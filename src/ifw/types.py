@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Mode = Literal["transcribe", "translate"]
-Stage = Literal["decode", "transcribe"]
+Stage = Literal["decode", "transcribe", "diarize"]
 SuspectReason = Literal["repetition", "low_probability", "no_speech"]
 
 
@@ -56,7 +56,7 @@ class Word:
         start_s: Start in the audio.
         end_s: End in the audio, after `start_s`.
         probability: Mean probability of its tokens, without the punctuation that was merged into it.
-        speaker: Label of the speaker, where diarization ran.
+        speaker: Label of the speaker, where diarization heard one near the word, or where channels were split.
     """
 
     text: str
@@ -85,7 +85,8 @@ class Segment:
             attempt, and it is the best that was found; `no_speech` says that the model heard nobody speak and is not
             sure of the text. None where it is believed.
         words: Word times, where they were asked for.
-        speaker: Label of the speaker, where diarization ran.
+        speaker: Label of the speaker, as of its words. With diarization a segment has one speaker: text of several is
+            cut between words.
         token_logprobs: Natural-log probability of each of `token_ids`, where they were asked for; 0 for tokens that
             the model was given to go on from.
     """
@@ -135,6 +136,9 @@ class Transcript:
         model: The name or path that the checkpoint was asked for by.
         warnings: What went wrong without ending the work.
         timings: Wall seconds by stage; stages overlap, so they do not add up.
+        turns: Who was heard when, in order of their starts; turns of different speakers may overlap. None where
+            diarization did not run, or failed.
+        speaker_embeddings: The voice of each speaker of `turns` by label; all zeros where too little of it was heard.
     """
 
     text: str
@@ -147,6 +151,8 @@ class Transcript:
     warnings: tuple[TranscriptWarning, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
     language_probabilities: dict[str, float] = field(default_factory=dict)
+    turns: tuple[SpeakerTurn, ...] | None = None
+    speaker_embeddings: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +160,7 @@ class Progress:
     """How far one transcription has come.
 
     Attributes:
-        stage: The stage that made this progress.
+        stage: The stage that made this progress; they run side by side.
         done_s: Seconds of audio behind this stage.
         total_s: Seconds of audio in all, as far as known; None while a stream of unknown length is being decoded.
     """

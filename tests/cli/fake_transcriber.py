@@ -91,10 +91,13 @@ class Transcription:
 class Transcriber:
     made: ClassVar[list["Transcriber"]] = []
 
-    def __init__(self, model="turbo", device="auto", dtype="auto", *, n_slots=None, n_threads=None):
+    def __init__(
+        self, model="turbo", device="auto", dtype="auto", *, n_slots=None, n_threads=None, diarization_model=None
+    ):
         if model == "missing":
             raise errors.ModelNotFoundError("no checkpoint is called 'missing'")
         self.model, self.device, self.dtype, self.n_slots, self.n_threads = model, device, dtype, n_slots, n_threads
+        self.diarization_model = diarization_model
         self.options, self.is_closed, self.n_warm_ups = [], False, 0
         self.hanging = threading.Event()
         self._lock, self._ended = threading.Lock(), {}

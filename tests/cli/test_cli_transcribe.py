@@ -14,12 +14,14 @@ from ifw.cli.temperature_flags import temperature_ladder
 from ifw.config import (
     DEFAULT_TEMPERATURES,
     DecodeOptions,
+    DiarizationOptions,
     EngineConfig,
     Preset,
     SubtitleOptions,
     TranscribeOptions,
     VadOptions,
 )
+from ifw.diarize.places import DEFAULT_MODEL
 from ifw.formats import FORMATS, FormatName
 
 WITHOUT_FLAG = {
@@ -35,7 +37,7 @@ WITHOUT_FLAG = {
 }
 CHECKED = {
     field.name
-    for made in (DecodeOptions, VadOptions, SubtitleOptions, EngineConfig)
+    for made in (DecodeOptions, VadOptions, SubtitleOptions, EngineConfig, DiarizationOptions)
     for field in dataclasses.fields(made)
 }
 CHECKED = CHECKED - WITHOUT_FLAG - {"encode_batch"}
@@ -176,12 +178,32 @@ def test_languages_are_found_by_what_people_call_them(ifw, record, transcribers,
         (["--chunk-size", "nan"], "--chunk-size: got nan, allowed"),
         (["--language", "klingon"], "--language: got 'klingon', allowed"),
         (["-o", ""], "--output-dir: got '', allowed"),
+        (["--num-speakers", "2"], "--num-speakers: got 2 without --diarize, allowed: only with --diarize"),
+        (["--min-speakers", "2"], "--min-speakers: got 2 without --diarize, allowed: only with --diarize"),
+        (["--max-speakers", "2"], "--max-speakers: got 2 without --diarize, allowed: only with --diarize"),
+        (["--diarization-model", "demo"], "--diarization-model: got 'demo' without --diarize, allowed: only with"),
+        (["--diarize", "--num-speakers", "2", "--max-speakers", "3"], "--num-speakers: got 2, allowed: None beside"),
+        (["--diarize", "--min-speakers", "3", "--max-speakers", "2"], "--min-speakers: got 3, allowed: an integer"),
+        (["--diarize", "--channels", "split"], "--diarize: got DiarizationOptions("),
     ],
 )
 def test_messages_name_the_flag_and_the_value(ifw, record, transcribers, flags, message):
     result = ifw("transcribe", record("a.mp3"), *flags)
     assert result.stderr.startswith(f"error: {message}")
     assert (result.exit_code, len(result.stderr.splitlines()), transcribers) == (2, 1, [])
+
+
+def test_speakers_are_told_apart_by_the_default_model_or_another(ifw, record, transcribers):
+    flags = "--diarize --diarization-model voices --min-speakers 2 --max-speakers 3"
+    assert ifw("transcribe", record("a.mp3"), *flags.split()).exit_code == 0
+    assert ifw("transcribe", record("a.mp3"), "--diarize", "--num-speakers", "4").exit_code == 0
+    assert ifw("transcribe", record("a.mp3")).exit_code == 0
+    assert [made.diarization_model for made in transcribers] == ["voices", DEFAULT_MODEL, None]
+    assert [made.options[0].diarize for made in transcribers] == [
+        DiarizationOptions(min_speakers=2, max_speakers=3),
+        DiarizationOptions(num_speakers=4),
+        None,
+    ]
 
 
 def test_every_name_stands_for_a_flag_and_a_parameter():

@@ -10,7 +10,7 @@ from ifw.types import Progress, Stage
 MEMORY_S: Final = 60.0  # wall seconds that the speed is measured over: what was faster before does not count
 MIN_EVIDENCE_S: Final = 3.0
 MIN_STEPS: Final = 3
-_STAGE_NAMES: Final[dict[Stage, str]] = {"decode": "heard", "transcribe": "written"}
+_STAGE_NAMES: Final[dict[Stage, str]] = {"decode": "heard", "transcribe": "written", "diarize": "told apart"}
 
 
 class Pace:

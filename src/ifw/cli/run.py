@@ -27,6 +27,7 @@ from ifw.cli.report import Report
 from ifw.config import EngineConfig, SubtitleOptions, TranscribeOptions
 from ifw.errors import ConfigError, LanguageError, ModeError, OutputError, PromptError, ResumeError
 from ifw.pipeline.journal_file import JournalFile
+from ifw.pipeline.speakers import DIARIZATION_FAILED
 from ifw.types import Transcript
 
 WRONG_FOR_ALL = (ConfigError, LanguageError, ModeError, PromptError)
@@ -42,6 +43,7 @@ class RunOptions:
         options: How to transcribe.
         subtitles: How the cues of srt and vtt are made.
         model: Name, hub id or folder of the checkpoint.
+        diarization_model: What tells speakers apart; None stands for the default, where they are told apart.
         engine: How to use the device.
         n_parallel: Files in flight at the same time.
         is_resuming: Go on where an earlier run stopped, and leave out what it finished.
@@ -54,6 +56,7 @@ class RunOptions:
     options: TranscribeOptions
     subtitles: SubtitleOptions
     model: str
+    diarization_model: str | None
     engine: EngineConfig
     n_parallel: int
     is_resuming: bool
@@ -164,7 +167,12 @@ class Run:
         keep_freed_memory()
         self._import_s = time.perf_counter() - started
         with Transcriber(
-            asked.model, config.device, config.dtype, n_slots=config.n_slots, n_threads=config.n_threads
+            asked.model,
+            config.device,
+            config.dtype,
+            n_slots=config.n_slots,
+            n_threads=config.n_threads,
+            diarization_model=self._diarization_model(),
         ) as transcriber:
             self._report.start_bars([work.item.label for work in self._works])
             inputs, journals = [work.item for work in self._works], [work.journal for work in self._works]
@@ -178,6 +186,14 @@ class Run:
                 for event in batch.unseen():
                     self._handle(event)
                 raise
+
+    def _diarization_model(self) -> str | None:
+        """What is loaded before any work begins, so that a model that is not there ends the run at its start."""
+        if self._asked.options.diarize is None:
+            return None
+        from ifw.diarize.places import DEFAULT_MODEL
+
+        return self._asked.diarization_model or DEFAULT_MODEL
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Advanced):
@@ -203,13 +219,21 @@ class Run:
         if paths is None:
             return
         if work.journal is not None:
-            work.journal.remove()
+            self._end_journal(work.journal, transcript)
         self._n_finished += 1
         if self._printer is not None:
             self._printer.finish(index, transcript)
         self._report.finished(work.item.label, transcript, paths)
         if self._asked.print_timings:
             self._report.timings(work.item.label, transcript, self._import_s)
+
+    def _end_journal(self, journal: JournalFile, transcript: Transcript) -> None:
+        """Remove the journal, unless there is something that another run could still do."""
+        if any(warning.code == DIARIZATION_FAILED for warning in transcript.warnings):
+            journal.close()
+            self._report.note("the text is kept; --resume tries again to tell the speakers apart")
+        else:
+            journal.remove()
 
     def _keep(self, index: int, partial: Transcript | None) -> None:
         """Write what is final of a file that was interrupted."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ifw.cli import flags, subtitle_flags, temperature_flags
+from ifw.cli import diarize_flags, flags, subtitle_flags, temperature_flags
 from ifw.cli.clip_flag import parse_clips
 from ifw.cli.destinations import choose_destination
 from ifw.cli.ending import ending
@@ -64,6 +64,11 @@ def transcribe(
     seed: flags.Seed = DECODE.seed,
     clip: flags.Clip = None,
     channels: flags.Channels = AUDIO.channels,
+    diarize: diarize_flags.Diarize = False,
+    diarization_model: diarize_flags.DiarizationModel = None,
+    num_speakers: diarize_flags.NumSpeakers = None,
+    min_speakers: diarize_flags.MinSpeakers = None,
+    max_speakers: diarize_flags.MaxSpeakers = None,
     vad: flags.Vad = VAD.enabled,
     vad_onset: flags.VadOnset = VAD.onset,
     vad_offset: flags.VadOffset = VAD.offset,
@@ -116,6 +121,9 @@ def transcribe(
                 pad_ms=vad_pad_ms,
                 max_window_s=chunk_size,
             ),
+            diarize=diarize_flags.diarization_options(
+                diarize, diarization_model, num_speakers, min_speakers, max_speakers
+            ),
         )
         subtitles = SubtitleOptions(
             max_line_width=max_line_width,
@@ -136,7 +144,17 @@ def transcribe(
         if resume and destination.folder is None:
             raise ConfigError("--resume: got no files to resume, allowed: with --output-dir or --output-format")
         run_options = RunOptions(
-            inputs, destination, options, subtitles, model, engine, jobs, resume, verbose, print_timings
+            inputs,
+            destination,
+            options,
+            subtitles,
+            model,
+            diarization_model,
+            engine,
+            jobs,
+            resume,
+            verbose,
+            print_timings,
         )
         for bad in bad_inputs:
             report.error(bad.label, bad.error)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ifw.types import Segment, Transcript, Word
+from ifw.types import Segment, SpeakerTurn, Transcript, Word
 
 TIME_DIGITS = 3  # milliseconds
 SCORE_DIGITS = 6
@@ -36,6 +36,10 @@ def to_dict(transcript: Transcript) -> dict[str, Any]:
         "mode": transcript.mode,
         "model": transcript.model,
         "segments": [segment_dict(segment) for segment in transcript.segments],
+        "turns": None if transcript.turns is None else [_turn(turn) for turn in transcript.turns],
+        "speaker_embeddings": {
+            speaker: _numbers(embedding) for speaker, embedding in transcript.speaker_embeddings.items()
+        },
         "warnings": [{"code": warning.code, "message": warning.message} for warning in transcript.warnings],
         "timings": {stage: _number(wall_s, TIME_DIGITS) for stage, wall_s in transcript.timings.items()},
     }
@@ -68,6 +72,14 @@ def _word(word: Word) -> dict[str, Any]:
         "end_s": _number(word.end_s, TIME_DIGITS),
         "probability": _number(word.probability, SCORE_DIGITS),
         "speaker": word.speaker,
+    }
+
+
+def _turn(turn: SpeakerTurn) -> dict[str, Any]:
+    return {
+        "start_s": _number(turn.start_s, TIME_DIGITS),
+        "end_s": _number(turn.end_s, TIME_DIGITS),
+        "speaker": turn.speaker,
     }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ifw.errors import TranscriptError
 from ifw.formats.fields import Fields
-from ifw.types import Mode, Segment, SuspectReason, Transcript, TranscriptWarning, Word
+from ifw.types import Mode, Segment, SpeakerTurn, SuspectReason, Transcript, TranscriptWarning, Word
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,22 @@ def _transcript(fields: Fields) -> Transcript:
         ),
         timings=fields.scores("timings"),
         language_probabilities=fields.scores("language_probabilities"),
+        turns=tuple(_turn(item) for item in fields.objects("turns")) if fields.has_value("turns") else None,
+        speaker_embeddings=_embeddings(fields),
     )
+
+
+def _turn(fields: Fields) -> SpeakerTurn:
+    start_s = fields.time_s("start_s")
+    return SpeakerTurn(start_s, fields.time_s("end_s", start_s), fields.get("speaker", str))
+
+
+def _embeddings(fields: Fields) -> dict[str, tuple[float, ...]]:
+    if not fields.has_value("speaker_embeddings"):
+        return {}
+    embeddings = fields.get("speaker_embeddings", dict)
+    by_speaker = Fields(embeddings, fields.place("speaker_embeddings"))
+    return {speaker: by_speaker.numbers(speaker) for speaker in embeddings}
 
 
 def _segment(fields: Fields, index: int, language: str) -> Segment:

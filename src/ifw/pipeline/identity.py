@@ -23,14 +23,15 @@ def identity_of(audio: str, options: TranscribeOptions, checkpoint: Checkpoint, 
 
     Args:
         audio: Fingerprint of the audio file.
-        options: Those without influence on the text are left out.
+        options: Those without influence on the text are left out, such as how speakers are told apart, which a resumed
+            run does anew.
         checkpoint: Told from others by its files, so that it may be called otherwise or lie elsewhere.
         arithmetic: Device and precision.
     """
     identity: dict[str, Any] = {"version": __version__, "audio": audio, "arithmetic": arithmetic}
     identity["model"] = _weights_of(checkpoint)
-    for part in asdict(options).values():
-        identity |= {name: value for name, value in part.items() if name not in _IRRELEVANT}
+    for part in (options.decode, options.vad, options.audio):
+        identity |= {name: value for name, value in asdict(part).items() if name not in _IRRELEVANT}
     identity = {name: value for name, value in identity.items() if value or name not in _WITHOUT_DEFAULT}
     plain: dict[str, Any] = json.loads(json.dumps(identity))
     return plain

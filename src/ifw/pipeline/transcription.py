@@ -18,6 +18,7 @@ from ifw.pipeline.channels import TimeOrder
 from ifw.pipeline.flights import Flights
 from ifw.pipeline.identity import identity_of
 from ifw.pipeline.journal import Replay
+from ifw.pipeline.speakers import Attribution, SpeakerListener, without_words
 from ifw.pipeline.window_reader import WindowReader
 from ifw.types import Progress, Segment, Stage, Transcript, TranscriptWarning
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ifw.audio import AudioSource, AudioStream
     from ifw.audio.decoder_process import Launch
     from ifw.config import TranscribeOptions
+    from ifw.diarize.diarizer import Diarizer
     from ifw.engine.engine import Engine
     from ifw.model.checkpoint import Checkpoint
     from ifw.pipeline.journal import Journal
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 class Transcription(Iterator[Segment]):
     """An iterator of segments in time order, each handed out as soon as it is final.
 
+    With diarization none is final before the end: who speaks is known when all was heard, and a segment may be cut.
     Made by `Transcriber.stream`. Work happens only while it is being iterated, by one thread at a time; leaving it
     early, `close`, and cancelling its token all free the engine and the decoder at once.
     """
@@ -52,9 +55,11 @@ class Transcription(Iterator[Segment]):
         timings: dict[str, float],
         journal: Journal | None = None,
         priority: int = 0,
+        diarizer: Diarizer | None = None,
     ) -> None:
         self._source = source
-        self._options = options
+        self._keeps_words = options.decode.word_timestamps
+        self._options = options = options if options.diarize is None else _with_words(options)
         self._engine = engine
         self._launch = launch
         self._checkpoint = checkpoint
@@ -67,14 +72,24 @@ class Transcription(Iterator[Segment]):
         self._journal = journal
         self._replay = Replay(journal)
         self._order = TimeOrder()
+        self._speakers = None
+        if diarizer is not None and options.diarize is not None:
+            heard = partial(self._report, "diarize")
+            self._speakers = SpeakerListener(diarizer, options, on_progress=heard, cancel=self._cancel)
         self._reader = WindowReader(
-            options, detector, self._order, on_block=partial(self._report, "decode"), cancel=self._cancel
+            options,
+            detector,
+            self._order,
+            on_block=partial(self._report, "decode"),
+            cancel=self._cancel,
+            speakers=self._speakers,
         )
         self._flights = Flights(engine, checkpoint, options.decode, self._replay, priority)
         self._load_timings = timings
         self._timings: dict[str, float] = {}
         self._stream_warnings: tuple[TranscriptWarning, ...] = ()
         self._segments: list[Segment] = []
+        self._attribution: Attribution | None = None
         self._final_s = 0.0
         self._transcript: Transcript | None = None
         self._generator = self._run()
@@ -149,11 +164,12 @@ class Transcription(Iterator[Segment]):
                 self._begin_replay(stream)
                 cleanup.callback(self._flights.cancel)
                 cleanup.callback(self._cancel.add_callback(lambda: self._stop(stream)))
-                for segment in self._final_segments(stream):
-                    if not self._segments:
-                        self._timings["first_text"] = time.perf_counter() - started
-                    self._segments.append(replace(segment, id=len(self._segments)))
-                    yield self._segments[-1]
+                if self._speakers is not None:
+                    cleanup.callback(self._speakers.close)
+                    self._speakers.start()
+                for segment in self._labelled_segments(stream):
+                    self._timings.setdefault("first_text", time.perf_counter() - started)
+                    yield segment
             except IfwError:
                 self._cancel.raise_if_cancelled()
                 raise
@@ -172,6 +188,16 @@ class Transcription(Iterator[Segment]):
         self._flights.cancel()
         stream.close()
 
+    def _labelled_segments(self, stream: AudioStream) -> Iterator[Segment]:
+        """Segments as they leave: at once, or after the last one, when it is known who says what."""
+        for segment in self._final_segments(stream):
+            self._segments.append(replace(segment, id=len(self._segments)))
+            if self._speakers is None:
+                yield self._segments[-1]
+        if self._speakers is not None:
+            self._attribution = self._speakers.attribute(self._segments, self._checkpoint.tokenizer)
+            yield from self._shown(self._attribution)
+
     def _final_segments(self, stream: AudioStream) -> Iterator[Segment]:
         """Segments in time order, each as soon as nothing can come before it."""
         for window, segments in self._flights.land(self._reader.read(stream)):
@@ -183,19 +209,39 @@ class Transcription(Iterator[Segment]):
 
     def _report(self, stage: Stage, done_s: float) -> None:
         self._on_progress(Progress(stage, done_s, self._reader.total_s))
+        if self._speakers is not None and stage != "diarize":
+            self._speakers.report()
+
+    def _shown(self, attribution: Attribution) -> tuple[Segment, ...]:
+        return attribution.segments if self._keeps_words else without_words(attribution.segments)
 
     def _finish(self) -> Transcript:
         flights, reader = self._flights, self._reader
         language = flights.language
+        attribution = self._attribution or Attribution(tuple(self._segments))
+        segments = self._shown(attribution)
         return Transcript(
-            text=" ".join(segment.text for segment in self._segments),
-            segments=tuple(self._segments),
+            text=" ".join(segment.text for segment in segments),
+            segments=segments,
             language=language.language,
             language_probability=language.probability,
             language_probabilities=language.probabilities,
             duration_s=reader.duration_s,
             mode=self._options.decode.mode,
             model=self._checkpoint.name,
-            warnings=(*flights.prompt_warnings, *reader.warnings, *self._stream_warnings, *flights.text_warnings),
-            timings=self._load_timings | reader.timings | self._timings,
+            warnings=(
+                *flights.prompt_warnings,
+                *reader.warnings,
+                *self._stream_warnings,
+                *flights.text_warnings,
+                *attribution.warnings,
+            ),
+            timings=self._load_timings | reader.timings | dict(attribution.timings) | self._timings,
+            turns=attribution.turns,
+            speaker_embeddings=dict(attribution.embeddings),
         )
+
+
+def _with_words(options: TranscribeOptions) -> TranscribeOptions:
+    """The same with word times: speakers are found for words, whether or not somebody wants to see them."""
+    return replace(options, decode=replace(options.decode, word_timestamps=True))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ifw.audio import AudioStream
     from ifw.cancellation import CancelToken
     from ifw.config import TranscribeOptions
+    from ifw.pipeline.speakers import SpeakerListener
     from ifw.speech.vad import VoiceDetector
     from ifw.speech.windows import Window
     from ifw.types import TranscriptWarning
@@ -28,6 +29,7 @@ class WindowReader:
         order: Is told which windows to expect.
         on_block: Called after each block with the seconds of audio so far, before its windows leave.
         cancel: Ends it.
+        speakers: Is given every block too; None where nobody is told apart.
 
     Attributes:
         duration_s: Seconds of audio so far.
@@ -44,6 +46,7 @@ class WindowReader:
         *,
         on_block: Callable[[float], None],
         cancel: CancelToken,
+        speakers: SpeakerListener | None = None,
     ) -> None:
         self.duration_s = 0.0
         self.total_s: float | None = None
@@ -54,6 +57,7 @@ class WindowReader:
         self._order = order
         self._on_block = on_block
         self._cancel = cancel
+        self._speakers = speakers
 
     def read(self, stream: AudioStream) -> Iterator[Window]:
         """Yield the windows of a stream, in the order in which they are to be decoded."""
@@ -63,11 +67,15 @@ class WindowReader:
         packer = ChannelPacker(lambda: WindowPacker(vad, self._detector), audio.clip, n_channels)
         blocks = iter(stream)
         while True:
+            if self._speakers is not None:
+                self._speakers.wait_for_room()
             started = time.perf_counter()
             block = next(blocks, None)
             decoded = time.perf_counter()
             self.timings["decode"] += decoded - started
             self._cancel.raise_if_cancelled()
+            if self._speakers is not None:
+                self._speakers.feed(block)
             windows = packer.finish() if block is None else packer.feed(block)
             self.timings["speech"] += time.perf_counter() - decoded
             if block is not None:

@@ -1,0 +1,62 @@
+"""A diarizer that finds what it is told, and fails or waits where a test wants that; it counts what it hears."""
+
+import threading
+
+import numpy as np
+
+from ifw.diarize.turns import Diarization
+from ifw.types import SpeakerTurn
+
+RATE = 16_000
+
+
+class ScriptedDiarizer:
+    """Finds turns (start_s, end_s, speaker).
+
+    Args:
+        turns: Without overlap.
+        fail_at_s: `error` is raised once so much was heard; None lets it be raised at the end.
+        error: What is raised.
+        gate: Nothing is heard before it is set, unless the work is cancelled.
+    """
+
+    def __init__(self, turns=(), *, fail_at_s=None, error=None, gate=None):
+        self.turns = tuple(SpeakerTurn(*turn) for turn in turns)
+        self.fail_at_s, self.error, self.gate = fail_at_s, error, gate
+        self.options = []
+        self.heard = []
+
+    def stream(self, options=None, *, on_progress=None, cancel=None):
+        self.options.append(options)
+        return _Stream(self, on_progress, cancel)
+
+
+class _Stream:
+    def __init__(self, owner, on_progress, cancel):
+        self.owner, self.on_progress, self.cancel = owner, on_progress, cancel
+        self.blocks = []
+        owner.heard.append(self)
+        self.open = threading.Event()
+        cancel.add_callback(self.open.set)
+
+    @property
+    def samples(self):
+        return np.concatenate(self.blocks)
+
+    def feed(self, samples):
+        owner = self.owner
+        while owner.gate is not None and not owner.gate.wait(0.01):
+            self.cancel.raise_if_cancelled()
+        self.cancel.raise_if_cancelled()
+        self.blocks.append(samples)
+        heard_s = sum(map(len, self.blocks)) / RATE
+        self.on_progress(heard_s)
+        if owner.error is not None and owner.fail_at_s is not None and heard_s >= owner.fail_at_s:
+            raise owner.error
+
+    def finish(self):
+        if self.owner.error is not None:
+            raise self.owner.error
+        speakers = dict.fromkeys(turn.speaker for turn in self.owner.turns)
+        embeddings = {speaker: np.full(4, index, np.float32) for index, speaker in enumerate(speakers)}
+        return Diarization(self.owner.turns, self.owner.turns, embeddings)
