@@ -7,10 +7,10 @@ PY := $(BIN)/python
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fmt bench clean
+.PHONY: help install demo test check fmt bench bench-quality peers clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
 
 install: ## make .venv, or bring it up to date
 	@sh tools/setup_venv.sh $(VENV)
@@ -40,7 +40,14 @@ fmt: install ## format, mend what ruff can mend, renew the generated parts of do
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 	@$(PY) tools/write_docs.py
 
-bench: install ## measure cold start, memory, accuracy, word times, quality on degraded audio, the server under load, diarization (tens of minutes)
+bench: install peers ## measure the engine beside others on this machine (a quarter of an hour), into benchmarks/results
+	@echo "[bench] CPU"
+	$(BIN)/ifw bench --scenario engine --models base,small --budget-s 300 --output-dir benchmarks/results
+
+peers: install ## make an environment for each engine that `make bench` compares with
+	@PYTHON=$(PY) sh tools/setup_peers.sh
+
+bench-quality: install ## measure cold start, memory, accuracy, word times, quality on degraded audio, the server under load, diarization (tens of minutes)
 	@command -v espeak-ng >/dev/null 2>&1 || sh tools/apt_install.sh "the evaluation set is spoken by espeak-ng" espeak-ng
 	@echo "[bench] cold start"
 	$(PY) benchmarks/cold_start.py

@@ -17,12 +17,14 @@ from pathlib import Path
 from typer.main import get_command
 
 from error_table import error_table
+from ifw.benchmark.results import read_results
+from ifw.benchmark.tables import summary
 from ifw.cli.app import app
 from ifw.cli.exit_status import EXIT_STATUS, SIGNAL_BASE
 from ifw.service.settings import Settings, default_of, flag_of, variable_of
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("docs/api.md", "docs/architecture.md", "docs/cli.md", "docs/settings.md")
+PAGES = ("README.md", "docs/api.md", "docs/architecture.md", "docs/cli.md", "docs/settings.md")
 BEGIN, END = "<!-- generated: {} -->\n", "<!-- end -->"
 
 
@@ -52,6 +54,8 @@ def renewed(page: str) -> str:
         "transcribe": option_table("transcribe"),
         "convert": option_table("convert"),
         "eval": option_table("eval"),
+        "bench": option_table("bench"),
+        "speed": speed_table(),
         "models": option_table("models"),
         "worker": "The [settings](settings.md) that are not about serving have a flag here.\n",
         "serve": "Every [setting](settings.md) has a flag here.\n",
@@ -82,6 +86,20 @@ def _summary(path: Path) -> str:
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     assert docstring, f"{path} has no docstring"
     return docstring.split("\n\n")[0].replace("\n", " ")
+
+
+def speed_table() -> str:
+    """The README's table: the last results that were committed, with their date and machine."""
+    parts = []
+    for path in sorted((ROOT / "benchmarks" / "results").glob("*.json")):
+        results = read_results(path)
+        machine, options = results["environment"], results["options"]
+        where = machine["processor"] if options["device"] == "cpu" else results["ceilings"]["device"]
+        parts.append(
+            f"{where}, {options['n_threads']} threads, {machine['date']}, `{results['command']}` "
+            f"([all figures](benchmarks/results/{path.stem}.md)):\n\n{summary(results)}"
+        )
+    return "\n".join(parts)
 
 
 def option_table(name: str) -> str:

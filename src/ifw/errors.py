@@ -28,6 +28,7 @@ Over 400 lines because it is a list: a class with a line of text and a code for 
     ├── TranscriptError          transcript_invalid
     ├── OutputError              output_failed
     ├── EvaluationError          evaluation_invalid
+    ├── BenchmarkError           benchmark_failed
     ├── ExtraMissingError        extra_missing
     ├── ResumeError              resume_mismatch
     ├── RequestError             request_invalid
@@ -223,6 +224,12 @@ class EvaluationError(IfwError):
     """A manifest or the results of an evaluation cannot be used."""
 
     code = "evaluation_invalid"
+
+
+class BenchmarkError(IfwError):
+    """An engine that was to be measured failed, or did not do the work that it was given."""
+
+    code = "benchmark_failed"
 
 
 class ExtraMissingError(IfwError):

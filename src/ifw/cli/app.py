@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ifw import __version__
+from ifw.cli.bench import bench
 from ifw.cli.convert import convert
 from ifw.cli.evaluate import evaluate
 from ifw.cli.models import models
@@ -28,6 +29,7 @@ app.command()(transcribe)
 app.command()(convert)
 app.command("eval")(evaluate)
 app.command()(models)
+app.command()(bench)
 app.command(context_settings=PASSED_ON, add_help_option=False)(serve)
 app.command(context_settings=PASSED_ON, add_help_option=False)(worker)
 

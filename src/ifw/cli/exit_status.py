@@ -45,6 +45,7 @@ EXIT_STATUS: Final[Mapping[str, int]] = MappingProxyType(
         "transcript_invalid": FILE_FAILED,
         "output_failed": FILE_FAILED,
         "evaluation_invalid": USAGE,
+        "benchmark_failed": FILE_FAILED,
         "extra_missing": USAGE,
         "resume_mismatch": FILE_FAILED,
         "request_invalid": USAGE,

@@ -39,6 +39,7 @@ STATUS: Final[Mapping[str, int]] = MappingProxyType(
         "transcript_invalid": 500,
         "output_failed": 500,
         "evaluation_invalid": 500,
+        "benchmark_failed": 500,
         "extra_missing": 501,
         "resume_mismatch": 500,
         "cancelled": 503,

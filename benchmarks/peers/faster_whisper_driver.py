@@ -1,0 +1,77 @@
+"""faster-whisper on CTranslate2; see `ifw.benchmark.driver_main`.
+
+`decode` calls CTranslate2 as faster-whisper's batched pipeline does, without the pipeline's own work: greedy, features
+given. A set-up with several workers is called from as many threads, which is how CTranslate2 is fastest on CPU.
+"""
+
+from __future__ import annotations
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import ctranslate2
+import faster_whisper
+import numpy as np
+
+
+class Driver:
+    """Decodes windows with CTranslate2."""
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        self._job, setup = job, job["setup"]
+        self._n_workers = setup.get("workers", 1)
+        device = "cpu" if job["device"] == "cpu" else "cuda"
+        self._whisper = faster_whisper.WhisperModel(
+            str(converted(Path(job["checkpoint"]))),
+            device=device,
+            compute_type=setup["compute_type"],
+            cpu_threads=max(1, job["n_threads"] // self._n_workers),
+            num_workers=self._n_workers,
+        )
+        self._model = self._whisper.model
+        self._mel = np.load(job["mel"], mmap_mode="r")
+        self._pool = ThreadPoolExecutor(self._n_workers)
+        self.versions = {"faster-whisper": faster_whisper.__version__, "ctranslate2": ctranslate2.__version__}
+
+    def decode(self, batch: int, windows: list[int], lengths: list[int]) -> dict[str, Any]:
+        """Decode windows, so many at once; CTranslate2 knows one number of tokens for all."""
+        (n_tokens,) = set(lengths)
+        batches = [windows[first : first + batch] for first in range(0, len(windows), batch)]
+        ended = list(self._pool.map(lambda part: self._decode_batch(part, n_tokens), batches))
+        stages = {} if self._n_workers > 1 else {"encode_s": sum(one[1] for one in ended)}
+        return {"tokens": [tokens for one in ended for tokens in one[0]], "stages": stages}
+
+    def _decode_batch(self, windows: list[int], n_tokens: int) -> tuple[list[list[int]], float]:
+        started = perf_counter()
+        features = ctranslate2.StorageView.from_array(np.ascontiguousarray(self._mel[windows]))
+        encoded = self._model.encode(features)
+        encode_s = perf_counter() - started
+        prompt = self._job["prompt"]
+        results = self._model.generate(
+            encoded,
+            [prompt] * len(windows),
+            beam_size=1,
+            max_length=2 * n_tokens,  # it decodes half of it: min(max_length / 2, max_length - prompt)
+            suppress_blank=False,
+            suppress_tokens=self._job["suppress_tokens"],
+        )
+        return [result.sequences_ids[0] for result in results], encode_s
+
+
+def converted(checkpoint: Path) -> Path:
+    """The checkpoint in CTranslate2's format, beside the original."""
+    target = checkpoint.with_name(f"{checkpoint.name}-ctranslate2")
+    if not target.is_dir():
+        from ctranslate2.converters import TransformersConverter  # noqa: PLC0415 - needs torch, which decoding does not
+
+        partial = target.with_name(f"{target.name}.partial")
+        files = ["tokenizer.json", "preprocessor_config.json"]
+        TransformersConverter(str(checkpoint), copy_files=files).convert(
+            str(partial), quantization="float32", force=True
+        )
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+    return target

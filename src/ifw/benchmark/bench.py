@@ -1,0 +1,189 @@
+"""What the scenarios of one run share: options, engines that are there, folder, figures of the machine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ifw.benchmark.driver_process import DriverCommand, DriverProcess, Job
+from ifw.benchmark.environment import memory_bytes
+from ifw.benchmark.options import BenchmarkOptions
+from ifw.benchmark.peers import OWN, Setup, setups
+from ifw.benchmark.random_checkpoint import prompt_ids, random_checkpoint, special_ids
+from ifw.benchmark.sizes import SIZES
+from ifw.constants import SAMPLE_RATE, WINDOW_SAMPLES
+from ifw.errors import BenchmarkError
+from ifw.model.dims import ModelDims
+from ifw.model.mel import log_mel
+from ifw.model.weights import tensor_shapes
+
+N_WINDOWS: Final = 16
+_N_TONES: Final = 24
+_BYTES_A_WEIGHT: Final = 6  # while a float32 model is loaded from float16
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An engine that is loaded.
+
+    Attributes:
+        setup: How.
+        process: Where.
+    """
+
+    setup: Setup
+    process: DriverProcess
+
+
+@dataclass(eq=False)
+class Bench:
+    """One run.
+
+    Attributes:
+        options: What to measure; `device` is definite.
+        commands: The engines that take part, ours first.
+        cpus: The processors that they are bound to.
+        ceilings: From `benchmark.ceilings`.
+        note: Says something to whoever watches.
+        notes: What of it belongs beside the figures.
+        versions: Engine to the versions that it named.
+    """
+
+    options: BenchmarkOptions
+    commands: dict[str, DriverCommand]
+    cpus: tuple[int, ...]
+    ceilings: dict[str, Any]
+    note: Callable[[str], None]
+    notes: list[str] = field(default_factory=list)
+    versions: dict[str, dict[str, str]] = field(default_factory=dict)
+    _loaded: dict[str, Running | None] = field(default_factory=dict)
+
+    def remark(self, text: str) -> None:
+        """Say something that belongs beside the figures too."""
+        self.notes.append(text)
+        self.note(text)
+
+    def setups(self) -> list[Setup]:
+        """The set-ups of the engines that take part."""
+        return [one for one in setups(self.options.device, self.options.n_threads) if one.engine in self.commands]
+
+    def job(self, model: str, setup: Setup) -> Job:
+        """What the driver of a set-up is told about a model; its files are made where they are not there."""
+        dims = SIZES[model]
+        folder = self.options.work_dir.resolve()
+        checkpoint = random_checkpoint(model, self.options.seed, folder)
+        samples, mel = self._inputs(dims, folder)
+        return Job(
+            setup=dict(setup.options),
+            device=self.options.device,
+            n_threads=self.options.n_threads,
+            checkpoint=str(checkpoint),
+            samples=str(samples),
+            mel=str(mel),
+            prompt=prompt_ids(dims),
+            eot=special_ids(dims)["<|endoftext|>"],
+            suppress_tokens=list(special_ids(dims).values()),
+            openai_dims=openai_dims(dims),
+        )
+
+    def loaded(self, model: str, chosen: Sequence[Setup]) -> list[Running]:
+        """Set-ups of a model, each in a process of its own; they stay for the next scenario, until `unload`.
+
+        Args:
+            model: A key of `SIZES`.
+            chosen: The set-ups.
+
+        Returns:
+            Those that could be loaded, ours first; the others are left out with a remark.
+
+        Raises:
+            BenchmarkError: Our own engine is not among them.
+        """
+        for setup in chosen:
+            if setup.label not in self._loaded:
+                process = self._load(model, setup)
+                self._loaded[setup.label] = None if process is None else Running(setup, process)
+        running = [self._loaded[setup.label] for setup in chosen]
+        if not any(one is not None and one.setup.engine == OWN for one in running):
+            raise BenchmarkError(f"{model}: our own engine is not there, without which there is nothing to compare")
+        return [one for one in running if one is not None]
+
+    def unload(self) -> None:
+        """End all engines."""
+        while self._loaded:
+            _, running = self._loaded.popitem()
+            if running is not None:
+                running.process.close()
+
+    def process(self, setup: Setup) -> DriverProcess:
+        """Start the process of a set-up, with nothing loaded."""
+        command = self.commands[setup.engine]
+        log = self.options.work_dir / f"{setup.label.replace(' ', '-').replace(',', '')}.log"
+        started = DriverCommand(setup.label, command.python, command.driver, {**command.env, **setup.env})
+        return DriverProcess(started, self.cpus, self.options.n_threads, log, self.options.wait_s)
+
+    def _load(self, model: str, setup: Setup) -> DriverProcess | None:
+        needed = sum(map(math.prod, tensor_shapes(SIZES[model]).values())) * _BYTES_A_WEIGHT
+        free = memory_bytes("MemAvailable")
+        if free and needed > free:
+            self.remark(
+                f"{model}: {setup.label} is left out: it may need {needed / 1e9:.0f} GB, {free / 1e9:.0f} are free"
+            )
+            return None
+        job = self.job(model, setup)
+        process = self.process(setup)
+        try:
+            process.load(job)
+        except BenchmarkError as error:
+            process.close()
+            self.remark(f"{model}: {setup.label} is left out: {error}")
+            return None
+        self.versions.setdefault(setup.engine, {}).update(process.versions)
+        return process
+
+    def _inputs(self, dims: ModelDims, folder: Path) -> tuple[Path, Path]:
+        samples = folder / f"windows-{self.options.seed}.npy"
+        mel = folder / f"mel-{self.options.seed}-{dims.n_mels}.npy"
+        if not samples.is_file():
+            np.save(samples, windows(N_WINDOWS, self.options.seed))
+        if not mel.is_file():
+            transform = log_mel(dims.n_mels, torch.device("cpu"))
+            np.save(mel, np.concatenate([transform([window]).numpy() for window in np.load(samples)]))
+        return samples, mel
+
+
+def windows(n_windows: int, seed: int) -> npt.NDArray[np.float32]:
+    """Windows of tones in noise, all different: [n_windows, 480000] float32."""
+    random = np.random.default_rng(seed)
+    seconds = np.arange(WINDOW_SAMPLES, dtype=np.float32) / SAMPLE_RATE
+    made = np.zeros((n_windows, WINDOW_SAMPLES), np.float32)
+    for row in made:
+        row[:] = 0.02 * random.standard_normal(WINDOW_SAMPLES, np.float32)
+        for _ in range(_N_TONES):
+            first, last = np.sort(random.integers(0, WINDOW_SAMPLES, 2))
+            hertz = random.uniform(80, 4_000)
+            row[first:last] += 0.05 * np.sin(2 * np.pi * hertz * seconds[first:last], dtype=np.float32)
+    return made
+
+
+def openai_dims(dims: ModelDims) -> dict[str, int]:
+    """The sizes as openai-whisper's `ModelDimensions` names them."""
+    return {
+        "n_mels": dims.n_mels,
+        "n_audio_ctx": dims.n_positions,
+        "n_audio_state": dims.d_model,
+        "n_audio_head": dims.n_heads,
+        "n_audio_layer": dims.n_encoder_layers,
+        "n_vocab": dims.n_vocab,
+        "n_text_ctx": dims.n_text_positions,
+        "n_text_state": dims.d_model,
+        "n_text_head": dims.n_heads,
+        "n_text_layer": dims.n_decoder_layers,
+    }

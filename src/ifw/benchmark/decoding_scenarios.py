@@ -1,0 +1,186 @@
+"""Windows in, tokens out: how fast the engines are without anything around them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from ifw.benchmark.bench import N_WINDOWS, Bench, Running
+from ifw.benchmark.floors import floor_s
+from ifw.benchmark.peers import OWN
+from ifw.benchmark.rounds import Contender, Pass, Summary, alternate, summarise
+from ifw.benchmark.sizes import SIZES
+from ifw.constants import WINDOW_S
+from ifw.errors import BenchmarkError
+
+AA: Final = "A/A"
+_WORSE: Final = 1.15  # a larger batch that is so much slower ends the search
+_WARM_TOKENS: Final = 4
+_SKEWED_BATCH: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """One set-up with one batch.
+
+    Attributes:
+        running: The engine.
+        batch: Windows decoded together.
+        lengths: Tokens of each window of a pass.
+    """
+
+    running: Running
+    batch: int
+    lengths: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """Unique among the entrants of a model."""
+        return f"{self.running.setup.label}, batch {self.batch}"
+
+    def run(self) -> Pass:
+        """Make a pass.
+
+        Raises:
+            BenchmarkError: It failed, or a window has another number of tokens than it was to have.
+        """
+        indices = [index % N_WINDOWS for index in range(len(self.lengths))]
+        measured, result = self.running.process.measure(
+            "decode", batch=self.batch, windows=indices, lengths=list(self.lengths)
+        )
+        check_counts(self.name, [len(tokens) for tokens in result["tokens"]], self.lengths)
+        measured.detail["tokens"] = result["tokens"]
+        return measured
+
+
+def check_counts(name: str, counts: Sequence[int], lengths: Sequence[int]) -> None:
+    """Whether an engine did the work that it was given: half of the tokens would be twice as fast.
+
+    Raises:
+        BenchmarkError: It did not.
+    """
+    if list(counts) != list(lengths):
+        raise BenchmarkError(f"{name}: got windows of {sorted(set(counts))} tokens, allowed: {sorted(set(lengths))}")
+
+
+def engine_scenario(bench: Bench, model: str) -> dict[str, Any]:
+    """All windows with the same number of tokens: each set-up with the batch that suits it best, and alone.
+
+    Returns:
+        `rows`, one for each set-up and batch that was measured in turn; `sweep`, milliseconds a window by batch; `aa`.
+    """
+    options = bench.options
+    deadline = time.monotonic() + options.budget_s
+    sweep: dict[str, dict[int, float]] = {}
+    entrants: list[Entrant] = []
+    for one in bench.loaded(model, bench.setups()):
+        try:
+            found = _sweep(bench, one)
+        except BenchmarkError as error:
+            bench.remark(f"{model}: {one.setup.label} is left out: {error}")
+            continue
+        sweep[one.setup.label] = found
+        best = min(found, key=lambda batch: found[batch])
+        for batch in sorted({min(options.batches), best}):
+            entrants.append(Entrant(one, batch, (options.n_tokens,) * _n_windows(batch)))
+    return _compare(bench, model, entrants, deadline) | {"sweep_ms": _milliseconds(sweep)}
+
+
+def skewed_scenario(bench: Bench, model: str) -> dict[str, Any]:
+    """Windows whose numbers of tokens differ, as those of speech do; for engines that can be told each window's."""
+    deadline = time.monotonic() + bench.options.budget_s
+    lengths = skewed_lengths(2 * N_WINDOWS, bench.options.n_tokens, bench.options.seed)
+    batch = min(_SKEWED_BATCH, max(bench.options.batches))
+    entrants = []
+    for one in bench.loaded(model, [one for one in bench.setups() if one.has_lengths]):
+        try:
+            Entrant(one, batch, (_WARM_TOKENS,) * batch).run()
+        except BenchmarkError as error:
+            bench.remark(f"{model}: {one.setup.label} is left out: {error}")
+            continue
+        entrants.append(Entrant(one, batch, lengths))
+    return _compare(bench, model, entrants, deadline)
+
+
+def skewed_lengths(n_windows: int, mean: int, seed: int) -> tuple[int, ...]:
+    """Log-normal numbers of tokens with a 95th percentile of 1.8 times the mean, at most twice the mean."""
+    sigma = 0.44  # exp(1.645 sigma - sigma^2 / 2) = 1.87
+    drawn = np.random.default_rng(seed).lognormal(np.log(mean) - sigma**2 / 2, sigma, n_windows)
+    return tuple(int(length) for length in np.clip(np.round(drawn), 1, 2 * mean))
+
+
+def _sweep(bench: Bench, running: Running) -> dict[int, float]:
+    """Seconds a window for each batch, one pass each; larger ones are not tried once they are clearly slower."""
+    found: dict[int, float] = {}
+    for batch in sorted(bench.options.batches):
+        Entrant(running, batch, (_WARM_TOKENS,) * batch).run()
+        entrant = Entrant(running, batch, (bench.options.n_tokens,) * _n_windows(batch))
+        found[batch] = entrant.run().wall_s / len(entrant.lengths)
+        bench.note(f"{entrant.name}: {1e3 * found[batch]:.0f} ms a window")
+        if found[batch] > _WORSE * min(found.values()):
+            break
+    return found
+
+
+def _n_windows(batch: int) -> int:
+    """Windows of a pass: at least four, and whole batches."""
+    return batch * -(-4 // batch)
+
+
+def _milliseconds(sweep: dict[str, dict[int, float]]) -> dict[str, dict[str, float]]:
+    return {label: {str(batch): 1e3 * wall_s for batch, wall_s in by.items()} for label, by in sweep.items()}
+
+
+def _compare(bench: Bench, model: str, entrants: Sequence[Entrant], deadline: float) -> dict[str, Any]:
+    contenders = [Contender(entrant.name, entrant.run) for entrant in entrants]
+    own = next(entrant for entrant in reversed(entrants) if entrant.running.setup.engine == OWN)  # the least exact
+    passes = alternate([Contender(AA, own.run), *contenders], bench.options.n_rounds, deadline)
+    summaries = {name: summarise(measured) for name, measured in passes.items()}
+    reference = passes[entrants[0].name][0].detail["tokens"]  # ours, float32
+    rows = [
+        _row(bench, model, entrant, summaries[entrant.name])
+        | {"agreement": _agreement(passes[entrant.name][0].detail["tokens"], reference)}
+        | {"passes": [pass_record(one) for one in passes[entrant.name]]}
+        for entrant in entrants
+    ]
+    ratio = summaries[AA].wall_s / summaries[own.name].wall_s
+    return {"rows": rows, "aa": {"name": own.name, "ratio": ratio}}
+
+
+def _row(bench: Bench, model: str, entrant: Entrant, summary: Summary) -> dict[str, Any]:
+    setup, n_windows = entrant.running.setup, len(entrant.lengths)
+    mean_tokens = round(sum(entrant.lengths) / n_windows)
+    compute_type = str(setup.options["compute_type"]).partition("_")[0]
+    floor = floor_s(SIZES[model], compute_type, entrant.batch, mean_tokens, bench.ceilings)
+    wall_s = summary.wall_s / n_windows
+    return {
+        "engine": setup.engine,
+        "setup": setup.name,
+        "batch": entrant.batch,
+        "ms_a_window": 1e3 * wall_s,
+        "low_ms": 1e3 * summary.low_s / n_windows,
+        "high_ms": 1e3 * summary.high_s / n_windows,
+        "cpu_ms": 1e3 * summary.cpu_s / n_windows,
+        "stages_ms": {stage: 1e3 * spent_s / n_windows for stage, spent_s in summary.stages.items()},
+        "times_real_time": WINDOW_S / wall_s,
+        "floor_share": None if floor is None else floor / wall_s,
+        "n_windows": n_windows,
+        "n_passes": summary.n_passes,
+        "n_disturbed": summary.n_disturbed,
+        "is_disturbed": summary.is_disturbed,
+    }
+
+
+def pass_record(one: Pass) -> dict[str, Any]:
+    """What the results say about a single pass."""
+    return {key: value for key, value in asdict(one).items() if key not in {"detail", "stages"}}
+
+
+def _agreement(tokens: list[list[int]], reference: list[list[int]]) -> float:
+    """Share of equal tokens at equal places, over the windows that both decoded."""
+    pairs = [pair for ours, theirs in zip(tokens, reference, strict=False) for pair in zip(ours, theirs, strict=False)]
+    return sum(one == other for one, other in pairs) / max(len(pairs), 1)

@@ -1,0 +1,157 @@
+"""The engines that can be measured: ours, and those that are installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from ifw.benchmark.driver_process import DriverCommand
+from ifw.config import EngineConfig
+from ifw.engine.device import resolve_config
+from ifw.errors import ConfigError
+
+OWN: Final = "ifw"
+_OWN_DRIVER: Final = "ifw.benchmark.own_driver"
+_OWN_COMPUTE_TYPES: Final = ("float32", "bfloat16", "float16", "int8")  # those that this version refuses are left out
+# Large temporaries stay with the process, as `ifw.engine.heap` has it for us.
+_KEPT_MEMORY: Final = MappingProxyType(
+    {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_TOP_PAD_": "268435456"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """One way to run one engine.
+
+    Attributes:
+        engine: A key of `PEERS`, or `OWN`.
+        name: Unique among the set-ups of the engine.
+        options: What its driver is told.
+        env: Variables of its process.
+        has_lengths: Each window can be given a number of tokens of its own.
+    """
+
+    engine: str
+    name: str
+    options: Mapping[str, Any]
+    env: Mapping[str, str] = field(default_factory=dict)
+    has_lengths: bool = True
+
+    @property
+    def label(self) -> str:
+        """Engine and set-up."""
+        return f"{self.engine} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another engine.
+
+    Attributes:
+        package: What its interpreter must be able to import.
+        driver: Its driver's file in the folder of peers.
+    """
+
+    package: str
+    driver: str
+
+
+PEERS: Final[Mapping[str, Peer]] = MappingProxyType(
+    {
+        "transformers": Peer("transformers", "transformers_driver.py"),
+        "faster-whisper": Peer("faster_whisper", "faster_whisper_driver.py"),
+        "openai-whisper": Peer("whisper", "openai_whisper_driver.py"),
+        "openvino": Peer("openvino", "openvino_driver.py"),
+    }
+)
+
+
+def setups(device: str, n_threads: int) -> list[Setup]:
+    """Every set-up that is worth a row, ours first; those of peers include their fastest.
+
+    Args:
+        device: `cpu` or `cuda`.
+        n_threads: On CPU.
+    """
+    found = [Setup(OWN, name, {"compute_type": name}) for name in own_compute_types(device)]
+    if device == "cuda":
+        found += [Setup("transformers", "float16", {"compute_type": "float16"})]
+        found += [_ctranslate2("float16"), _ctranslate2("int8_float16")]
+        return [*found, Setup("openai-whisper", "float16", {"compute_type": "float16"})]
+    found += [_ctranslate2("int8")]
+    if n_threads > 1:
+        found += [_ctranslate2("int8", n_threads)]
+    found += [_ctranslate2("float32")]
+    found += [Setup("openvino", "int8 weights", {"compute_type": "int8"}, has_lengths=False)]
+    found += [Setup("transformers", name, {"compute_type": name}) for name in ("float32", "bfloat16")]
+    return [*found, Setup("openai-whisper", "float32", {"compute_type": "float32"})]
+
+
+def _ctranslate2(compute_type: str, n_workers: int = 1) -> Setup:
+    if n_workers == 1:
+        return Setup("faster-whisper", compute_type, {"compute_type": compute_type}, has_lengths=False)
+    options = {"compute_type": compute_type, "workers": n_workers}
+    name = f"{compute_type}, {n_workers} workers, memory kept"
+    return Setup("faster-whisper", name, options, _KEPT_MEMORY, has_lengths=False)
+
+
+def own_compute_types(device: str) -> list[str]:
+    """The precisions in which our engine computes on a device, float32 first."""
+    found = []
+    for name in _OWN_COMPUTE_TYPES:
+        try:
+            resolve_config(EngineConfig(device=device, dtype=name))  # type: ignore[arg-type] # the class checks both
+        except ConfigError:
+            continue
+        found.append(name)
+    return found
+
+
+def installed(folder: Path, venvs: Path) -> dict[str, DriverCommand]:
+    """The engines that can be run here.
+
+    Args:
+        folder: Holds the drivers of peers.
+        venvs: Holds an environment `.venv-peers-NAME` for each peer that has one; a peer that this interpreter can
+            import needs none.
+
+    Returns:
+        Engine to how it is started, ours first.
+    """
+    found = {OWN: DriverCommand(OWN, Path(sys.executable), _OWN_DRIVER)}
+    for name, peer in PEERS.items():
+        driver = (folder / peer.driver).resolve()
+        python = venvs.resolve() / f".venv-peers-{name}" / "bin" / "python"
+        if not driver.is_file():
+            continue
+        if python.is_file():
+            found[name] = DriverCommand(name, python, str(driver))
+        elif importlib.util.find_spec(peer.package) is not None:
+            found[name] = DriverCommand(name, Path(sys.executable), str(driver))
+    return found
+
+
+def chosen(engines: Sequence[str], there: Mapping[str, DriverCommand]) -> list[str]:
+    """The engines that a user asked for.
+
+    Args:
+        engines: Names; none means all that are installed.
+        there: From `installed`.
+
+    Returns:
+        Them, ours first.
+
+    Raises:
+        ConfigError: One is unknown or not installed.
+    """
+    for name in engines:
+        if name != OWN and name not in PEERS:
+            raise ConfigError(f"engines: got {name!r}, allowed: {', '.join([OWN, *PEERS])}")
+        if name not in there:
+            raise ConfigError(f"engines: {name} is not installed here; `make peers` installs what can be compared with")
+    return [name for name in there if not engines or name in engines]

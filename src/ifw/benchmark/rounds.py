@@ -1,0 +1,130 @@
+"""Passes in turn, there and back, and what they come to."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+_T = TypeVar("_T")
+AA_RANGE: Final = (0.97, 1.03)  # in which a set-up must be to itself for a run to be trusted
+_MIN_CLEAN: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One measured run of one contender.
+
+    Attributes:
+        wall_s: Seconds.
+        cpu_s: Processor seconds of the engine's process.
+        stages: Stage to seconds, of the stages that the engine tells apart.
+        foreign: Share of the processors' time that others used; None where it is not known.
+        is_disturbed: Others used too much.
+        load: Load average at its end.
+        detail: What else was found.
+    """
+
+    wall_s: float
+    cpu_s: float
+    stages: dict[str, float] = field(default_factory=dict)
+    foreign: float | None = None
+    is_disturbed: bool = False
+    load: float | None = None
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the passes of one contender come to: those that were not disturbed, or all where too few are left.
+
+    Attributes:
+        wall_s: Median.
+        low_s: Least.
+        high_s: Most.
+        cpu_s: Median of the processor seconds.
+        stages: Medians.
+        n_passes: Passes that were made.
+        n_disturbed: Of them disturbed.
+        is_disturbed: Fewer than two passes were undisturbed, so disturbed ones are in the figures.
+    """
+
+    wall_s: float
+    low_s: float
+    high_s: float
+    cpu_s: float
+    stages: dict[str, float]
+    n_passes: int
+    n_disturbed: int
+    is_disturbed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """What takes its turn.
+
+    Attributes:
+        name: Unique in its scenario.
+        run: Makes a pass.
+    """
+
+    name: str
+    run: Callable[[], Pass]
+
+
+def there_and_back(items: Sequence[_T], n_rounds: int) -> Iterator[_T]:
+    """A B C C B A, so many times: a machine that slows down meanwhile slows down all of them alike."""
+    for _ in range(n_rounds):
+        yield from items
+        yield from reversed(items)
+
+
+def alternate(contenders: Sequence[Contender], n_rounds: int, deadline: float) -> dict[str, list[Pass]]:
+    """Let contenders make passes in turn.
+
+    Args:
+        contenders: Each is warm.
+        n_rounds: Rounds there and back, two passes each.
+        deadline: Of `time.monotonic`: no further round is begun after it, but the first is made always.
+
+    Returns:
+        Name to passes, in their order.
+    """
+    passes: dict[str, list[Pass]] = {contender.name: [] for contender in contenders}
+    for index in range(n_rounds):
+        if index and time.monotonic() >= deadline:
+            break
+        for contender in there_and_back(contenders, 1):
+            passes[contender.name].append(contender.run())
+    return passes
+
+
+def summarise(passes: Sequence[Pass]) -> Summary:
+    """Medians and ranges.
+
+    Args:
+        passes: At least one.
+
+    Returns:
+        The summary.
+    """
+    clean = [one for one in passes if not one.is_disturbed]
+    is_disturbed = len(clean) < min(_MIN_CLEAN, len(passes))
+    counted = passes if is_disturbed else clean
+    walls = [one.wall_s for one in counted]
+    stages = {
+        stage: statistics.median(one.stages[stage] for one in counted if stage in one.stages)
+        for stage in counted[0].stages
+    }
+    return Summary(
+        wall_s=statistics.median(walls),
+        low_s=min(walls),
+        high_s=max(walls),
+        cpu_s=statistics.median(one.cpu_s for one in counted),
+        stages=stages,
+        n_passes=len(passes),
+        n_disturbed=sum(one.is_disturbed for one in passes),
+        is_disturbed=is_disturbed,
+    )

@@ -1,0 +1,81 @@
+"""A whole run: the machine's ceilings, then one scenario after the other."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from ifw.benchmark.bench import Bench
+from ifw.benchmark.decoding_scenarios import engine_scenario, skewed_scenario
+from ifw.benchmark.driver_process import DriverCommand, DriverProcess, Job
+from ifw.benchmark.environment import environment
+from ifw.benchmark.interference import processors, wait_until_idle
+from ifw.benchmark.options import BenchmarkOptions
+from ifw.benchmark.peers import chosen, installed
+from ifw.benchmark.results import FORMAT
+from ifw.config import EngineConfig
+from ifw.engine.device import resolve_config
+
+Scenario = Callable[[Bench, str], dict[str, Any]]
+_SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType({"engine": engine_scenario, "skewed": skewed_scenario})
+
+
+def run_benchmark(options: BenchmarkOptions, note: Callable[[str], None], command: str) -> dict[str, Any]:
+    """Measure.
+
+    Args:
+        options: What.
+        note: Is told what happens, a line at a time.
+        command: How a user repeats it; kept with the results.
+
+    Returns:
+        What `results.write_results` writes.
+
+    Raises:
+        ConfigError: An engine is unknown or not installed, or the device is not there.
+        BenchmarkError: Our own engine failed.
+    """
+    options = replace(options, device=resolve_config(EngineConfig(device=options.device)).device)  # type: ignore[arg-type] # checked by the class
+    there = installed(options.peers_dir, options.venvs_dir)
+    commands = {name: there[name] for name in chosen(options.engines, there)}
+    options.work_dir.mkdir(parents=True, exist_ok=True)
+    cpus = processors(options.n_threads) if options.device == "cpu" else ()
+    machine = environment()
+    bench = Bench(options, commands, cpus, _ceilings(options, cpus), note)
+    note(f"engines: {', '.join(commands)}; processors {', '.join(map(str, cpus)) or 'all'}")
+    scenarios: dict[str, dict[str, Any]] = {}
+    for model in options.models:
+        try:
+            for scenario in options.scenarios:
+                note(f"{scenario}, {model}")
+                scenarios.setdefault(scenario, {})[model] = _SCENARIOS[scenario](bench, model)
+        finally:
+            bench.unload()
+    return {
+        "format": FORMAT,
+        "command": command,
+        "environment": machine,
+        "options": _plain(options),
+        "ceilings": bench.ceilings,
+        "versions": bench.versions,
+        "scenarios": scenarios,
+        "notes": bench.notes,
+    }
+
+
+def _ceilings(options: BenchmarkOptions, cpus: tuple[int, ...]) -> dict[str, Any]:
+    command = DriverCommand("ceilings", Path(sys.executable), "ifw.benchmark.ceilings")
+    wait_until_idle(cpus, options.wait_s)
+    with DriverProcess(command, cpus, options.n_threads, options.work_dir / "ceilings.log") as process:
+        process.load(Job(setup={}, device=options.device, n_threads=options.n_threads))
+        found: dict[str, Any] = process.ask("ceilings", least_s=options.ceiling_s)
+    return found
+
+
+def _plain(options: BenchmarkOptions) -> dict[str, Any]:
+    """For JSON, without the folders of this machine."""
+    return {key: value for key, value in asdict(options).items() if not isinstance(value, Path)}

@@ -1,0 +1,136 @@
+"""Results as Markdown: a page for each run, and the summary that the README shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ifw.benchmark.peers import OWN
+
+_Row = dict[str, Any]
+
+
+def page(results: dict[str, Any]) -> str:
+    """All tables of a run, with the machine, the date and the command."""
+    machine, options = results["environment"], results["options"]
+    flags = ", ".join(machine["flags"]) or "none known"
+    gemm = ", ".join(f"{name} {gflops:,.0f}" for name, gflops in results["ceilings"]["gemm_gflops"].items())
+    device = "" if options["device"] == "cpu" else f"{results['ceilings']['device']}, "
+    parts = [
+        f"# Speed: {options['device']}\n",
+        f"Made by `{results['command']}` on {machine['date']}.\n",
+        f"{device}{machine['processor']} ({flags}), {machine['n_processors']} processors, {options['n_threads']} of "
+        f"them used, {machine['memory_gb']:.0f} GB, {machine['system']}, Python {machine['python']}; "
+        f"ifw {machine['ifw']}, commit {machine['commit']}. Load average before the run "
+        f"{_number(machine['load_before'])}.\n",
+        f"Ceilings of the same run: products of matrices {gemm} GFLOP/s, reading "
+        f"{results['ceilings']['read_gb_s']:.0f} GB/s.\n",
+        f"Versions: {_versions(results['versions'])}.\n",
+    ]
+    for scenario, by_model in results["scenarios"].items():
+        for model, found in by_model.items():
+            parts.append(_SCENARIOS[scenario](model, found))
+    if results["notes"]:
+        parts.append("## Notes\n\n" + "\n".join(f"- {note}" for note in results["notes"]) + "\n")
+    return "\n".join(parts)
+
+
+def summary(results: dict[str, Any]) -> str:
+    """A row for each model: our best set-up, and how many times as fast as the best set-up of each other engine."""
+    by_model = results["scenarios"].get("engine", {})
+    others = sorted({row["engine"] for found in by_model.values() for row in found["rows"]} - {OWN})
+    head = ["model", "windows together", "ifw, ms a window", "times real time", *others]
+    lines = [_line(head), _line(["---"] * len(head))]
+    for model, found in by_model.items():
+        for name, choose in (("best", best_rows), ("one", lone_rows)):
+            rows = {row["engine"]: row for row in _fastest_of_engines(choose(found["rows"]))}
+            own = rows[OWN]
+            ratios = [_ratio(rows[other], own) if other in rows else "-" for other in others]
+            together = f"{own['batch']} ({own['setup']})" if name == "best" else f"1 ({own['setup']})"
+            lines.append(
+                _line([model, together, f"{own['ms_a_window']:.0f}", f"{own['times_real_time']:.0f}", *ratios])
+            )
+    return "\n".join(lines) + "\n"
+
+
+def best_rows(rows: Iterable[_Row]) -> list[_Row]:
+    """The fastest row of each set-up."""
+    found: dict[tuple[str, str], _Row] = {}
+    for row in rows:
+        key = row["engine"], row["setup"]
+        if key not in found or row["ms_a_window"] < found[key]["ms_a_window"]:
+            found[key] = row
+    return list(found.values())
+
+
+def lone_rows(rows: Iterable[_Row]) -> list[_Row]:
+    """The rows with the fewest windows together."""
+    every = list(rows)
+    least = min(row["batch"] for row in every)
+    return [row for row in every if row["batch"] == least]
+
+
+def _fastest_of_engines(rows: Iterable[_Row]) -> list[_Row]:
+    ordered = sorted(rows, key=lambda row: -row["ms_a_window"])
+    return list({row["engine"]: row for row in ordered}.values())
+
+
+def _engine(model: str, found: dict[str, Any]) -> str:
+    n_tokens = "the same number of tokens in every window"
+    text = f"## Engine, {model}: mel in, tokens out\n\n{n_tokens.capitalize()}; our figures include the mel.\n\n"
+    for title, choose in (("each set-up with the batch that suits it", best_rows), ("one window at a time", lone_rows)):
+        text += f"{title.capitalize()}:\n\n{_decoding_table(choose(found['rows']))}\n"
+    return text + _aa(found)
+
+
+def _skewed(model: str, found: dict[str, Any]) -> str:
+    return f"## Skewed lengths, {model}\n\n{_decoding_table(found['rows'])}\n{_aa(found)}"
+
+
+def _decoding_table(rows: list[_Row]) -> str:
+    head = ["engine", "set-up", "batch", "ms a window", "least to most", "times real time", "encode ms", "CPU ms"]
+    head += ["of the floor", "tokens as ours in float32", "ifw is faster", "passes"]
+    own = min((row for row in rows if row["engine"] == OWN), key=lambda row: row["ms_a_window"])
+    lines = [_line(head), _line(["---"] * len(head))]
+    for row in sorted(rows, key=lambda one: one["ms_a_window"]):
+        share = "-" if row["floor_share"] is None else f"{row['floor_share']:.0%}"
+        cells = [row["engine"], row["setup"], str(row["batch"]), f"{row['ms_a_window']:.0f}"]
+        cells += [f"{row['low_ms']:.0f} to {row['high_ms']:.0f}", f"{row['times_real_time']:.0f}"]
+        cells += [_number(row["stages_ms"].get("encode_s"), 0), f"{row['cpu_ms']:.0f}", share]
+        cells += [f"{row['agreement']:.0%}", "" if row is own else _ratio(row, own), _passes(row)]
+        lines.append(_line(cells))
+    return "\n".join(lines) + "\n"
+
+
+def _passes(row: _Row) -> str:
+    disturbed = f", {row['n_disturbed']} disturbed" if row["n_disturbed"] else ""
+    return f"{row['n_passes']}{disturbed}{' (counted)' if row['is_disturbed'] else ''}"
+
+
+def _aa(found: dict[str, Any]) -> str:
+    ratio = found["aa"]["ratio"]
+    verdict = "as it should be" if 0.97 <= ratio <= 1.03 else "**not within 0.97 to 1.03: the machine was not quiet**"
+    return f"A/A, {found['aa']['name']} against itself: {ratio:.3f}, {verdict}.\n"
+
+
+def _ratio(row: _Row, own: _Row) -> str:
+    mark = " ?" if row["is_disturbed"] or own["is_disturbed"] else ""
+    return f"{row['ms_a_window'] / own['ms_a_window']:.2f}x{mark}"
+
+
+def _number(value: float | None, digits: int = 1) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _versions(versions: dict[str, dict[str, str]]) -> str:
+    return "; ".join(
+        f"{engine}: {', '.join(f'{name} {version}' for name, version in found.items())}"
+        for engine, found in versions.items()
+    )
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+_SCENARIOS: dict[str, Callable[[str, dict[str, Any]], str]] = {"engine": _engine, "skewed": _skewed}

@@ -1,0 +1,106 @@
+"""`ifw bench`: how fast the engine is on this machine, beside other engines that are installed."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ifw.cli import flags
+from ifw.cli.ending import ending
+from ifw.cli.exit_status import SUCCESS
+from ifw.cli.interrupt import interruptible
+from ifw.cli.report import Report
+from ifw.errors import OutputError
+
+Scenario = Annotated[
+    str,
+    typer.Option("--scenario", metavar="NAMES", help="What is measured, with commas between; see docs/benchmark.md."),
+]
+Models = Annotated[
+    str,
+    typer.Option("--models", metavar="NAMES", help="Architectures, with commas between: base,small,turbo,large-v3."),
+]
+Engines = Annotated[
+    str,
+    typer.Option(
+        "--engines",
+        metavar="NAMES",
+        help="Engines, with commas between: ifw,faster-whisper,openvino,transformers,openai-whisper. Left out: all "
+        "that 'make peers' installed, or that this Python can import.",
+        show_default=False,
+    ),
+]
+Threads = Annotated[
+    int, typer.Option("--threads", min=0, help="Threads and processors of every engine; 0: half of the processors.")
+]
+Batches = Annotated[str, typer.Option("--batches", metavar="N,N,...", help="Windows decoded together that are tried.")]
+Tokens = Annotated[int, typer.Option("--tokens", help="Tokens that every window is made to have.")]
+Rounds = Annotated[int, typer.Option("--rounds", help="Rounds there and back (A B C C B A); two passes each.")]
+Budget = Annotated[
+    float, typer.Option("--budget-s", help="No further round is begun when a model has taken so many seconds.")
+]
+Wait = Annotated[float, typer.Option("--wait-s", help="How long a pass waits for others to leave its processors.")]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="Show that everything works, in seconds; the figures mean nothing.")
+]
+OutputDir = Annotated[Path, typer.Option("--output-dir", "-o", metavar="DIR", help="NAME.json and NAME.md go here.")]
+Name = Annotated[str | None, typer.Option("--name", help="Of the results. Left out: cpu or cuda.", show_default=False)]
+PeersDir = Annotated[Path, typer.Option("--peers-dir", metavar="DIR", help="The drivers of other engines.")]
+
+
+def bench(
+    *,
+    scenario: Scenario = "engine",
+    models: Models = "base",
+    engines: Engines = "",
+    threads: Threads = 0,
+    batches: Batches = "1,4,8,16",
+    tokens: Tokens = 100,
+    rounds: Rounds = 2,
+    budget_s: Budget = 600.0,
+    wait_s: Wait = 10.0,
+    device: flags.Device = "auto",
+    quick: Quick = False,
+    output_dir: OutputDir = Path("build/bench/results"),
+    name: Name = None,
+    peers_dir: PeersDir = Path("benchmarks/peers"),
+    quiet: flags.Quiet = False,
+) -> None:
+    """Measure the engine beside others: the same random weights, windows and numbers of tokens, in turn."""
+    report = Report(quiet=quiet)
+    with ending(report):
+        from ifw.benchmark.options import BenchmarkOptions, parse_batches, parse_names
+        from ifw.benchmark.results import write_results
+        from ifw.benchmark.run import run_benchmark
+        from ifw.benchmark.tables import page
+
+        options = BenchmarkOptions(
+            scenarios=parse_names(scenario),
+            models=parse_names(models),
+            engines=parse_names(engines),
+            batches=parse_batches(batches),
+            n_threads=threads or BenchmarkOptions.default_threads(),
+            n_tokens=tokens,
+            n_rounds=rounds,
+            budget_s=budget_s,
+            wait_s=wait_s,
+            device=device,
+            peers_dir=peers_dir,
+        )
+        with interruptible():
+            results = run_benchmark(
+                options.quick() if quick else options, report.note, shlex.join(["ifw", *sys.argv[1:]])
+            )
+        text = page(results)
+        try:
+            written = write_results(results, text, output_dir, name or results["options"]["device"])
+        except OSError as error:
+            raise OutputError(f"cannot write to {output_dir}: {error.strerror or error}") from error
+        report.print_output(text)
+        for path in written:
+            report.note(f"wrote {path}")
+    raise typer.Exit(SUCCESS)

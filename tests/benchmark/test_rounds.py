@@ -1,0 +1,61 @@
+"""Passes in turn and what they come to."""
+
+import time
+
+import pytest
+
+from ifw.benchmark.rounds import Contender, Pass, alternate, summarise, there_and_back
+
+
+def passes(*walls, disturbed=()):
+    return [
+        Pass(wall, 2 * wall, {"encode_s": wall / 2}, is_disturbed=index in disturbed)
+        for index, wall in enumerate(walls)
+    ]
+
+
+def contenders(log, *names):
+    def made(name):
+        return Contender(name, lambda: log.append(name) or Pass(1.0, 1.0))
+
+    return [made(name) for name in names]
+
+
+def test_there_and_back():
+    assert "".join(there_and_back("ABC", 2)) == "ABCCBAABCCBA"
+
+
+def test_contenders_take_turns_there_and_back():
+    log = []
+    found = alternate(contenders(log, "a", "b", "c"), 2, time.monotonic() + 1000)
+    assert "".join(log) == "abccbaabccba"
+    assert {name: len(made) for name, made in found.items()} == {"a": 4, "b": 4, "c": 4}
+
+
+def test_after_the_deadline_no_further_round_begins_but_the_first_is_whole():
+    log = []
+    alternate(contenders(log, "a", "b"), 5, time.monotonic() - 1)
+    assert "".join(log) == "abba"
+
+
+def test_the_median_counts_and_the_range_is_kept():
+    found = summarise(passes(4.0, 1.0, 2.0, 3.0))
+    assert (found.wall_s, found.low_s, found.high_s, found.cpu_s) == (2.5, 1.0, 4.0, 5.0)
+    assert found.stages == {"encode_s": 1.25}
+    assert (found.n_passes, found.n_disturbed, found.is_disturbed) == (4, 0, False)
+
+
+def test_disturbed_passes_are_left_out():
+    found = summarise(passes(1.0, 9.0, 2.0, 8.0, disturbed={1, 3}))
+    assert (found.wall_s, found.high_s) == (1.5, 2.0)
+    assert (found.n_passes, found.n_disturbed, found.is_disturbed) == (4, 2, False)
+
+
+def test_where_too_few_are_left_all_count_and_it_says_so():
+    found = summarise(passes(1.0, 9.0, 2.0, disturbed={1, 2}))
+    assert (found.wall_s, found.is_disturbed) == (2.0, True)
+
+
+@pytest.mark.parametrize(("disturbed", "expected"), [((), False), ({0}, True)])
+def test_a_single_pass_may_be_disturbed_too(disturbed, expected):
+    assert summarise(passes(1.0, disturbed=disturbed)).is_disturbed is expected
