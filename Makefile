@@ -7,7 +7,7 @@ PY := $(BIN)/python
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fmt bench bench-quality peers clean
+.PHONY: help install demo test check fmt bench bench-quality peers image-check clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -64,6 +64,10 @@ bench-quality: install ## measure cold start, memory, accuracy, word times, qual
 	$(PY) benchmarks/server.py
 	@echo "[bench] diarization"
 	$(PY) benchmarks/diarization.py
+
+image-check: install ## build the CPU image without Docker, start it, use it (minutes; IMAGE_FLAGS="--target baked ...")
+	@echo "[image] the steps of deploy/docker/Dockerfile, in a temporary folder"
+	$(PY) tools/replay_image.py $(IMAGE_FLAGS)
 
 clean: ## remove what was built and cached; .venv stays
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
