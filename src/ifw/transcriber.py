@@ -181,6 +181,11 @@ class Transcriber:
         resolve_language(options.decode, self.checkpoint)
         encode_prompts(options.decode, self.checkpoint.tokenizer, self.checkpoint.dims.n_text_positions)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it transcribes: not any more once it was closed, or its device has failed for good."""
+        return self._engine.is_open
+
     def stats(self) -> EngineStats:
         """Say what the engine is doing now and has done so far."""
         return self._engine.stats()

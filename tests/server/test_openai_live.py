@@ -21,10 +21,10 @@ import pytest
 import uvicorn
 from server_process import serving
 
-from ifw.server import routes
+from ifw.server import routes, running_items
 from ifw.server.app import create_app
 from ifw.server.openai import stream as openai_stream
-from ifw.server.openai.stream import RunningItems
+from ifw.server.running_items import RunningItems
 from ifw.service.service import Service
 from ifw.service.settings import load_settings
 
@@ -191,7 +191,7 @@ def test_a_model_that_cannot_be_loaded_is_503_with_a_time_to_ask_again(tmp_path)
 def test_a_silent_stream_is_kept_alive_by_comments_that_the_sdk_drops(server, monkeypatch):
     with server.client() as client:
         expected = client.audio.transcriptions.create(model="demo", file=SAMPLE).text
-        monkeypatch.setattr(openai_stream, "FIRST_EVENT_S", 0.0)
+        monkeypatch.setattr(running_items, "FIRST_EVENT_S", 0.0)
         monkeypatch.setattr(openai_stream, "KEEP_ALIVE_S", 0.001)
         stream = client.audio.transcriptions.create(model="demo", file=SAMPLE, stream=True)
         assert [event.text for event in stream if event.type == "transcript.text.done"] == [expected]

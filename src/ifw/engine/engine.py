@@ -82,6 +82,11 @@ class Engine:
         """
         self._loop.check_process()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes requests: not any more once it was closed, or its device has failed."""
+        return self._loop.is_open
+
     def submit(self, request: DecodeRequest) -> Future[Hypothesis]:
         """Decode a window.
 

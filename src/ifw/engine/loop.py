@@ -65,6 +65,12 @@ class EngineLoop:
                 "along when that process forked: make one here, in the child"
             )
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes requests."""
+        with self._condition:
+            return not (self._is_closing or self._is_ended)
+
     def submit(self, request: Request) -> Future[Any]:
         """Let a request in.
 

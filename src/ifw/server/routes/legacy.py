@@ -92,13 +92,7 @@ def task_request(
         IfwError: Something in it is not allowed.
     """
     check_reachable(service, body.url)
-    options = {
-        "language": body.language,
-        "mode": body.task,
-        "word_timestamps": body.has_words or None,
-        "diarize": body.diarise_audio or None,
-    }
-    return TaskRequest(make_payload(Source(url=body.url), options, dialect=dialect), priority, None, webhook)
+    return TaskRequest(make_payload(Source(url=body.url), body.options(), dialect=dialect), priority, None, webhook)
 
 
 async def completed(

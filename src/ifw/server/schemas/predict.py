@@ -37,3 +37,12 @@ class PredictBody(BaseModel):
     def has_words(self) -> bool:
         """Whether the times of words are asked for."""
         return self.timestamp != "chunk"
+
+    def options(self) -> dict[str, Any]:
+        """What it asks for, in the words of `ifw.service.payload`."""
+        return {
+            "language": self.language,
+            "mode": self.task,
+            "word_timestamps": self.has_words or None,
+            "diarize": self.diarise_audio or None,
+        }
