@@ -21,6 +21,7 @@ demo: install ## transcribe the bundled sample: print its text, write build/demo
 
 test: install ## run the whole test suite
 	@sh tools/test_setup.sh
+	@sh tools/setup_truss_venv.sh .venv-truss $(VENV)
 	@echo "[test] pytest in $(WORKERS) processes"
 	@$(PY) -m pytest -n $(WORKERS) --dist loadfile
 

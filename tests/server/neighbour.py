@@ -31,6 +31,8 @@ class Neighbour:
         self._told: defaultdict[str, queue.Queue[Told]] = defaultdict(queue.Queue)
         self._open = threading.Event()
         self._open.set()
+        self.n_held = 0
+        self._counting = threading.Lock()
         self._files = {
             "/sample.mp3": SAMPLE.read_bytes(),
             "/short.ogg": SHORT.read_bytes(),
@@ -50,12 +52,17 @@ class Neighbour:
 
     @contextmanager
     def holding(self) -> Iterator[None]:
-        """`/held/...` does not answer while the block lasts."""
+        """`/held/...` does not answer while the block lasts, or until `let_go`; `n_held` says how many wait."""
+        self.n_held = 0
         self._open.clear()
         try:
             yield
         finally:
             self._open.set()
+
+    def let_go(self) -> None:
+        """Answer those that wait, in a block of `holding`."""
+        self._open.set()
 
     def __enter__(self) -> Neighbour:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -73,6 +80,8 @@ class Neighbour:
             def do_GET(self) -> None:
                 path = self.path.partition("?")[0]
                 if path.startswith("/held"):
+                    with neighbour._counting:
+                        neighbour.n_held += 1
                     neighbour._open.wait(60)
                     path = path.removeprefix("/held")
                 data = neighbour._files.get(path)

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import Request, Response
 from fastapi.concurrency import run_in_threadpool
+from prometheus_client import REGISTRY, CollectorRegistry
 from starlette.requests import ClientDisconnect
 
 from ifw.baseten.body import ModelInput, audio_of, read_input
+from ifw.baseten.metrics import ModelCollector
 from ifw.baseten.replies import CLIENT_GONE, error_reply, events, output_reply
 from ifw.errors import NotReadyError, UnauthorizedError
 from ifw.server.request_folder import remove_stale, request_folder
@@ -40,6 +42,7 @@ class BasetenModel:
     Args:
         settings: None reads the environment.
         admin_key: Wanted from every request; None leaves that to Baseten's own keys.
+        registry: Gets the numbers of the service and its engine; Truss's server shows those of the usual one.
 
     Attributes:
         service: Does the work.
@@ -49,10 +52,17 @@ class BasetenModel:
         ConfigError: A setting is not allowed.
     """
 
-    def __init__(self, settings: Settings | None = None, *, admin_key: str | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        admin_key: str | None = None,
+        registry: CollectorRegistry = REGISTRY,
+    ) -> None:
         self.service = SyncService(settings or load_settings())
         self.timings: dict[str, float] = {}
         self._admin_key = admin_key
+        registry.register(ModelCollector(self.service))
 
     def load(self) -> None:
         """Load the checkpoint, and transcribe something once, so that the first request is as fast as the others.

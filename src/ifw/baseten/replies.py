@@ -11,10 +11,10 @@ from fastapi import Response
 from fastapi.concurrency import run_in_threadpool
 
 from ifw.errors import IfwError
-from ifw.formats.json import segment_dict
 from ifw.formats.legacy import to_legacy_dict
 from ifw.server.running_items import KEEP_ALIVE_S, RunningItems
 from ifw.server.statuses import INTERNAL, RETRY_AFTER_S, status_of
+from ifw.service.segment_event import SEGMENT, segment_event
 from ifw.types import Segment, Transcript
 
 _log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ async def events(item: Segment | Transcript | None, running: RunningItems, has_w
         has_words: Whether the times of words were asked for.
     """
     while not isinstance(item, Transcript):
-        yield _KEEP_ALIVE if item is None else _event("segment", segment_dict(item))
+        yield _KEEP_ALIVE if item is None else _event(SEGMENT, segment_event(item))
         try:
             item = await running.next(KEEP_ALIVE_S)
         except Exception as error:

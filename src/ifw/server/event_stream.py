@@ -15,8 +15,8 @@ from anyio import to_thread
 from ifw.errors import TaskNotFoundError
 from ifw.server.task_replies import failure_reply, progress_reply
 from ifw.server.task_watch import POLL_S, changes_of
+from ifw.service.segment_event import SEGMENT
 from ifw.service.service import Service
-from ifw.service.stages import SEGMENT
 from ifw.tasks import Task
 
 KEEP_ALIVE_S: Final = 15.0

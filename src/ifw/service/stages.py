@@ -16,22 +16,21 @@ from structlog.contextvars import bound_contextvars
 
 from ifw.errors import AudioNotFoundError, IfwError
 from ifw.fetch import fetch, shown_url
-from ifw.formats.json import segment_dict, to_json
+from ifw.formats.json import to_json
 from ifw.service.limits import bounded, fetch_options
 from ifw.service.payload import UPLOAD, options_of, source_of
+from ifw.service.segment_event import segment_event
 from ifw.tasks import Stage, StageContext
 
 if TYPE_CHECKING:
     from ifw.service.loading import LoadedModel
     from ifw.service.metrics import ServiceMetrics
     from ifw.service.settings import Settings
-    from ifw.types import Progress, Segment
+    from ifw.types import Progress
 
 _log = logging.getLogger(__name__)
 
 FETCH: Final = "fetch"
-SEGMENT: Final = "segment"
-"""The type of every event that a stage emits."""
 FETCHED: Final = "fetched"
 """The file in a task's folder that came from a URL."""
 
@@ -147,12 +146,6 @@ class TaskStages:
             return result
 
         return observed
-
-
-def segment_event(segment: Segment) -> dict[str, Any]:
-    """The event of a segment that has become final: the segment without its tokens."""
-    shown = {name: value for name, value in segment_dict(segment).items() if not name.startswith("token_")}
-    return {"type": SEGMENT, **shown}
 
 
 def _uploaded(context: StageContext) -> Path:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from ifw.engine.request import EngineStats
+from ifw.service.engine_metrics import engine_metrics
 from ifw.tasks import TaskStats
 from ifw.tasks.records import TASK_STATES
-
-_WORKS: Final = ("encode", "prefill", "decode", "search", "align")
 
 
 class StateCollector(Collector):
@@ -59,22 +57,4 @@ class StateCollector(Collector):
             )
         engine = self._engine()
         if engine is not None:
-            yield from _engine_metrics(engine)
-
-
-def _engine_metrics(stats: EngineStats) -> Iterator[Metric]:
-    yield GaugeMetricFamily("ifw_engine_slots", "Windows that can be decoded together.", value=stats.n_slots)
-    yield GaugeMetricFamily("ifw_engine_slots_occupied", "Slots in use.", value=stats.n_occupied)
-    yield GaugeMetricFamily("ifw_engine_windows_waiting", "Windows without a slot.", value=stats.n_waiting)
-    yield CounterMetricFamily("ifw_engine_tokens", "Tokens sampled.", value=stats.n_tokens)
-    yield CounterMetricFamily("ifw_engine_retries", "Attempts after the first.", value=stats.n_retries)
-    windows = CounterMetricFamily("ifw_engine_windows", "Windows that left the engine.", labels=["outcome"])
-    for outcome in ("completed", "failed", "cancelled"):
-        windows.add_metric([outcome], getattr(stats, f"n_{outcome}"))
-    yield windows
-    busy = CounterMetricFamily(
-        "ifw_engine_busy_seconds", "Seconds that the engine spent on each work.", labels=["work"]
-    )
-    for work in _WORKS:
-        busy.add_metric([work], getattr(stats, f"{work}_s"))
-    yield busy
+            yield from engine_metrics(engine)

@@ -1,0 +1,171 @@
+"""The model on Truss's own inference server, from a build context that its own builder has made."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import socket
+import wave
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from neighbour import SAMPLE, SHORT, Neighbour
+from truss_server import PREDICT, TrussProcess, needs_truss, serving_truss, wait_for
+
+from ifw.audio import decode
+
+pytestmark = needs_truss
+
+SAID = " Julia drinks coffee every morning."
+SLOTS = "ifw_engine_slots_occupied"
+N_TOGETHER = 8
+
+
+def events_of(reply: str) -> list[dict[str, Any]]:
+    return [json.loads(line.removeprefix("data: ")) for line in reply.splitlines() if line.startswith("data: ")]
+
+
+@pytest.fixture(scope="module")
+def hour(neighbour: Neighbour) -> str:
+    """Speech that takes the demo model minutes; its URL."""
+    samples = (np.tile(decode(SAMPLE).samples, 60) * 32767).astype("<i2")
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setparams((1, 2, 16000, 0, "NONE", ""))
+        writer.writeframes(samples.tobytes())
+    neighbour.offer("/hour.wav", file.getvalue())
+    return f"{neighbour.url}/hour.wav"
+
+
+def test_a_url(truss: TrussProcess, neighbour: Neighbour) -> None:
+    given = {"task": "transcribe", "language": "None", "batch_size": 24, "timestamp": "chunk", "chunk_length_s": 30}
+    reply = truss.predict(url=f"{neighbour.url}/short.ogg", diarise_audio=False, **given)
+    assert reply.status_code == 200, reply.text
+    (chunk,) = reply.json()["chunks"]
+    assert reply.json() == {"text": SAID, "chunks": [chunk], "speakers": []}
+    assert chunk["text"] == SAID
+    assert 0 <= chunk["timestamp"][0] < chunk["timestamp"][1] < 4
+
+
+@pytest.mark.parametrize("timestamp", ["word", "work"])
+def test_words(truss: TrussProcess, neighbour: Neighbour, timestamp: str) -> None:
+    output = truss.predict(url=f"{neighbour.url}/short.ogg", timestamp=timestamp).json()
+    assert [chunk["text"].strip() for chunk in output["chunks"]] == SAID.split()
+
+
+@pytest.mark.parametrize("head", ["", "data:audio/ogg;base64,"])
+def test_base64(truss: TrussProcess, head: str) -> None:
+    packed = base64.encodebytes(SHORT.read_bytes()).decode()  # with line breaks
+    reply = truss.predict(audio=head + packed, language="en")
+    assert (reply.status_code, reply.json()["text"]) == (200, SAID)
+
+
+def test_a_stream(truss: TrussProcess, neighbour: Neighbour) -> None:
+    whole = truss.predict(url=f"{neighbour.url}/sample.mp3").json()
+    reply = truss.predict(url=f"{neighbour.url}/sample.mp3", stream=True)
+    assert reply.status_code == 200
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    *segments, done = events_of(reply.text)
+    assert [event["type"] for event in segments] == ["segment"] * len(whole["chunks"])
+    assert "".join(f" {event['text']}" for event in segments) == whole["text"]
+    assert not [name for event in segments for name in event if name.startswith("token_")]
+    assert done == {"type": "done", "output": whole}
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+@pytest.mark.parametrize(
+    ("model_input", "refusal"),
+    [
+        ({}, (422, "request_invalid")),
+        ({"url": "/short.ogg", "audio": "AAAA"}, (422, "request_invalid")),
+        ({"url": "/short.ogg", "task": "sing"}, (422, "request_invalid")),
+        ({"url": "/short.ogg", "language": "Klingon"}, (422, "language_unknown")),
+        ({"url": "ftp://example.com/a"}, (422, "url_invalid")),
+        ({"url": "http://169.254.169.254/latest"}, (422, "url_forbidden")),
+        ({"url": "/not-there.mp3"}, (424, "fetch_status")),
+        ({"url": "/text.mp3"}, (415, "audio_format")),
+        ({"audio": "no base64!"}, (422, "request_invalid")),
+        ({"audio": base64.b64encode(b"no audio" * 99).decode()}, (415, "audio_format")),
+        ([1, 2], (422, "request_invalid")),
+        ("text", (422, "request_invalid")),
+    ],
+)
+def test_bad_input(
+    truss: TrussProcess, neighbour: Neighbour, model_input: Any, refusal: tuple[int, str], is_streamed: bool
+) -> None:
+    if isinstance(model_input, dict):
+        given = {name: neighbour.url + value if value.startswith("/") else value for name, value in model_input.items()}
+        model_input = {**given, "stream": is_streamed}
+    reply = truss.client.post(PREDICT, json=model_input)
+    assert (reply.status_code, reply.json()["code"]) == refusal, reply.text
+    assert reply.json()["detail"]
+    assert reply.headers["x-baseten-error-source"] == "04"  # so that the platform knows whose error it is
+
+
+def test_what_is_no_json_is_refused(truss: TrussProcess) -> None:
+    assert truss.client.post(PREDICT, content=b"{").status_code == 400
+
+
+def leave(truss: TrussProcess, model_input: dict[str, Any], when: Callable[[], bool]) -> None:
+    """Ask for something and close the connection once something is so."""
+    content = json.dumps(model_input).encode()
+    head = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(content)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", int(truss.url.rpartition(":")[2]))) as connection:
+        connection.sendall(head.encode() + content)
+        wait_for(when, "the engine never began")
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+def test_a_client_that_goes_away_frees_the_engine(truss: TrussProcess, hour: str, is_streamed: bool) -> None:
+    n_before = truss.metric("ifw_transcriptions_total")
+    leave(truss, {"url": hour, "stream": is_streamed}, lambda: truss.metric(SLOTS) > 0)
+    wait_for(lambda: truss.metric(SLOTS) == 0, "the engine went on")
+    wait_for(lambda: truss.metric("ifw_transcriptions_total") == n_before + 1, "it was not counted")
+    assert 'ifw_transcriptions_total{kind="sync",outcome="cancelled"}' in truss.client.get("/metrics/").text
+
+
+def test_requests_share_batches_and_health_stays(truss: TrussProcess, neighbour: Neighbour) -> None:
+    """Eight at once take fewer than three times the decoding steps of one."""
+
+    def n_steps(n_requests: int) -> float:
+        before = truss.metric("ifw_engine_steps_total")
+        with neighbour.holding(), ThreadPoolExecutor(n_requests) as pool:
+            url = f"{neighbour.url}/held/sample.mp3"
+            replies = [pool.submit(truss.predict, url=url, language="en") for _ in range(n_requests)]
+            wait_for(lambda: neighbour.n_held == n_requests, "they do not run at the same time")
+            assert truss.client.get("/v1/models/model").status_code == 200
+            neighbour.let_go()
+            texts = {reply.result().json()["text"] for reply in replies}
+        assert len(texts) == 1  # the same text, whoever shares the batch
+        return truss.metric("ifw_engine_steps_total") - before
+
+    one, eight = n_steps(1), n_steps(N_TOGETHER)
+    print(  # noqa: T201 - for those who run it with -s
+        f"decoding steps: {one:.0f} for one request, {eight:.0f} for {N_TOGETHER}: {eight / one:.2f} times"
+    )
+    assert eight < 3 * one
+    assert truss.client.get("/v1/models/model").status_code == 200
+
+
+def test_health_is_that_of_the_device(model_app: Path, tmp_path: Path) -> None:
+    """A checkpoint that cannot be loaded ends the process; the platform starts another."""
+    with serving_truss(model_app, tmp_path, {"IFW_MODEL": str(tmp_path / "nothing")}) as server:
+        server.process.wait(120)
+        assert "the model cannot be loaded" in server.text()
+
+
+def test_the_admin_key(model_app: Path, tmp_path: Path, neighbour: Neighbour) -> None:
+    """Without the secret there is no key, as in all other tests; with it, every request must bring it."""
+    with serving_truss(model_app, tmp_path, {"TRUSS_SECRET_admin_key": "correct horse\n"}) as server:
+        server.wait_ready()
+        for key in (None, "wrong"):
+            reply = server.predict(url=f"{neighbour.url}/short.ogg", admin_key=key)
+            assert (reply.status_code, reply.json()["code"]) == (401, "unauthorized")
+            assert "correct" not in reply.text
+        assert server.predict(url=f"{neighbour.url}/short.ogg", admin_key="correct horse").json()["text"] == SAID
+        assert "correct horse" not in server.text()

@@ -1,0 +1,33 @@
+#!/bin/sh
+# Make the environment in which tests run truss: tools/setup_truss_venv.sh FOLDER VENV
+#
+# A small one on top of the project's own VENV, whose packages it sees. Where it cannot be made, those tests are skipped.
+set -eu
+venv=$1
+project=$(cd "$2" && pwd)
+stamp=$venv/.ready
+
+describe() {
+    cksum tools/truss_venv.txt constraints.txt
+    echo "$project"
+    "$project/bin/python" --version
+}
+
+if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(describe)" ]; then exit 0; fi
+echo "[setup] making $venv for the tests of truss"
+rm -rf "$venv"
+if "$project/bin/python" -m venv --without-pip "$venv" &&
+    "$project/bin/python" - "$venv" <<'PYTHON' &&
+import site, subprocess, sys
+from pathlib import Path
+
+python = [f"{sys.argv[1]}/bin/python", "-c", "import site; print(site.getsitepackages()[0])"]
+inner = Path(subprocess.run(python, capture_output=True, text=True, check=True).stdout.strip())
+(inner / "project.pth").write_text(f"{site.getsitepackages()[0]}\n")
+PYTHON
+    "$project/bin/python" -m pip --python "$venv/bin/python" install --quiet --disable-pip-version-check \
+        --no-warn-conflicts --requirement tools/truss_venv.txt; then
+    describe >"$stamp"
+else
+    echo "[setup] truss could not be installed: tests that need it are skipped"
+fi
