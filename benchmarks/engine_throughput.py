@@ -25,7 +25,8 @@ from ifw.constants import WINDOW_S, WINDOW_SAMPLES
 from ifw.engine.device import resolve_config
 from ifw.engine.engine import Engine
 from ifw.engine.request import DecodeRequest
-from ifw.model.checkpoint import DTYPES, Checkpoint, load_checkpoint
+from ifw.model.checkpoint import Checkpoint, load_checkpoint
+from ifw.model.compute_type import DTYPES, ops_for
 from ifw.model.dims import ModelDims
 from ifw.model.languages import LANGUAGES
 from ifw.model.random import random_whisper
@@ -142,15 +143,20 @@ def main() -> None:
     parser.add_argument("--timestamps", action="store_true")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--compute-type", default="auto")
+    parser.add_argument("--no-kernels", action="store_true", help="torch's operations alone")
     parser.add_argument("--rounds", type=int, default=2)
     arguments = parser.parse_args()
 
-    config = resolve_config(EngineConfig(device=arguments.device, dtype=arguments.dtype, n_threads=arguments.threads))
+    config = resolve_config(
+        EngineConfig(device=arguments.device, compute_type=arguments.compute_type, n_threads=arguments.threads)
+    )
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     checkpoint = random_checkpoint(arguments.size)
-    model = random_whisper(checkpoint.dims, 0, torch.device(config.device), DTYPES[config.dtype])
+    device = torch.device(config.device)
+    ops = None if arguments.no_kernels else ops_for(device, config.compute_type)
+    model = random_whisper(checkpoint.dims, 0, device, DTYPES[config.compute_type], ops)
     requests = make_requests(arguments, checkpoint.tokenizer.eot)
     rounds: dict[int, list[Round]] = {n_slots: [] for n_slots in arguments.slots}
     engines = {n_slots: Engine(model, checkpoint, replace(config, n_slots=n_slots)) for n_slots in arguments.slots}
@@ -163,7 +169,7 @@ def main() -> None:
         engine.close()
 
     n_threads = torch.get_num_threads()
-    print(f"{arguments.size}, {config.dtype}, {config.device}, {n_threads} threads, torch {torch.__version__}")
+    print(f"{arguments.size}, {config.compute_type}, {config.device}, {n_threads} threads, torch {torch.__version__}")
     print("slots windows/s  tokens/s  x-real cpu-s/win. enc-ms/win. dec-ms/win.  ms/step")
     for n_slots, measured in rounds.items():
         print_row(n_slots, measured, arguments.windows)

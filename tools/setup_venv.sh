@@ -1,8 +1,8 @@
 #!/bin/sh
 # Make the virtual environment, or bring it up to date: tools/setup_venv.sh FOLDER
 #
-# Quick when there is nothing to do: a stamp in FOLDER says which pyproject.toml, constraints.txt, project folder and
-# interpreter it was made from. PYTHON names the interpreter to start from; pip's own settings (index, proxy,
+# Quick when there is nothing to do: a stamp in FOLDER says which pyproject.toml, constraints.txt, native kernels, project
+# folder and interpreter it was made from. PYTHON names the interpreter to start from; pip's own settings (index, proxy,
 # certificates) apply.
 set -eu
 venv=$1
@@ -47,7 +47,7 @@ pip_install() {
 }
 
 describe() {
-    cksum pyproject.toml constraints.txt
+    cksum pyproject.toml constraints.txt hatch_build.py src/ifw/kernels/build.py src/ifw/kernels/native/*
     pwd
     "$venv/bin/python" --version
 }

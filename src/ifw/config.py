@@ -18,6 +18,7 @@ Device = Literal["auto", "cpu", "cuda"]
 Channels = Literal["mix", "split"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Steps = Literal["auto", "plain", "static", "graphs"]
+ComputeType = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 Preset = Literal["fast", "balanced", "accurate"]
 CueLayout = Literal["sentences", "openai"]
 
@@ -331,7 +332,7 @@ class EngineConfig:
 
     Attributes:
         device: `auto` takes CUDA where there is one.
-        dtype: `auto` is float16 on CUDA and float32 on CPU.
+        compute_type: `auto` is float16 on CUDA and float32 on CPU; int8 is for CPU, where the native kernels are.
         n_slots: Windows decoded together; None chooses by device and free memory.
         encode_batch: Windows encoded together; None is up to 4 on CPU, as it has threads, and 8 on CUDA.
         n_threads: Threads of torch on CPU; None leaves torch's own choice.
@@ -341,7 +342,7 @@ class EngineConfig:
     """
 
     device: Device = "auto"
-    dtype: Dtype = "auto"
+    compute_type: ComputeType = "auto"
     n_slots: int | None = None
     encode_batch: int | None = None
     n_threads: int | None = None
@@ -351,7 +352,7 @@ class EngineConfig:
         """Check every field."""
         _require_choice(self.device, "device", Device)
         _require_choice(self.steps, "steps", Steps)
-        _require_choice(self.dtype, "dtype", Dtype)
+        _require_choice(self.compute_type, "compute_type", ComputeType)
         for name in ("n_slots", "encode_batch", "n_threads"):
             if getattr(self, name) is not None:
                 _require_number(getattr(self, name), name, 1, 4096, kind=int)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ifw.audio.fork_server import ForkServer
 from ifw.cancellation import CancelToken
-from ifw.config import Device, Dtype, EngineConfig, TranscribeOptions, checked_options
+from ifw.config import ComputeType, Device, EngineConfig, TranscribeOptions, checked_options
 from ifw.engine.device import resolve_config
 from ifw.engine.engine import Engine
 from ifw.model.checkpoint import load_checkpoint, load_whisper
@@ -38,7 +38,7 @@ class Transcriber:
     Args:
         model: A short name in any case (`ifw models` lists them), a hub id, or a checkpoint folder.
         device: `auto` takes CUDA where there is one.
-        dtype: `auto` is float16 on CUDA and float32 on CPU.
+        compute_type: `auto` is float16 on CUDA and float32 on CPU; else float32, bfloat16, float16 or, on CPU, int8.
         n_slots: Windows decoded together; None chooses by device and free memory.
         n_threads: CPU threads of torch; None leaves torch's own choice.
         diarization_model: What tells speakers apart: a hub id, or a folder of that layout. It is loaded here, beside
@@ -62,13 +62,13 @@ class Transcriber:
         self,
         model: str | Path = "turbo",
         device: Device = "auto",
-        dtype: Dtype = "auto",
+        compute_type: ComputeType = "auto",
         *,
         n_slots: int | None = None,
         n_threads: int | None = None,
         diarization_model: str | Path | None = None,
     ) -> None:
-        config = EngineConfig(device=device, dtype=dtype, n_slots=n_slots, n_threads=n_threads)
+        config = EngineConfig(device=device, compute_type=compute_type, n_slots=n_slots, n_threads=n_threads)
         started = time.perf_counter()
         self._config = config = resolve_config(config)
         self._diarization_model = diarization_model
@@ -78,7 +78,9 @@ class Transcriber:
             self._diarizer = self._load_diarizer()
         self._decoders = ForkServer()  # gets ready while the model is loaded
         self.checkpoint = load_checkpoint(resolve_checkpoint(model), name=str(model))
-        self._engine = Engine(load_whisper(self.checkpoint, config.device, config.dtype), self.checkpoint, config)
+        self._engine = Engine(
+            load_whisper(self.checkpoint, config.device, config.compute_type), self.checkpoint, config
+        )
         self.load_s = time.perf_counter() - started
         self._detector: VoiceDetector | None = None
         self._detector_lock = threading.Lock()
@@ -207,7 +209,8 @@ class Transcriber:
         from ifw.diarize.diarizer import Diarizer  # noqa: PLC0415 - nothing of it is imported before someone diarizes
 
         model = () if self._diarization_model is None else (self._diarization_model,)
-        return Diarizer(*model, device=self._config.device, dtype=self._config.dtype)
+        compute_type = self._config.compute_type
+        return Diarizer(*model, device=self._config.device, dtype="auto" if compute_type == "int8" else compute_type)
 
     def _voice_detector(self) -> VoiceDetector:
         with self._detector_lock:

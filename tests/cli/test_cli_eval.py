@@ -49,7 +49,7 @@ def test_the_engine_is_warm_before_the_first_file_and_closed_after_the_last(ifw,
     manifest({"audio": "a.wav"})
     ifw("eval", MANIFEST, "--model", "small", "--device", "cpu", "--batch-size", 3, "--compute_type", "float32")
     (made,) = transcribers
-    assert (made.model, made.device, made.dtype, made.n_slots) == ("small", "cpu", "float32", 3)
+    assert (made.model, made.device, made.compute_type, made.n_slots) == ("small", "cpu", "float32", 3)
     assert made.n_warm_ups == 2
     assert made.is_closed
 

@@ -47,7 +47,13 @@ def test_options_left_alone_are_the_library_s(ifw, record, transcribers):
     ifw("transcribe", record("a.mp3"))
     made = transcribers[0]
     assert made.options == [TranscribeOptions()]
-    assert (made.model, made.device, made.dtype, made.n_slots, made.n_threads) == ("turbo", "auto", "auto", None, None)
+    assert (made.model, made.device, made.compute_type, made.n_slots, made.n_threads) == (
+        "turbo",
+        "auto",
+        "auto",
+        None,
+        None,
+    )
 
 
 def test_every_option_arrives(ifw, record, transcribers):
@@ -62,7 +68,13 @@ def test_every_option_arrives(ifw, record, transcribers):
     )
     assert ifw("transcribe", record("a.mp3"), *flags.split()).exit_code == 0
     made = transcribers[0]
-    assert (made.model, made.device, made.dtype, made.n_slots, made.n_threads) == ("demo", "cpu", "bfloat16", 5, 2)
+    assert (made.model, made.device, made.compute_type, made.n_slots, made.n_threads) == (
+        "demo",
+        "cpu",
+        "bfloat16",
+        5,
+        2,
+    )
     decode, vad = made.options[0].decode, made.options[0].vad
     assert decode == DecodeOptions(
         language="de",
@@ -149,7 +161,7 @@ def test_underscores_are_dashes(ifw, record, transcribers):
     assert ifw("transcribe", record("a_b.mp3"), *flags.split()).exit_code == 0
     made = transcribers[0]
     assert (made.options[0].decode.initial_prompt, made.options[0].vad.enabled) == ("a_b", False)
-    assert (made.options[0].vad.min_speech_ms, made.n_slots, made.dtype) == (9, 3, "auto")
+    assert (made.options[0].vad.min_speech_ms, made.n_slots, made.compute_type) == (9, 3, "auto")
 
 
 @pytest.mark.parametrize(
@@ -228,7 +240,7 @@ def test_every_name_stands_for_a_flag_and_a_parameter():
         ["--batch-size", "0"],
         ["--vad-onset", "0.2", "--vad-offset", "0.4"],
         ["--vad-onset", "0"],
-        ["--compute-type", "int8"],
+        ["--compute-type", "int4"],
         ["--output-format", "docx"],
         ["--no-such-flag"],
     ],

@@ -40,7 +40,7 @@ NAN = float("nan")
         (lambda: SubtitleOptions(min_cue_s=NAN), "min_cue_s"),
         (lambda: SubtitleOptions(layout="netflix"), "layout"),
         (lambda: EngineConfig(device="tpu"), "device"),
-        (lambda: EngineConfig(dtype="int4"), "dtype"),
+        (lambda: EngineConfig(compute_type="int4"), "compute_type"),
         (lambda: EngineConfig(n_slots=0), "n_slots"),
         (lambda: EngineConfig(n_threads="2"), "n_threads"),
     ],

@@ -370,12 +370,16 @@ def test_views_share_the_cache():
 )
 def test_auto_is_resolved(monkeypatch, has_cuda, given, expected):
     monkeypatch.setattr(device.torch.cuda, "is_available", lambda: has_cuda)
-    config = resolve_config(EngineConfig(device=given[0], dtype=given[1], n_slots=7))
-    assert (config.device, config.dtype) == expected
-    assert replace(config, device=given[0], dtype=given[1]) == EngineConfig(device=given[0], dtype=given[1], n_slots=7)
+    config = resolve_config(EngineConfig(device=given[0], compute_type=given[1], n_slots=7))
+    assert (config.device, config.compute_type) == expected
+    assert replace(config, device=given[0], compute_type=given[1]) == EngineConfig(
+        device=given[0], compute_type=given[1], n_slots=7
+    )
 
 
-@pytest.mark.parametrize(("given", "match"), [({"device": "cuda"}, "device"), ({"dtype": "float16"}, "dtype")])
+@pytest.mark.parametrize(
+    ("given", "match"), [({"device": "cuda"}, "device"), ({"compute_type": "float16"}, "compute_type")]
+)
 def test_what_the_machine_cannot_do_is_refused(monkeypatch, given, match):
     monkeypatch.setattr(device.torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match=match):

@@ -11,7 +11,6 @@ import tiny_models
 import torch
 
 from ifw.engine.window_encoder import WindowEncoder
-from ifw.model.ops import Ops
 
 MODEL = tiny_models.whisper(tiny_models.dims())
 
@@ -33,7 +32,7 @@ def watched(model, seen):
         seen.append((threading.current_thread().name, torch.get_num_threads(), len(qkv)))
         return ops.encoder_attention(qkv)
 
-    return replace(model, ops=Ops(ops.linear, attention, ops.decode_attention))
+    return replace(model, ops=replace(ops, encoder_attention=attention))
 
 
 @pytest.mark.parametrize(("n_windows", "n_threads"), [(0, 2), (1, 3), (2, 2), (4, 2), (4, 3), (5, 2), (3, 1)])

@@ -95,8 +95,8 @@ def test_folders_that_are_no_whisper(name: str, content: str | bytes | None, mes
 @pytest.mark.parametrize(
     ("device", "dtype", "message"),
     [
-        ("cpu", "auto", "dtype: got 'auto', allowed: float32, bfloat16, float16"),
-        ("cpu", "int8", "dtype: got 'int8'"),
+        ("cpu", "auto", "compute_type: got 'auto', allowed: float32, bfloat16, float16, int8"),
+        ("meta", "int8", "compute_type: got 'int8', allowed on 'meta'"),
         ("abacus", "float32", "device: got 'abacus'"),
         ("auto", "float32", "device: got 'auto'"),
     ],

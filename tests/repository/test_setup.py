@@ -19,8 +19,9 @@ exec "{sys.executable}" "$@"
 @pytest.fixture
 def machine(tmp_path):
     """A copy of the project's set-up, and a PATH that holds nothing but what the test puts there."""
-    for name in ("tools", "pyproject.toml", "constraints.txt"):
+    for name in ("tools", "pyproject.toml", "constraints.txt", "hatch_build.py", "src/ifw/kernels"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         copy(ROOT / name, tmp_path / name)
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()
@@ -99,8 +100,13 @@ def test_what_is_up_to_date_is_left_alone(machine, tmp_path):
     venv_python.parent.mkdir(parents=True)
     venv_python.write_text('#!/bin/sh\ncase "$1" in --version) echo Python 3.11.0 ;; -m) exit 1 ;; esac\n')
     venv_python.chmod(0o755)
+    native = sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / "src/ifw/kernels/native").iterdir())
     sums = subprocess.run(
-        ["cksum", "pyproject.toml", "constraints.txt"], cwd=tmp_path, capture_output=True, text=True, check=True
+        ["cksum", "pyproject.toml", "constraints.txt", "hatch_build.py", "src/ifw/kernels/build.py", *native],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     stamp = tmp_path / ".venv" / ".ready"
     stamp.write_text(f"{sums}{tmp_path}\nPython 3.11.0\n")

@@ -28,10 +28,12 @@ class Driver:
         torch.set_num_threads(job["n_threads"])
         self._job = job
         self._samples = np.load(job["samples"], mmap_mode="r")
-        config = EngineConfig(device=job["device"], dtype=job["setup"]["compute_type"], n_threads=job["n_threads"])
+        config = EngineConfig(
+            device=job["device"], compute_type=job["setup"]["compute_type"], n_threads=job["n_threads"]
+        )
         self._config = resolve_config(config)
         self._checkpoint = load_checkpoint(Path(job["checkpoint"]))
-        self._model = load_whisper(self._checkpoint, self._config.device, self._config.dtype)
+        self._model = load_whisper(self._checkpoint, self._config.device, self._config.compute_type)
         self._engines: dict[int, Engine] = {}
         self.versions = {"ifw": __version__, "torch": torch.__version__}
 

@@ -105,7 +105,7 @@ def own_compute_types(device: str) -> list[str]:
     found = []
     for name in _OWN_COMPUTE_TYPES:
         try:
-            resolve_config(EngineConfig(device=device, dtype=name))  # type: ignore[arg-type] # the class checks both
+            resolve_config(EngineConfig(device=device, compute_type=name))  # type: ignore[arg-type] # the class checks both
         except ConfigError:
             continue
         found.append(name)

@@ -95,7 +95,7 @@ class _Run:
 
         keep_freed_memory()
         with Transcriber(
-            asked.model, config.device, config.dtype, n_slots=config.n_slots, n_threads=config.n_threads
+            asked.model, config.device, config.compute_type, n_slots=config.n_slots, n_threads=config.n_threads
         ) as transcriber:
             _warm_up(transcriber)
             self._report.start_bars(self._labels)

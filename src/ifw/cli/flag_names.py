@@ -44,7 +44,7 @@ _FLAG_OF: Final[Mapping[str, str]] = MappingProxyType(
         "min_cue_s": "--min-cue-s",
         "layout": "--cue-layout",
         "device": "--device",
-        "dtype": "--compute-type",
+        "compute_type": "--compute-type",
         "n_slots": "--batch-size",
         "n_threads": "--threads",
     }

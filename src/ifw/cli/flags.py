@@ -14,7 +14,7 @@ from ifw.config import Device as DeviceName
 from ifw.config import Preset as PresetName
 from ifw.types import Mode
 
-ComputeTypeName = Literal["auto", "default", "float32", "float16", "bfloat16"]
+ComputeTypeName = Literal["auto", "default", "float32", "float16", "bfloat16", "int8"]
 
 
 class OutputFormat(str, Enum):
@@ -224,7 +224,7 @@ ChunkSize = Annotated[
 Device = Annotated[DeviceName, typer.Option("--device", help="auto takes CUDA where there is one.")]
 ComputeType = Annotated[
     ComputeTypeName,
-    typer.Option("--compute-type", help="auto (or default) is float16 on CUDA and float32 on CPU."),
+    typer.Option("--compute-type", help="auto (or default) is float16 on CUDA and float32 on CPU; int8 is for CPUs."),
 ]
 BatchSize = Annotated[
     int | None,

@@ -169,7 +169,7 @@ class Run:
         with Transcriber(
             asked.model,
             config.device,
-            config.dtype,
+            config.compute_type,
             n_slots=config.n_slots,
             n_threads=config.n_threads,
             diarization_model=self._diarization_model(),

@@ -135,7 +135,7 @@ def transcribe(
         )
         engine = EngineConfig(
             device=device,
-            dtype="auto" if compute_type == "default" else compute_type,
+            compute_type="auto" if compute_type == "default" else compute_type,
             n_slots=batch_size,
             n_threads=threads or None,
         )

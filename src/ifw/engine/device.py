@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ifw.config import EngineConfig
 from ifw.errors import ConfigError
+from ifw.model.compute_type import ops_for
 
 
 def resolve_config(config: EngineConfig) -> EngineConfig:
@@ -20,21 +21,24 @@ def resolve_config(config: EngineConfig) -> EngineConfig:
         config: As the caller wrote it.
 
     Returns:
-        The same with a definite `device` and `dtype`.
+        The same with a definite `device` and `compute_type`.
 
     Raises:
-        ConfigError: The device is not there, or cannot compute in the dtype.
+        ConfigError: The device is not there, or cannot compute in this way.
     """
     has_cuda = torch.cuda.is_available()
     device = config.device if config.device != "auto" else ("cuda" if has_cuda else "cpu")
     if device == "cuda" and not has_cuda:
         raise ConfigError("device: got 'cuda', but torch sees no CUDA device here; use 'auto' or 'cpu'")
-    dtype = config.dtype if config.dtype != "auto" else ("float16" if device == "cuda" else "float32")
-    if device == "cpu" and dtype == "float16":
+    compute_type = config.compute_type
+    if compute_type == "auto":
+        compute_type = "float16" if device == "cuda" else "float32"
+    if device == "cpu" and compute_type == "float16":
         raise ConfigError(
-            "dtype: got 'float16', allowed on 'cpu': 'float32' or 'bfloat16'; float16 is far slower there"
+            "compute_type: got 'float16', allowed on 'cpu': 'float32', 'bfloat16' or 'int8'; float16 is far slower"
         )
-    return replace(config, device=device, dtype=dtype)
+    ops_for(torch.device(device), compute_type)
+    return replace(config, device=device, compute_type=compute_type)
 
 
 def is_out_of_memory(error: Exception) -> bool:

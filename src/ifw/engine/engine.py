@@ -42,7 +42,7 @@ class Engine:
     Args:
         model: Loaded on its device.
         checkpoint: Where it was loaded from.
-        config: Slots, batch and threads; device and dtype are those of the model.
+        config: Slots, batch and threads; device and compute type are those of the model.
 
     Raises:
         EngineMemoryError: The slots do not fit into the device's memory.
@@ -71,7 +71,7 @@ class Engine:
         runner = _make_runner(model, self._vocabulary.runner_tokens, n_slots, checkpoint, config.steps)
         self._loop = EngineLoop(runner, self._vocabulary, policy, config.n_threads)
         self.n_slots = n_slots
-        self.arithmetic = f"{model.device.type} {str(model.dtype).removeprefix('torch.')}"
+        self.arithmetic = f"{model.device.type} {model.compute_type}"
         weakref.finalize(self, self._loop.close)
 
     def check_process(self) -> None:

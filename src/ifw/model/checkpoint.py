@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 import torch
 
 from ifw.errors import ConfigError, ModelFormatError
+from ifw.model.compute_type import DTYPES, ops_for
 from ifw.model.dims import ModelDims
 from ifw.model.files import CONFIG_FILE
 from ifw.model.generation import GenerationConfig, read_generation_config
@@ -19,9 +19,6 @@ from ifw.model.tokenizer import WhisperTokenizer, load_tokenizer
 from ifw.model.weights import load_weights
 from ifw.model.whisper import Whisper
 
-DTYPES: Final[Mapping[str, torch.dtype]] = MappingProxyType(
-    {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-)
 _GENUINE_VOCAB: Final = 51_864  # a vocabulary of this size or more is OpenAI's
 
 
@@ -97,28 +94,25 @@ def load_checkpoint(path: Path, name: str | None = None) -> Checkpoint:
     )
 
 
-def load_whisper(checkpoint: Checkpoint, device: torch.device | str, dtype: torch.dtype | str) -> Whisper:
+def load_whisper(checkpoint: Checkpoint, device: torch.device | str, compute_type: str) -> Whisper:
     """Load the weights.
 
     Args:
         checkpoint: From `load_checkpoint`.
         device: Where the model runs; `auto` must be resolved before.
-        dtype: float32, bfloat16 or float16, as a name or torch's own; `auto` must be resolved before.
+        compute_type: float32, bfloat16, float16 or int8; `auto` must be resolved before.
 
     Returns:
         The model.
 
     Raises:
-        ConfigError: The device or the dtype is none.
+        ConfigError: The device or the compute type is none, or they do not go together.
         ModelUnsafeError: The folder has only pickled weights.
         ModelFormatError: No weights, a damaged file, or tensors that do not fit.
     """
-    if isinstance(dtype, str):
-        if dtype not in DTYPES:
-            raise ConfigError(f"dtype: got {dtype!r}, allowed: {', '.join(DTYPES)}")
-        dtype = DTYPES[dtype]
     try:
         target = torch.device(device)
     except RuntimeError as error:
         raise ConfigError(f"device: got {device!r}, allowed: cpu, cuda, cuda:0 and the like") from error
-    return load_weights(checkpoint.path, checkpoint.dims, target, dtype)
+    ops = ops_for(target, compute_type)
+    return load_weights(checkpoint.path, checkpoint.dims, target, DTYPES[compute_type], ops)

@@ -22,8 +22,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerNorm:
+    """Layer normalisation; torch keeps mean and variance in float32 for every dtype."""
+
+    weight: Tensor  # [D]
+    bias: Tensor  # [D]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Normalise the last axis of `x` [..., D]."""
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias)
+
+
 class Linear(Protocol):
-    """A linear layer that is ready to run."""
+    """A linear layer that is ready to run, with the norm before it if it has one."""
 
     def __call__(self, x: Tensor, *, gelu: bool = False, residual: Tensor | None = None) -> Tensor:
         """Map `x` [..., in] to [..., out]; then GELU (erf) if asked, or add `residual` [..., out] if given."""
@@ -43,7 +55,14 @@ class KeyLimit:
     visible: Tensor
 
 
-MakeLinear = Callable[[Tensor, "Tensor | None", int], Linear]
+class MakeLinear(Protocol):
+    """How a linear layer is made."""
+
+    def __call__(self, weight: Tensor, bias: Tensor | None, n_rows: int, norm: LayerNorm | None = None) -> Linear:
+        """Lay out `weight` [out, in], with `bias` [out], for inputs of about `n_rows` rows that `norm` normalises."""
+        ...
+
+
 EncoderAttention = Callable[[Tensor], Tensor]
 DecodeAttention = Callable[[Tensor, Tensor, Tensor, "KeyLimit | None"], Tensor]
 
@@ -55,16 +74,23 @@ class Ops:
     Queries come already scaled by Dh ** -0.5: the scale is folded into their projection.
 
     Attributes:
-        linear: (weight [out, in], bias [out] or None, usual number of rows) -> the layer, its weight laid out as
-            the kernel likes it.
+        linear: Makes the layers of the blocks and of the cross-attention keys and values.
+        conv: Makes the two convolutions of the encoder, as linear layers.
+        output: Makes the layer that scores the vocabulary.
         encoder_attention: qkv [B, S, 3, H, Dh] -> [B, S, H * Dh]; every position sees every other.
         decode_attention: (query [B, T, H, Dh], keys [B, H, N, Dh], values [B, H, N, Dh], limit, or None for all
             keys) -> [B, T, H * Dh]. Keys and values may be views on a larger cache.
+        weight_dtype: Of what `linear`, `conv` and `output` are given; None is the model's.
+        compute_type: Its name where it is not that of the model's dtype.
     """
 
     linear: MakeLinear
+    conv: MakeLinear
+    output: MakeLinear
     encoder_attention: EncoderAttention
     decode_attention: DecodeAttention
+    weight_dtype: torch.dtype | None = None
+    compute_type: str | None = None
 
 
 def choose_ops(device: torch.device, dtype: torch.dtype) -> Ops:
@@ -78,11 +104,15 @@ def choose_ops(device: torch.device, dtype: torch.dtype) -> Ops:
         The choice. All of them agree up to rounding.
     """
     if device.type != "cpu":
-        return Ops(PlainLinear.make, sdpa_encoder_attention, sdpa_decode_attention)
+        return _plain_ops(PlainLinear.make, sdpa_encoder_attention, sdpa_decode_attention)
     if not can_pack(dtype):
-        return Ops(PlainLinear.make, sdpa_encoder_attention, matmul_decode_attention)
+        return _plain_ops(PlainLinear.make, sdpa_encoder_attention, matmul_decode_attention)
     encoder_attention = packed_encoder_attention if dtype == torch.float32 else matmul_encoder_attention
-    return Ops(PackedLinear.make, encoder_attention, matmul_decode_attention)
+    return _plain_ops(PackedLinear.make, encoder_attention, matmul_decode_attention)
+
+
+def _plain_ops(linear: MakeLinear, encoder_attention: EncoderAttention, decode_attention: DecodeAttention) -> Ops:
+    return Ops(linear, linear, linear, encoder_attention, decode_attention)
 
 
 def can_pack(dtype: torch.dtype) -> bool:
@@ -101,16 +131,17 @@ class PlainLinear:
 
     weight: Tensor
     bias: Tensor | None
+    norm: LayerNorm | None = None
 
     @classmethod
-    def make(cls, weight: Tensor, bias: Tensor | None, n_rows: int) -> PlainLinear:
+    def make(cls, weight: Tensor, bias: Tensor | None, n_rows: int, norm: LayerNorm | None = None) -> PlainLinear:
         """Make the layer; the number of rows does not matter here."""
         del n_rows
-        return cls(weight, bias)
+        return cls(weight, bias, norm)
 
     def __call__(self, x: Tensor, *, gelu: bool = False, residual: Tensor | None = None) -> Tensor:
         """Apply the layer."""
-        y = F.linear(x, self.weight, self.bias)
+        y = F.linear(x if self.norm is None else self.norm(x), self.weight, self.bias)
         if gelu:
             return F.gelu(y)
         return y if residual is None else y.add_(residual)
@@ -125,14 +156,17 @@ class PackedLinear:
 
     weight: Tensor  # opaque layout
     bias: Tensor | None
+    norm: LayerNorm | None = None
 
     @classmethod
-    def make(cls, weight: Tensor, bias: Tensor | None, n_rows: int) -> PackedLinear:
+    def make(cls, weight: Tensor, bias: Tensor | None, n_rows: int, norm: LayerNorm | None = None) -> PackedLinear:
         """Lay the weight out for inputs of about `n_rows` rows."""
-        return cls(torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), n_rows), bias)
+        return cls(torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), n_rows), bias, norm)
 
     def __call__(self, x: Tensor, *, gelu: bool = False, residual: Tensor | None = None) -> Tensor:
         """Apply the layer."""
+        if self.norm is not None:
+            x = self.norm(x)
         if residual is not None:
             summed: Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, residual, self.weight, self.bias, "add")
             return summed

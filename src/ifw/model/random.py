@@ -9,12 +9,17 @@ import torch
 from torch import Tensor
 
 from ifw.model.dims import ModelDims
+from ifw.model.ops import Ops
 from ifw.model.weights import build_whisper, tensor_shapes
 from ifw.model.whisper import Whisper
 
 
 def random_whisper(
-    dims: ModelDims, seed: int, device: torch.device | None = None, dtype: torch.dtype = torch.float32
+    dims: ModelDims,
+    seed: int,
+    device: torch.device | None = None,
+    dtype: torch.dtype = torch.float32,
+    ops: Ops | None = None,
 ) -> Whisper:
     """Make a model of the given sizes with random weights.
 
@@ -22,7 +27,8 @@ def random_whisper(
         dims: The sizes.
         seed: The same seed gives the same weights, on every device and, up to rounding, in every dtype.
         device: Where the model runs; CPU by default.
-        dtype: float32, bfloat16 or float16.
+        dtype: Of activations and caches: float32, bfloat16 or float16.
+        ops: How it computes; None chooses by device and dtype.
 
     Returns:
         The model.
@@ -30,10 +36,10 @@ def random_whisper(
     target = torch.device("cpu") if device is None else device
 
     def read(name: str) -> Tensor:
-        return random_weight(name, dims, seed).to(target, dtype)
+        return random_weight(name, dims, seed).to(target)
 
     with torch.inference_mode():
-        return build_whisper(dims, read, target, dtype)
+        return build_whisper(dims, read, target, dtype, ops)
 
 
 def random_weight(name: str, dims: ModelDims, seed: int) -> Tensor:

@@ -16,8 +16,8 @@ from ifw.constants import FRAMES_PER_POSITION
 from ifw.errors import ModelFormatError
 from ifw.model.dims import ModelDims
 from ifw.model.files import weight_files
-from ifw.model.ops import Linear, choose_ops
-from ifw.model.whisper import Conv, DecoderLayer, EncoderLayer, LayerNorm, Whisper
+from ifw.model.ops import LayerNorm, Linear, Ops, choose_ops
+from ifw.model.whisper import Conv, DecoderLayer, EncoderLayer, Whisper
 
 ReadTensor = Callable[[str], Tensor]
 
@@ -61,30 +61,34 @@ def tensor_shapes(dims: ModelDims) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def build_whisper(dims: ModelDims, read: ReadTensor, device: torch.device, dtype: torch.dtype) -> Whisper:
+def build_whisper(
+    dims: ModelDims, read: ReadTensor, device: torch.device, dtype: torch.dtype, ops: Ops | None = None
+) -> Whisper:
     """Assemble a model from tensors that are read one at a time, so that no second copy of all weights exists.
 
     Args:
         dims: The sizes.
-        read: Gives the tensor of a name of `tensor_shapes`, on `device` in `dtype`.
+        read: Gives the tensor of a name of `tensor_shapes`, on `device`, in any float dtype.
         device: Where the model runs.
-        dtype: float32, bfloat16 or float16.
+        dtype: Of activations and caches: float32, bfloat16 or float16.
+        ops: How it computes; None chooses by device and dtype.
 
     Returns:
         The model.
     """
-    return _Builder(dims, read, device, dtype).whisper()
+    return _Builder(dims, read, device, dtype, ops or choose_ops(device, dtype)).whisper()
 
 
 class _Builder:
-    def __init__(self, dims: ModelDims, read: ReadTensor, device: torch.device, dtype: torch.dtype) -> None:
-        self._dims, self._read, self._device, self._dtype = dims, read, device, dtype
-        self._ops = choose_ops(device, dtype)
+    def __init__(self, dims: ModelDims, read: ReadTensor, device: torch.device, dtype: torch.dtype, ops: Ops) -> None:
+        self._dims, self._read_stored, self._device, self._dtype, self._ops = dims, read, device, dtype, ops
+        self._weight_dtype = ops.weight_dtype or dtype
         self._scale = dims.head_dim**-0.5  # an exact power of two for head_dim 64
 
     def whisper(self) -> Whisper:
-        dims, read = self._dims, self._read
-        embedding = read("decoder.embed_tokens.weight")
+        dims = self._dims
+        embedding = self._read("decoder.embed_tokens.weight")
+        output = embedding if dims.is_tied else self._read(OUTPUT_NAME)
         return Whisper(
             dims=dims,
             device=self._device,
@@ -92,61 +96,63 @@ class _Builder:
             ops=self._ops,
             conv1=self._conv("encoder.conv1", stride=1),
             conv2=self._conv("encoder.conv2", stride=2),
-            encoder_positions=read("encoder.embed_positions.weight"),
+            encoder_positions=self._activation("encoder.embed_positions.weight"),
             encoder_layers=tuple(self._encoder_layer(f"encoder.layers.{i}") for i in range(dims.n_encoder_layers)),
             encoder_norm=self._norm("encoder.layer_norm"),
             cross_kv_out=self._cross_kv(),
-            token_embedding=embedding,
-            decoder_positions=read("decoder.embed_positions.weight"),
+            token_embedding=embedding.to(self._dtype),
+            decoder_positions=self._activation("decoder.embed_positions.weight"),
             decoder_layers=tuple(self._decoder_layer(f"decoder.layers.{i}") for i in range(dims.n_decoder_layers)),
             decoder_norm=self._norm("decoder.layer_norm"),
-            output=self._ops.linear(embedding if dims.is_tied else read(OUTPUT_NAME), None, _DECODE_ROWS),
+            output=self._ops.output(output, None, _DECODE_ROWS),
         )
 
     def _encoder_layer(self, name: str) -> EncoderLayer:
         n_rows = self._dims.n_positions
         return EncoderLayer(
-            attention_norm=self._norm(f"{name}.self_attn_layer_norm"),
-            qkv=self._qkv(f"{name}.self_attn", n_rows),
+            qkv=self._qkv(name, n_rows),
             attention_out=self._linear(f"{name}.self_attn.out_proj", n_rows),
-            mlp_norm=self._norm(f"{name}.final_layer_norm"),
-            mlp_in=self._linear(f"{name}.fc1", n_rows),
+            mlp_in=self._linear(f"{name}.fc1", n_rows, norm=f"{name}.final_layer_norm"),
             mlp_out=self._linear(f"{name}.fc2", n_rows),
         )
 
     def _decoder_layer(self, name: str) -> DecoderLayer:
         return DecoderLayer(
-            self_norm=self._norm(f"{name}.self_attn_layer_norm"),
-            self_qkv=self._qkv(f"{name}.self_attn", _DECODE_ROWS),
+            self_qkv=self._qkv(name, _DECODE_ROWS),
             self_out=self._linear(f"{name}.self_attn.out_proj", _DECODE_ROWS),
-            cross_norm=self._norm(f"{name}.encoder_attn_layer_norm"),
-            cross_query=self._linear(f"{name}.encoder_attn.q_proj", _DECODE_ROWS, self._scale),
+            cross_query=self._linear(
+                f"{name}.encoder_attn.q_proj", _DECODE_ROWS, self._scale, norm=f"{name}.encoder_attn_layer_norm"
+            ),
             cross_out=self._linear(f"{name}.encoder_attn.out_proj", _DECODE_ROWS),
-            mlp_norm=self._norm(f"{name}.final_layer_norm"),
-            mlp_in=self._linear(f"{name}.fc1", _DECODE_ROWS),
+            mlp_in=self._linear(f"{name}.fc1", _DECODE_ROWS, norm=f"{name}.final_layer_norm"),
             mlp_out=self._linear(f"{name}.fc2", _DECODE_ROWS),
         )
 
     def _conv(self, name: str, stride: int) -> Conv:
         weight = self._read(f"{name}.weight").transpose(1, 2).flatten(1)  # [out, 3 * in]
         n_rows = self._dims.n_positions * FRAMES_PER_POSITION // stride
-        return Conv(self._ops.linear(weight, self._read(f"{name}.bias"), n_rows), stride)
+        return Conv(self._ops.conv(weight, self._read(f"{name}.bias"), n_rows), stride)
 
     def _norm(self, name: str) -> LayerNorm:
+        return LayerNorm(self._activation(f"{name}.weight"), self._activation(f"{name}.bias"))
+
+    def _linear_norm(self, name: str) -> LayerNorm:
+        """The norm before a linear layer."""
         return LayerNorm(self._read(f"{name}.weight"), self._read(f"{name}.bias"))
 
-    def _linear(self, name: str, n_rows: int, scale: float = 1.0) -> Linear:
+    def _linear(self, name: str, n_rows: int, scale: float = 1.0, norm: str | None = None) -> Linear:
         weight, bias = self._read(f"{name}.weight"), self._read(f"{name}.bias")
         if scale != 1.0:
             weight, bias = weight * scale, bias * scale
-        return self._ops.linear(weight, bias, n_rows)
+        return self._ops.linear(weight, bias, n_rows, None if norm is None else self._linear_norm(norm))
 
-    def _qkv(self, name: str, n_rows: int) -> Linear:
+    def _qkv(self, layer: str, n_rows: int) -> Linear:
+        name = f"{layer}.self_attn"
         weight = torch.cat([self._read(f"{name}.{part}_proj.weight") for part in "qkv"])
         bias = torch.cat([self._read(f"{name}.q_proj.bias"), self._no_bias(), self._read(f"{name}.v_proj.bias")])
         weight[: self._dims.d_model] *= self._scale
         bias[: self._dims.d_model] *= self._scale
-        return self._ops.linear(weight, bias, n_rows)
+        return self._ops.linear(weight, bias, n_rows, self._linear_norm(f"{name}_layer_norm"))
 
     def _cross_kv(self) -> tuple[Linear, ...]:
         n_layers = self._dims.n_decoder_layers
@@ -163,10 +169,20 @@ class _Builder:
         return self._ops.linear(torch.cat(weights), torch.cat(biases), self._dims.n_positions)
 
     def _no_bias(self) -> Tensor:
-        return torch.zeros(self._dims.d_model, device=self._device, dtype=self._dtype)
+        return torch.zeros(self._dims.d_model, device=self._device, dtype=self._weight_dtype)
+
+    def _read(self, name: str) -> Tensor:
+        """A weight of a linear layer."""
+        return self._read_stored(name).to(self._weight_dtype)
+
+    def _activation(self, name: str) -> Tensor:
+        """What meets activations as it is."""
+        return self._read_stored(name).to(self._dtype)
 
 
-def load_weights(folder: Path, dims: ModelDims, device: torch.device, dtype: torch.dtype) -> Whisper:
+def load_weights(
+    folder: Path, dims: ModelDims, device: torch.device, dtype: torch.dtype, ops: Ops | None = None
+) -> Whisper:
     """Load a model from the safetensors files of a checkpoint folder.
 
     The files are memory-mapped and read tensor by tensor; no second copy of the weights is made.
@@ -175,7 +191,8 @@ def load_weights(folder: Path, dims: ModelDims, device: torch.device, dtype: tor
         folder: Holds `model.safetensors`, or `model.safetensors.index.json` and its shards.
         dims: The sizes, from the folder's `config.json`.
         device: Where the model runs.
-        dtype: float32, bfloat16 or float16, whatever the files hold.
+        dtype: Of activations and caches: float32, bfloat16 or float16, whatever the files hold.
+        ops: How it computes; None chooses by device and dtype.
 
     Returns:
         The model.
@@ -195,10 +212,10 @@ def load_weights(folder: Path, dims: ModelDims, device: torch.device, dtype: tor
         def read(name: str) -> Tensor:
             file, key = where[name]
             tensor: Tensor = file.get_tensor(key)
-            return tensor.to(dtype)
+            return tensor
 
         with torch.inference_mode():
-            return build_whisper(dims, read, device, dtype)
+            return build_whisper(dims, read, device, dtype, ops)
 
 
 def _open(stack: ExitStack, path: Path, device: torch.device) -> Any:

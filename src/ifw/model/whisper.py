@@ -17,19 +17,7 @@ from torch.nn import functional as F
 
 from ifw.errors import ShapeError
 from ifw.model.dims import ModelDims
-from ifw.model.ops import KeyLimit, Linear, Ops
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LayerNorm:
-    """Layer normalisation; torch keeps mean and variance in float32 for every dtype."""
-
-    weight: Tensor  # [D]
-    bias: Tensor  # [D]
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Normalise the last axis of `x` [..., D]."""
-        return F.layer_norm(x, self.weight.shape, self.weight, self.bias)
+from ifw.model.ops import KeyLimit, LayerNorm, Linear, Ops
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,11 +37,9 @@ class Conv:
 class EncoderLayer:
     """Self-attention and feed-forward, each behind its norm."""
 
-    attention_norm: LayerNorm
-    qkv: Linear  # D -> 3 D, query part scaled
+    qkv: Linear  # norm, D -> 3 D, query part scaled
     attention_out: Linear
-    mlp_norm: LayerNorm
-    mlp_in: Linear
+    mlp_in: Linear  # norm
     mlp_out: Linear
 
 
@@ -64,14 +50,11 @@ class DecoderLayer:
     The keys and values of the cross-attention come from `Whisper.cross_kv`, all layers at once.
     """
 
-    self_norm: LayerNorm
-    self_qkv: Linear  # D -> 3 D, query part scaled
+    self_qkv: Linear  # norm, D -> 3 D, query part scaled
     self_out: Linear
-    cross_norm: LayerNorm
-    cross_query: Linear  # scaled
+    cross_query: Linear  # norm; scaled
     cross_out: Linear
-    mlp_norm: LayerNorm
-    mlp_in: Linear
+    mlp_in: Linear  # norm
     mlp_out: Linear
 
 
@@ -98,6 +81,11 @@ class Whisper:
     decoder_norm: LayerNorm
     output: Linear  # D -> V
 
+    @property
+    def compute_type(self) -> str:
+        """How it computes: float32, bfloat16, float16 or int8, which has activations and caches of another dtype."""
+        return self.ops.compute_type or str(self.dtype).removeprefix("torch.")
+
     @torch.inference_mode()
     def encode(self, mel: Tensor) -> Tensor:
         """Run the encoder.
@@ -119,9 +107,9 @@ class Whisper:
         x = x + self.encoder_positions
         heads = (*x.shape[:2], 3, dims.n_heads, dims.head_dim)
         for layer in self.encoder_layers:
-            qkv = layer.qkv(layer.attention_norm(x)).view(heads)
+            qkv = layer.qkv(x).view(heads)
             x = layer.attention_out(self.ops.encoder_attention(qkv), residual=x)
-            x = layer.mlp_out(layer.mlp_in(layer.mlp_norm(x), gelu=True), residual=x)
+            x = layer.mlp_out(layer.mlp_in(x, gelu=True), residual=x)
         return self.encoder_norm(x)
 
     @torch.inference_mode()
@@ -188,7 +176,7 @@ class Whisper:
                 on_query(index, query)
             mixed = self.ops.decode_attention(query.view(shared), cross_kv[0], cross_kv[1], None).view(x.shape)
             x = layer.cross_out(mixed, residual=x)
-            x = layer.mlp_out(layer.mlp_in(layer.mlp_norm(x), gelu=True), residual=x)
+            x = layer.mlp_out(layer.mlp_in(x, gelu=True), residual=x)
         return self.decoder_norm(x)
 
     @torch.inference_mode()
@@ -208,7 +196,7 @@ class Whisper:
     ) -> Tensor:
         """Add causal self-attention to `x`, writing the new keys and values into `self_kv` [2, B, H, N_text, Dh]."""
         dims = self.dims
-        qkv = layer.self_qkv(layer.self_norm(x)).view(*x.shape[:2], 3, dims.n_heads, dims.head_dim)
+        qkv = layer.self_qkv(x).view(*x.shape[:2], 3, dims.n_heads, dims.head_dim)
         rows, positions = index
         self_kv[:, rows, :, positions] = qkv[:, :, 1:]  # [B, T, 2, H, Dh]
         n_keys = limit.visible.shape[-1]
@@ -217,4 +205,4 @@ class Whisper:
 
     def _cross_query(self, layer: DecoderLayer, x: Tensor) -> Tensor:
         """Scaled cross-attention queries [B, T, H, Dh]."""
-        return layer.cross_query(layer.cross_norm(x)).view(*x.shape[:2], self.dims.n_heads, self.dims.head_dim)
+        return layer.cross_query(x).view(*x.shape[:2], self.dims.n_heads, self.dims.head_dim)

@@ -110,7 +110,7 @@ class LoadedModel:
             transcriber = Transcriber(
                 settings.model,
                 settings.device,
-                settings.dtype,
+                settings.compute_type,
                 n_slots=settings.n_slots,
                 n_threads=settings.n_threads,
             )

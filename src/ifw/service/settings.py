@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from ifw.config import Device, Dtype
+from ifw.config import ComputeType, Device
 from ifw.errors import ConfigError
 
 PREFIX: Final = "IFW_"
@@ -123,8 +123,9 @@ class Settings(BaseSettings):
         "comma-separated.",
     )
     device: Device = Field("auto", description="auto takes CUDA where there is one; else cpu or cuda.")
-    dtype: Dtype = Field(
-        "auto", description="auto is float16 on CUDA and float32 on CPU; else float32, bfloat16, float16."
+    compute_type: ComputeType = Field(
+        "auto",
+        description="auto is float16 on CUDA and float32 on CPU; else float32, bfloat16, float16 or, on CPUs, int8.",
     )
     n_slots: int | None = Field(
         None, ge=1, le=4096, description="Windows decoded together. Left out: by device and memory."

@@ -1,0 +1,192 @@
+"""The native library, loaded: which kernels it has for this machine, and the team of threads that they run in.
+
+The kernels run in the threads of torch's own OpenMP: those of a second runtime would wait for work beside torch's, on
+the same cores.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+from collections.abc import Callable
+from ctypes import POINTER, Structure, c_char_p, c_float, c_int32, c_int64, c_void_p
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from ifw.kernels.build import LIBRARY, source_hash
+
+FLOAT32: Final = 0
+BFLOAT16: Final = 1
+MULTIPLY_INT8: Final = 0
+MULTIPLY_FLOAT32: Final = 1
+MULTIPLY_BFLOAT16: Final = 2
+HEAD_DIM: Final = 64
+STORED: Final = {torch.float32: FLOAT32, torch.bfloat16: BFLOAT16}
+
+
+class Team(Structure):
+    """`IfwTeam`."""
+
+    _fields_ = [("parallel", c_void_p), ("n_threads", c_int64)]
+
+
+class LinearStruct(Structure):
+    """`IfwLinear`."""
+
+    _fields_ = [
+        ("n_in", c_int64),
+        ("n_out", c_int64),
+        ("arithmetic", c_int32),
+        ("input_type", c_int32),
+        ("output_type", c_int32),
+        ("reserved", c_int32),
+        ("weight", c_void_p),
+        ("scale", c_void_p),
+        ("correction", c_void_p),
+        ("bias", c_void_p),
+    ]
+
+
+class NormStruct(Structure):
+    """`IfwNorm`."""
+
+    _fields_ = [
+        ("weight", c_void_p),
+        ("bias", c_void_p),
+        ("epsilon", c_float),
+        ("reserved", c_int32),
+    ]
+
+
+class CacheStruct(Structure):
+    """`IfwCache`."""
+
+    _fields_ = [
+        ("keys", c_void_p),
+        ("values", c_void_p),
+        ("group_stride", c_int64),
+        ("head_stride", c_int64),
+        ("n_groups", c_int64),
+        ("n_heads", c_int64),
+        ("n_keys", c_int64),
+        ("type", c_int32),
+        ("reserved", c_int32),
+    ]
+
+
+class _KernelsStruct(Structure):
+    _fields_ = [
+        ("name", c_char_p),
+        ("panel", c_int64),
+        ("has_bfloat16", c_int64),
+        ("packed_bytes", ctypes.CFUNCTYPE(c_int64, c_int64, c_int64, c_int32)),
+        (
+            "pack_linear",
+            ctypes.CFUNCTYPE(None, c_void_p, c_int64, c_int64, c_int32, c_void_p, c_void_p, c_void_p),
+        ),
+        (
+            "linear",
+            ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_int64, c_int32),
+        ),
+        (
+            "encoder_attention",
+            ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_void_p, c_int64, c_int64, c_int64, c_int32),
+        ),
+        (
+            "decode_attention",
+            ctypes.CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_int64, c_int64, c_void_p, c_void_p),
+        ),
+    ]
+
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kernels:
+    """The kernels for one instruction set; the C functions are described in `native/interface.h`.
+
+    Attributes:
+        name: Of the instruction set.
+        panel: Columns that are packed together.
+        has_bfloat16: Whether it multiplies bfloat16; int8 and float32 it always does.
+        parallel: Address of the function that runs a team; None where torch's OpenMP was not found.
+    """
+
+    name: str
+    panel: int
+    has_bfloat16: bool
+    parallel: int | None
+    packed_bytes: Function
+    pack_linear: Function
+    linear: Function
+    encoder_attention: Function
+    decode_attention: Function
+
+    def team(self) -> Team:
+        """As many threads as torch has in the calling thread."""
+        return Team(self.parallel, torch.get_num_threads())
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What came of loading the library.
+
+    Attributes:
+        kernels: For the instruction sets that this machine has, best first; none where the library is not there.
+        reason: Why there are none, for people; empty where there are.
+    """
+
+    kernels: tuple[Kernels, ...]
+    reason: str
+
+
+@functools.cache
+def load() -> Loaded:
+    """Load the library, once in a process."""
+    if not LIBRARY.is_file():
+        return Loaded((), "the native library was not built: install a C++ compiler and reinstall the package")
+    try:
+        library = ctypes.CDLL(str(LIBRARY))
+        library.ifw_kernels_source.restype = c_char_p
+        built_from = library.ifw_kernels_source().decode()
+    except (OSError, AttributeError) as error:
+        return Loaded((), f"the native library does not load: {error}")
+    if built_from != source_hash():
+        return Loaded((), "the native library was built from other sources: reinstall the package")
+    library.ifw_kernels.restype = POINTER(_KernelsStruct)
+    parallel = _torch_parallel()
+    found: list[Kernels] = []
+    while table := library.ifw_kernels(len(found)):
+        found.append(_kernels(table.contents, parallel))
+    return Loaded(tuple(found), "" if found else "this processor has no AVX2")
+
+
+def _kernels(table: _KernelsStruct, parallel: int | None) -> Kernels:
+    return Kernels(
+        name=table.name.decode(),
+        panel=table.panel,
+        has_bfloat16=bool(table.has_bfloat16),
+        parallel=parallel,
+        packed_bytes=table.packed_bytes,
+        pack_linear=table.pack_linear,
+        linear=table.linear,
+        encoder_attention=table.encoder_attention,
+        decode_attention=table.decode_attention,
+    )
+
+
+def _torch_parallel() -> int | None:
+    """Address of `GOMP_parallel` in the OpenMP runtime that torch has loaded."""
+    folder = Path(torch.__file__).parent
+    for path in (*folder.glob("lib/libgomp*.so*"), *folder.parent.glob("torch.libs/libgomp*.so*"), "libgomp.so.1"):
+        try:
+            runtime = ctypes.CDLL(str(path), mode=os.RTLD_NOLOAD)
+            return ctypes.cast(runtime.GOMP_parallel, c_void_p).value
+        except (OSError, AttributeError):
+            continue
+    return None

@@ -1,0 +1,86 @@
+// What the library and its callers agree on. Plain C: pointers, sizes and structs, mirrored in library.py.
+#pragma once
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// How activations and caches are stored.
+enum { IFW_FLOAT32 = 0, IFW_BFLOAT16 = 1 };
+// How a linear layer multiplies. BFLOAT16 is not there on every level.
+enum { IFW_MULTIPLY_INT8 = 0, IFW_MULTIPLY_FLOAT32 = 1, IFW_MULTIPLY_BFLOAT16 = 2 };
+// Of every attention kernel.
+enum { IFW_HEAD_DIM = 64 };
+
+// Runs body(data) in n_threads threads at once and returns when all have ended: libgomp's GOMP_parallel.
+typedef void (*IfwParallel)(void (*body)(void*), void* data, unsigned n_threads, unsigned flags);
+
+typedef struct {
+    IfwParallel parallel;  // NULL: everything runs in the calling thread
+    int64_t n_threads;
+} IfwTeam;
+
+// A linear layer, made by pack_linear. All pointers are 64-byte aligned or NULL.
+typedef struct {
+    int64_t n_in, n_out;
+    int32_t arithmetic;          // IFW_MULTIPLY_...
+    int32_t input_type;          // of x and residual
+    int32_t output_type;         // of y
+    int32_t reserved;
+    const void* weight;          // packed
+    const float* scale;          // [padded n_out], int8 only
+    const int32_t* correction;   // [padded n_out], int8 only
+    const float* bias;           // [padded n_out] or NULL
+} IfwLinear;
+
+// Layer normalisation of the rows before a linear layer.
+typedef struct {
+    const float* weight;  // [n_in]
+    const float* bias;    // [n_in]
+    float epsilon;
+    int32_t reserved;
+} IfwNorm;
+
+// Keys and values of some groups of rows; a group is a window or a slot. Strides are in elements, the last axis is dense.
+typedef struct {
+    const void* keys;    // [n_groups, n_heads, n_keys, 64]
+    const void* values;  // likewise
+    int64_t group_stride, head_stride;
+    int64_t n_groups, n_heads, n_keys;
+    int32_t type;        // of keys, values, query and output
+    int32_t reserved;
+} IfwCache;
+
+// One set of kernels, for one instruction set. `name` is what the caller may ask for.
+typedef struct {
+    const char* name;
+    int64_t panel;         // columns that are packed together; padded n_out is the next multiple of it
+    int64_t has_bfloat16;  // whether it multiplies bfloat16; float32 and int8 it always does
+
+    // Bytes that pack_linear writes to `packed`.
+    int64_t (*packed_bytes)(int64_t n_in, int64_t n_out, int32_t arithmetic);
+    // weight: [n_out, n_in] float32. scale and correction: [padded n_out], written for int8.
+    void (*pack_linear)(const float* weight, int64_t n_in, int64_t n_out, int32_t arithmetic, void* packed,
+                        float* scale, int32_t* correction);
+    // y[n_rows, n_out] = linear(norm(x)), then GELU if asked, then + residual. norm and residual may be NULL.
+    void (*linear)(const IfwTeam* team, const IfwLinear* layer, const IfwNorm* norm, const void* x,
+                   const void* residual, void* y, int64_t n_rows, int32_t is_gelu);
+    // qkv: [n_windows, n_positions, 3, n_heads, 64] -> out: [n_windows, n_positions, n_heads, 64], queries scaled.
+    void (*encoder_attention)(const IfwTeam* team, const void* qkv, void* out, int64_t n_windows,
+                              int64_t n_positions, int64_t n_heads, int32_t type);
+    // query: [n_groups, n_queries, n_heads, 64], query_stride elements from one query to the next;
+    // positions: [n_groups, n_queries], the last key that each query sees, or NULL for all -> out, dense.
+    // Returns 0, or -1 where a position is not below n_keys: then nothing is computed.
+    int32_t (*decode_attention)(const IfwTeam* team, const IfwCache* cache, const void* query, int64_t query_stride,
+                                int64_t n_queries, const int64_t* positions, void* out);
+} IfwKernels;
+
+// The kernels of a name, or NULL where they were not built or this machine cannot run them. Best first: index from 0.
+__attribute__((visibility("default"))) const IfwKernels* ifw_kernels(int32_t index);
+// What the library was built from.
+__attribute__((visibility("default"))) const char* ifw_kernels_source(void);
+
+#ifdef __cplusplus
+}
+#endif

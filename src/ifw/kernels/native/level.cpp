@@ -1,0 +1,25 @@
+// The kernels for one instruction set: compiled once for each, with IFW_LEVEL as its name.
+#include <type_traits>
+
+#include "decode_attention.h"
+#include "encoder_attention.h"
+#include "linear.h"
+
+#define IFW_TEXT_OF(name) #name
+#define IFW_TEXT(name) IFW_TEXT_OF(name)
+#define IFW_JOIN_OF(a, b) a##b
+#define IFW_JOIN(a, b) IFW_JOIN_OF(a, b)
+
+extern "C" {
+extern const IfwKernels IFW_JOIN(ifw_kernels_, IFW_LEVEL);
+const IfwKernels IFW_JOIN(ifw_kernels_, IFW_LEVEL) = {
+    IFW_TEXT(IFW_LEVEL),
+    IFW_LEVEL::PANEL,
+    !std::is_same<IFW_LEVEL::KindOf<IFW_LEVEL::bfloat16>::Type, IFW_LEVEL::Float32>::value,
+    IFW_LEVEL::packed_bytes,
+    IFW_LEVEL::pack_linear,
+    IFW_LEVEL::linear,
+    IFW_LEVEL::encoder_attention,
+    IFW_LEVEL::decode_attention,
+};
+}

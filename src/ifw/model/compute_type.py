@@ -1,0 +1,55 @@
+"""What a compute type means on a device: the dtype of activations and caches, and the operations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Final
+
+import torch
+
+from ifw.errors import ConfigError
+from ifw.kernels.library import load
+from ifw.model.native_ops import bfloat16_ops, float32_attention, int8_ops
+from ifw.model.ops import Ops, choose_ops
+
+DTYPES: Final[Mapping[str, torch.dtype]] = MappingProxyType(
+    {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "int8": torch.bfloat16}
+)
+"""Of activations and caches; int8 has products of int8 between activations of bfloat16."""
+
+
+def ops_for(device: torch.device, compute_type: str) -> Ops:
+    """Choose the operations: those of the native kernels where they are there and serve, else torch's.
+
+    Args:
+        device: Where the model runs.
+        compute_type: A name of `DTYPES`.
+
+    Returns:
+        The choice, for a model of the dtype that `DTYPES` names.
+
+    Raises:
+        ConfigError: There is no such compute type, or no int8 on this device or machine.
+    """
+    if compute_type not in DTYPES:
+        raise ConfigError(f"compute_type: got {compute_type!r}, allowed: {', '.join(DTYPES)}")
+    if device.type != "cpu":
+        if compute_type == "int8":
+            raise ConfigError(f"compute_type: got 'int8', allowed on {device.type!r}: float32, bfloat16, float16")
+        return choose_ops(device, DTYPES[compute_type])
+    kernels = next(iter(load().kernels), None)
+    if compute_type == "int8":
+        if kernels is None:
+            raise ConfigError(
+                f"compute_type: got 'int8', but {load().reason}; "
+                "use 'float32' or, on processors that have it, 'bfloat16'"
+            )
+        return int8_ops(kernels)
+    torch_ops = choose_ops(device, DTYPES[compute_type])
+    if kernels is None or compute_type == "float16":
+        return torch_ops
+    if compute_type == "float32":
+        return replace(torch_ops, **float32_attention(kernels))
+    return bfloat16_ops(kernels) if kernels.has_bfloat16 else torch_ops

@@ -1,0 +1,103 @@
+"""Whole models in each compute type: how far they are from float32, and that windows do not depend on each other."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tiny_models
+import torch
+from native_kernels import KERNELS, each_level, relative_error
+
+from ifw.config import DecodeOptions, EngineConfig
+from ifw.engine.cache import DecoderCache
+from ifw.engine.engine import Engine
+from ifw.engine.request import DecodeRequest
+from ifw.kernels.library import load
+from ifw.model.compute_type import DTYPES, ops_for
+from ifw.model.native_ops import bfloat16_ops, int8_ops
+from ifw.model.random import random_whisper
+
+CPU = torch.device("cpu")
+SIZES = tiny_models.dims(layers=(2, 2), d_model=128, n_heads=2)
+OTHER_HEADS = tiny_models.dims(layers=(2, 2), d_model=64, n_heads=2)
+TIMEOUT_S = 120
+
+needs_kernels = pytest.mark.skipif(not KERNELS, reason=load().reason)
+
+
+def passes(model):
+    """Encoder outputs of two windows, and the logits of a few tokens in two rows at different positions."""
+    mel = torch.randn(2, SIZES.n_mels, 3000, generator=torch.Generator().manual_seed(3))
+    cache = DecoderCache.allocate(model.dims, 2, CPU, model.dtype)
+    audio = model.encode(mel)
+    model.cross_kv(audio, cache.cross_kv)
+    tokens = torch.tensor([[5, 6, 7], [8, 9, 10]])
+    model.decode(tokens, torch.zeros(2, dtype=torch.int64), cache.self_kv, cache.cross_kv, n_keys=3)
+    hidden = model.decode(tokens[:, :1], torch.tensor([3, 2]), cache.self_kv, cache.cross_kv, n_keys=4)
+    return audio, model.logits(hidden[:, 0])
+
+
+@each_level
+@pytest.mark.parametrize("sizes", [SIZES, OTHER_HEADS])
+def test_int8_and_bfloat16_are_near_float32(kernels, sizes):
+    exact = passes(random_whisper(sizes, 0))
+    wanted = {int8_ops: 0.05, bfloat16_ops: 0.015} if kernels.has_bfloat16 else {int8_ops: 0.05}
+    for make_ops, allowed in wanted.items():
+        audio, logits = passes(random_whisper(sizes, 0, dtype=torch.bfloat16, ops=make_ops(kernels)))
+        assert audio.dtype == torch.bfloat16
+        assert logits.dtype == torch.float32
+        assert relative_error(audio, exact[0]) < allowed
+        assert relative_error(logits, exact[1]) < allowed
+
+
+@needs_kernels
+@pytest.mark.parametrize("sizes", [SIZES, OTHER_HEADS])
+def test_float32_with_kernels_is_float32(sizes):
+    exact = passes(random_whisper(sizes, 0))
+    found = passes(random_whisper(sizes, 0, ops=ops_for(CPU, "float32")))
+    for one, other in zip(found, exact, strict=True):
+        assert relative_error(one, other) < 5e-6
+
+
+def decode_all(compute_type, n_slots, encode_batch, n_threads, requests):
+    model = random_whisper(SIZES, 0, CPU, DTYPES[compute_type], ops_for(CPU, compute_type))
+    config = EngineConfig(n_threads=n_threads, n_slots=n_slots, encode_batch=encode_batch)
+    with Engine(model, tiny_models.checkpoint(SIZES), config) as engine:
+        assert engine.arithmetic == f"cpu {compute_type}"
+        futures = [engine.submit(dataclasses.replace(request, request_id=str(i))) for i, request in enumerate(requests)]
+        return [future.result(TIMEOUT_S) for future in futures]
+
+
+@needs_kernels
+@pytest.mark.parametrize("compute_type", ["float32", "bfloat16", "int8"])
+def test_a_window_does_not_depend_on_its_neighbours(compute_type):
+    """Alone, beside others, in a slot that was used before, on one thread or two: the same, bit for bit."""
+    requests = []
+    for index in range(8):
+        options = DecodeOptions(
+            temperatures=(0.0,),
+            max_tokens=4 + 5 * (index % 4),
+            timestamps=index % 2 == 0,
+            logprob_threshold=None,
+            compression_ratio_threshold=None,
+            no_speech_threshold=None,
+            word_timestamps=index % 3 == 0,
+            token_logprobs=True,
+            beam_size=3 if index == 5 else 1,
+        )
+        samples = tiny_models.window(index, seconds=30 - 3 * index)
+        prompt = tuple(range(20, 20 + 9 * (index % 3)))
+        requests.append(DecodeRequest(samples=samples, language="en", prompt_ids=prompt, options=options))
+    alone = [decode_all(compute_type, 1, 1, 1, [request])[0] for request in requests]
+    assert len({hypothesis.token_ids for hypothesis in alone}) == len(requests)
+    for n_slots, encode_batch, n_threads in ((8, 1, 1), (3, 2, 2)):
+        for got, expected in zip(
+            decode_all(compute_type, n_slots, encode_batch, n_threads, requests), alone, strict=True
+        ):
+            assert got.token_ids == expected.token_ids
+            assert got.token_logprobs == expected.token_logprobs
+            assert (got.attention is None) == (expected.attention is None)
+            if got.attention is not None:
+                np.testing.assert_allclose(got.attention.matrix, expected.attention.matrix, atol=2e-3)  # torch's
