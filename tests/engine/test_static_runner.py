@@ -6,13 +6,13 @@ from concurrent.futures import wait
 from dataclasses import replace
 
 import pytest
-import test_invariance as traffic
 import tiny_models
 import torch
+import traffic
 
 from ifw.config import DecodeOptions, EngineConfig
 from ifw.engine.engine import Engine
-from ifw.engine.request import DecodeRequest
+from ifw.engine.request import DecodeRequest, EncodedWindow
 from ifw.engine.runner import ModelRunner
 from ifw.engine.static_runner import StaticRunner
 from ifw.engine.static_step import MAX_FED, StaticStep
@@ -45,7 +45,7 @@ def test_the_texts_are_those_of_plain_steps(plain, n_slots, encode_batch):
 
 def test_beside_cancelled_and_failing_neighbours(plain):
     wanted = traffic.requests()
-    broken = traffic.EncodedWindow(torch.full((1500, traffic.SIZES.d_model), float("nan")))
+    broken = EncodedWindow(torch.full((1500, traffic.SIZES.d_model), float("nan")))
     with engine("static", n_slots=4, encode_batch=2) as static:
         victims = [static.submit(replace(traffic.fresh(request), group="victims")) for request in wanted[:6]]
         poison = [static.submit(DecodeRequest(encoded=broken, language="en")) for _ in range(3)]

@@ -75,7 +75,7 @@ class StepGraphs(Generic[KeyT]):
 
     def _capture(self, key: KeyT) -> None:
         """Record a step without carrying it out; where that fails, go on without graphs and say so once."""
-        graph = torch.cuda.CUDAGraph()
+        graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
         try:
             # other threads may use the device meanwhile, for other models
             with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
@@ -87,4 +87,6 @@ class StepGraphs(Generic[KeyT]):
             reason = "memory is too short" if is_out_of_memory(error) else "a step could not be captured"
             _LOG.warning("decode steps go on without CUDA graphs, because %s: %s", reason, self.failure)
             return
+        finally:
+            torch.cuda.set_stream(current)  # torch leaves a capture that failed without it
         self._graphs[key] = graph

@@ -61,7 +61,8 @@ class StaticRunner(ModelRunner):
         self._launched: _Launch | None = None
         self._row_buckets = row_buckets(n_slots)
         self._n_positions = model.dims.n_text_positions
-        self._key_buckets = (*(n for n in _KEY_BUCKETS if n < self._n_positions), self._n_positions)
+        few = () if model.ops.reads_by_limit else _KEY_BUCKETS
+        self._key_buckets = (*(n for n in few if n < self._n_positions), self._n_positions)
         self.graphs = StepGraphs(self._step.run, model.device, is_on=has_graphs)
         self._streams = Streams(model.device)
 

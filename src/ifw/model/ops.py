@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -82,6 +82,7 @@ class Ops:
             keys) -> [B, T, H * Dh]. Keys and values may be views on a larger cache.
         weight_dtype: Of what `linear`, `conv` and `output` are given; None is the model's.
         compute_type: Its name where it is not that of the model's dtype.
+        reads_by_limit: For one query a row, `decode_attention` reads only the keys that the limit shows.
     """
 
     linear: MakeLinear
@@ -91,6 +92,7 @@ class Ops:
     decode_attention: DecodeAttention
     weight_dtype: torch.dtype | None = None
     compute_type: str | None = None
+    reads_by_limit: bool = False
 
 
 def choose_ops(device: torch.device, dtype: torch.dtype) -> Ops:
@@ -103,6 +105,12 @@ def choose_ops(device: torch.device, dtype: torch.dtype) -> Ops:
     Returns:
         The choice. All of them agree up to rounding.
     """
+    if device.type == "cuda":
+        from ifw.model.cuda_ops import choose_decode_attention  # noqa: PLC0415 - it builds on what is here
+
+        attention = choose_decode_attention(device, dtype)
+        is_own = attention is not sdpa_decode_attention
+        return replace(_plain_ops(PlainLinear.make, sdpa_encoder_attention, attention), reads_by_limit=is_own)
     if device.type != "cpu":
         return _plain_ops(PlainLinear.make, sdpa_encoder_attention, sdpa_decode_attention)
     if not can_pack(dtype):

@@ -1,0 +1,129 @@
+"""Decode attention for CUDA in Triton: one query a row against a cache, the keys of a row split among several programs.
+
+A step reads every key and value once and computes little with them, so what counts is bytes in flight. One program for
+each row and head fills a GPU from some fifty rows on; with fewer, each takes a part of the keys, and a second kernel
+puts the parts together (Flash-Decoding). A row reads only keys that it may see: a long cache costs a short text none.
+
+On CPU the kernels run in Triton's interpreter (`TRITON_INTERPRET=1`), which is how they are tested without a GPU.
+
+Source: Milakov and Gimelshein 2018, "Online normalizer calculation for softmax"; Dao et al. 2023, "Flash-Decoding".
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from ifw.model.ops import KeyLimit, sdpa_decode_attention
+
+BLOCK_KEYS: Final = 64
+_N_WARPS = 4
+_WANTED_PROGRAMS = 1056  # eight for each of the 132 multiprocessors of an H100
+
+
+def n_parts_for(n_rows: int, n_heads: int, n_keys: int) -> int:
+    """Into how many parts the keys of a row are split, from the shapes alone: a CUDA graph replays the choice."""
+    n_blocks = -(-n_keys // BLOCK_KEYS)
+    return max(1, min(n_blocks, _WANTED_PROGRAMS // (n_rows * n_heads)))
+
+
+def triton_decode_attention(query: Tensor, keys: Tensor, values: Tensor, limit: KeyLimit | None) -> Tensor:
+    """Attention over a cache; see `Ops.decode_attention`. Several queries a row go to torch's fused kernel."""
+    n_rows, n_new, n_heads, head_dim = query.shape
+    if n_new != 1 or not can_attend(keys, values, head_dim):
+        return sdpa_decode_attention(query, keys, values, limit)
+    n_keys = keys.shape[2]
+    # where the limit says how many keys there are, most parts of a split would be empty
+    n_parts = 1 if limit is not None else n_parts_for(n_rows, n_heads, n_keys)
+    part_keys = -(-n_keys // (n_parts * BLOCK_KEYS)) * BLOCK_KEYS
+    n_parts = -(-n_keys // part_keys)
+    mixed = query.new_empty(n_rows, 1, n_heads * head_dim)
+    parts = query.new_empty((n_rows, n_heads, n_parts, head_dim + 2) if n_parts > 1 else (1,), dtype=torch.float32)
+    _attend[(n_rows, n_heads, n_parts)](
+        query, keys, values, mixed if limit is None else limit.positions, mixed, parts,
+        query.stride(0), query.stride(2), keys.stride(0), keys.stride(1), values.stride(0), values.stride(1),
+        n_keys, part_keys,
+        N_HEADS=n_heads, N_PARTS=n_parts, HEAD_DIM=head_dim, BLOCK=BLOCK_KEYS, HAS_LIMIT=limit is not None,
+        num_warps=_N_WARPS,
+    )  # fmt: skip
+    if n_parts > 1:
+        _join[(n_rows, n_heads)](
+            parts, mixed, N_HEADS=n_heads, N_PARTS=n_parts, MOST_PARTS=triton.next_power_of_2(n_parts),
+            HEAD_DIM=head_dim, num_warps=1,
+        )  # fmt: skip
+    return mixed
+
+
+def can_attend(keys: Tensor, values: Tensor, head_dim: int) -> bool:
+    """Whether the kernel reads such a cache: a head's keys lie one behind the other, their width is a power of 2."""
+    dense = (head_dim, 1)
+    return head_dim & (head_dim - 1) == 0 and head_dim >= 16 and keys.stride()[2:] == values.stride()[2:] == dense
+
+
+@triton.jit
+def _attend(
+    query, keys, values, positions, mixed, parts,
+    query_row, query_head, key_row, key_head, value_row, value_head,
+    n_keys, part_keys,
+    N_HEADS: tl.constexpr, N_PARTS: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK: tl.constexpr, HAS_LIMIT: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64)
+    head = tl.program_id(1).to(tl.int64)
+    part = tl.program_id(2)
+    end = n_keys
+    if HAS_LIMIT:
+        end = tl.minimum(tl.load(positions + row).to(tl.int32) + 1, n_keys)
+    first = part * part_keys
+    last = tl.minimum(first + part_keys, end)
+
+    dims = tl.arange(0, HEAD_DIM)
+    wanted = tl.load(query + row * query_row + head * query_head + dims).to(tl.float32)
+    keys += row * key_row + head * key_head
+    values += row * value_row + head * value_head
+    highest = float("-inf")
+    total = 0.0
+    mix = tl.zeros([HEAD_DIM], dtype=tl.float32)
+    for start in range(first, last, BLOCK):
+        key = start + tl.arange(0, BLOCK)
+        is_inside = key < last
+        place = key[:, None] * HEAD_DIM + dims[None, :]
+        key_block = tl.load(keys + place, mask=is_inside[:, None], other=0.0)
+        value_block = tl.load(values + place, mask=is_inside[:, None], other=0.0)  # both are on their way at once
+        scores = tl.where(is_inside, tl.sum(key_block.to(tl.float32) * wanted[None, :], 1), float("-inf"))
+        now_highest = tl.maximum(highest, tl.max(scores, 0))
+        weights = tl.exp(scores - now_highest)
+        fading = tl.exp(highest - now_highest)
+        total = total * fading + tl.sum(weights, 0)
+        mix = mix * fading + tl.sum(value_block.to(tl.float32) * weights[:, None], 0)
+        highest = now_highest
+
+    place = row * N_HEADS + head
+    if N_PARTS == 1:
+        tl.store(mixed + place * HEAD_DIM + dims, (mix / total).to(mixed.dtype.element_ty))
+    else:
+        own = parts + (place * N_PARTS + part) * (HEAD_DIM + 2)
+        tl.store(own + dims, mix)
+        tl.store(own + HEAD_DIM, highest)
+        tl.store(own + HEAD_DIM + 1, total)
+
+
+@triton.jit
+def _join(
+    parts, mixed,
+    N_HEADS: tl.constexpr, N_PARTS: tl.constexpr, MOST_PARTS: tl.constexpr, HEAD_DIM: tl.constexpr,
+):  # fmt: skip
+    place = tl.program_id(0).to(tl.int64) * N_HEADS + tl.program_id(1)
+    dims = tl.arange(0, HEAD_DIM)
+    part = tl.arange(0, MOST_PARTS)
+    is_there = part < N_PARTS
+    own = parts + (place * N_PARTS + part) * (HEAD_DIM + 2)
+    highest = tl.load(own + HEAD_DIM, mask=is_there, other=float("-inf"))
+    share = tl.exp(highest - tl.max(highest, 0))  # 0 for a part without keys
+    total = tl.sum(share * tl.load(own + HEAD_DIM + 1, mask=is_there, other=0.0), 0)
+    mix = tl.load(own[:, None] + dims[None, :], mask=is_there[:, None], other=0.0)
+    mix = tl.sum(mix * share[:, None], 0)
+    tl.store(mixed + place * HEAD_DIM + dims, (mix / total).to(mixed.dtype.element_ty))
