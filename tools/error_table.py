@@ -43,7 +43,7 @@ ADVICE: Final[Mapping[str, str]] = MappingProxyType(
         "audio_damaged": "Send another copy of it.",
         "language_unknown": f"{_REASON} Left out, the language is detected.",
         "mode_unsupported": "Use a checkpoint that can; the message names one.",
-        "diarization_unavailable": "Leave it out.",
+        "diarization_unavailable": "Leave it out, or have `IFW_DIARIZATION_MODEL` set: [speakers](server.md#speakers).",
         "prompt_invalid": _REASON,
         "request_invalid": "The message names the field, and says what is allowed.",
         "url_invalid": _REASON,

@@ -10,8 +10,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ifw.audio.fork_server import ForkServer
+from ifw.audio.whole import Audio, decode
 from ifw.cancellation import CancelToken
-from ifw.config import ComputeType, Device, EngineConfig, TranscribeOptions, checked_options
+from ifw.config import AudioOptions, ComputeType, Device, EngineConfig, TranscribeOptions, checked_options
 from ifw.engine.device import resolve_config
 from ifw.engine.engine import Engine
 from ifw.model.checkpoint import load_checkpoint, load_whisper
@@ -41,8 +42,9 @@ class Transcriber:
         compute_type: `auto` is float16 on CUDA and float32 on CPU; else float32, bfloat16, float16 or, on CPU, int8.
         n_slots: Windows decoded together; None chooses by device and free memory.
         n_threads: CPU threads of torch; None leaves torch's own choice.
-        diarization_model: What tells speakers apart: a hub id, or a folder of that layout. It is loaded here, beside
-            the checkpoint; None loads pyannote's `speaker-diarization-community-1` when somebody first diarizes.
+        diarization_model: What tells speakers apart: a hub id, or a folder of that layout, which is loaded here, beside
+            the checkpoint; or one that is loaded already. None loads pyannote's `speaker-diarization-community-1` when
+            somebody first diarizes.
 
     Attributes:
         checkpoint: What was loaded.
@@ -66,16 +68,15 @@ class Transcriber:
         *,
         n_slots: int | None = None,
         n_threads: int | None = None,
-        diarization_model: str | Path | None = None,
+        diarization_model: str | Path | Diarizer | None = None,
     ) -> None:
         config = EngineConfig(device=device, compute_type=compute_type, n_slots=n_slots, n_threads=n_threads)
         started = time.perf_counter()
         self._config = config = resolve_config(config)
-        self._diarization_model = diarization_model
         self._diarizer: Diarizer | None = None
         self._diarizer_lock = threading.Lock()
         if diarization_model is not None:
-            self._diarizer = self._load_diarizer()
+            self._diarizer = self._loaded_diarizer(diarization_model)
         self._decoders = ForkServer()  # gets ready while the model is loaded
         self.checkpoint = load_checkpoint(resolve_checkpoint(model), name=str(model))
         self._engine = Engine(
@@ -169,7 +170,7 @@ class Transcriber:
         """
         with self._diarizer_lock:
             if self._diarizer is None:
-                self._diarizer = self._load_diarizer()
+                self._diarizer = self._loaded_diarizer(None)
             return self._diarizer
 
     def check(self, options: TranscribeOptions) -> None:
@@ -188,6 +189,20 @@ class Transcriber:
         """Whether it transcribes: not any more once it was closed, or its device has failed for good."""
         return self._engine.is_open
 
+    def decode(self, source: AudioSource, options: AudioOptions | None = None) -> Audio:
+        """Decode a whole file into memory, such as a clip of a voice for `Diarizer.embed`.
+
+        The same as `ifw.audio.decode`, by the decoder processes that are there already.
+
+        Args:
+            source: A path, the bytes of a file, or a binary file object.
+            options: How long it may be, and which stretches are wanted.
+
+        Raises:
+            AudioError: The source cannot be read or decoded.
+        """
+        return decode(source, options or AudioOptions(), launch=self._decoders.launch)
+
     def stats(self) -> EngineStats:
         """Say what the engine is doing now and has done so far."""
         return self._engine.stats()
@@ -205,15 +220,32 @@ class Transcriber:
     ) -> None:
         self.close()
 
-    def _load_diarizer(self) -> Diarizer:
+    def _loaded_diarizer(self, model: str | Path | Diarizer | None) -> Diarizer:
         from ifw.diarize.diarizer import Diarizer  # noqa: PLC0415 - nothing of it is imported before someone diarizes
 
-        model = () if self._diarization_model is None else (self._diarization_model,)
-        compute_type = self._config.compute_type
-        return Diarizer(*model, device=self._config.device, dtype="auto" if compute_type == "int8" else compute_type)
+        if isinstance(model, Diarizer):
+            return model
+        return load_diarizer(model, self._config.device, self._config.compute_type)
 
     def _voice_detector(self) -> VoiceDetector:
         with self._detector_lock:
             if self._detector is None:
                 self._detector = VoiceDetector()
             return self._detector
+
+
+def load_diarizer(model: str | Path | None, device: Device, compute_type: ComputeType) -> Diarizer:
+    """Load a diarization model as it fits to an engine.
+
+    Args:
+        model: A hub id or a folder; None stands for pyannote's `speaker-diarization-community-1`.
+        device: Of the engine.
+        compute_type: Of the engine; diarization knows no int8, and computes as it would by itself then.
+
+    Raises:
+        ModelError: It cannot be found, fetched or read; the subclass and the message say which.
+    """
+    from ifw.diarize.diarizer import Diarizer  # noqa: PLC0415 - nothing of it is imported before someone diarizes
+
+    dtype = "auto" if compute_type == "int8" else compute_type
+    return Diarizer(*(() if model is None else (model,)), device=device, dtype=dtype)

@@ -19,6 +19,7 @@ import standardwebhooks
 from prometheus_client.parser import text_string_to_metric_families
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "server"))  # the servers of its tests are those of this one too
+from diarizing import write_model  # found by the line above
 from neighbour import ROOT, SHORT, Neighbour  # found by the line above
 from server_process import ServerProcess, serving  # found by the line above
 
@@ -81,7 +82,8 @@ class Site(NamedTuple):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder, env = tmp_path_factory.mktemp("site"), {"IFW_WEBHOOK_SECRET": SECRET}
-    with Neighbour() as neighbour, serving(folder, "--allow-nets", "127.0.0.0/8", env=env) as server:
+    flags = ("--allow-nets", "127.0.0.0/8", "--diarization-model", str(write_model(folder / "model")))
+    with Neighbour() as neighbour, serving(folder, *flags, env=env) as server:
         server.wait_ready()
         yield Site(server, neighbour)
 
@@ -134,7 +136,15 @@ def test_curl(site: Site, tmp_path: Path) -> None:
 def test_python(site: Site, tmp_path: Path) -> None:
     program = "\n".join(block.text for block in blocks() if block.language == "python")
     lines = site.run(tmp_path, sys.executable, "-c", site.located(program)).splitlines()
-    for line in ("200 true True", f"0.524 {SAID}", "204", "model_not_found model", "english Julia 0.524", "en"):
+    for line in (
+        "200 true True",
+        f"0.524 {SAID}",
+        "204",
+        "model_not_found model",
+        "english Julia 0.524",
+        "en",
+        f"Robert: {SAID}",
+    ):
         assert line in lines, line
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from made_transcripts import segment, spoken, transcript
 
 from ifw.formats.legacy import to_legacy_dict
@@ -46,8 +48,15 @@ def test_speakers_are_the_same_chunks_with_their_names_and_nothing_is_lost():
     assert made["speakers"] == [
         {"speaker": "SPEAKER_01", "timestamp": [0.0, 1.0], "text": " Hi"},
         {"speaker": "SPEAKER_00", "timestamp": [1.0, 2.0], "text": " you"},
+        {"speaker": "unknown", "timestamp": [3.0, 4.0], "text": " Who?"},
     ]
     assert len(made["chunks"]) == 3
+
+
+def test_speakers_are_there_where_somebody_asked_and_nobody_was_found():
+    alone = transcript(segment(3, 4, "Who?"))
+    assert to_legacy_dict(alone)["speakers"] == []
+    assert [one["speaker"] for one in to_legacy_dict(replace(alone, turns=()))["speakers"]] == ["unknown"]
 
 
 def test_silence_is_no_error():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from diarizing import write_model
 from neighbour import Neighbour
 from server_process import PATIENCE_S, ServerProcess, serving
 
@@ -51,5 +52,15 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         Neighbour() as neighbour,
         serving(folder, "--allow-nets", "127.0.0.0/8", "--max-upload-bytes", "300MB") as server,
     ):
+        server.wait_ready()
+        yield Api(server, neighbour, folder / "data")
+
+
+@pytest.fixture(scope="session")
+def diarizing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """A server that can tell speakers apart."""
+    folder = tmp_path_factory.mktemp("diarizing")
+    flags = ("--allow-nets", "127.0.0.0/8", "--diarization-model", str(write_model(folder / "model")))
+    with Neighbour() as neighbour, serving(folder, *flags) as server:
         server.wait_ready()
         yield Api(server, neighbour, folder / "data")

@@ -150,3 +150,39 @@ def test_boundaries_that_cannot_be_used(tmp_path: Path, boundary: bytes) -> None
 )
 def test_names_are_only_shown(name: str, shown: str) -> None:
     assert base_name(name) == shown
+
+
+LONG = FormLimits(1000, 3, 50, 100, long_names=frozenset({"clip"}), max_long_bytes=300, max_long_fields=2)
+
+
+@pytest.mark.parametrize("step", [1, 7, 10_000])
+def test_long_fields_lie_on_the_disk_beside_the_file(tmp_path: Path, step: int) -> None:
+    body = (
+        part("clip[]", b"x" * 300)
+        + part("clips", b"short")
+        + part("file", b"y" * 1000, file_name="a")
+        + part("clip", b"\xff" * 299)
+        + END
+    )
+    form = parsed(tmp_path / "upload", *(body[at : at + step] for at in range(0, len(body), step)), limits=LONG)
+    assert form.fields == (("clips", "short"),)
+    assert [name for name, _ in form.long_fields] == ["clip", "clip"]
+    assert [path.read_bytes() for _, path in form.long_fields] == [b"x" * 300, b"\xff" * 299]
+    assert form.upload is not None
+    assert form.upload.path.read_bytes() == b"y" * 1000
+    assert {path.parent for _, path in form.long_fields} == {tmp_path}
+
+
+@pytest.mark.parametrize(
+    "fields", [[("clip", b"x" * 301)], [("clip[]", b"x" * 150), ("clip[0]", b"x" * 301)], [("clip", b"x")] * 3]
+)
+def test_long_fields_have_limits(tmp_path: Path, fields: list[tuple[str, bytes]]) -> None:
+    with pytest.raises(RequestTooLargeError, match="clip"):
+        parsed(tmp_path / "upload", *(part(name, value) for name, value in fields), END, limits=LONG)
+
+
+def test_a_long_field_is_no_file_and_long_nowhere_else(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="got a file, allowed: text"):
+        parsed(tmp_path / "upload", part("clip", b"x", file_name="a.wav"), END, limits=LONG)
+    with pytest.raises(RequestTooLargeError, match="longer than 50 bytes"):
+        parsed(tmp_path / "upload", part("clip", b"x" * 51), END)

@@ -6,20 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ifw.config import DEFAULT_TEMPERATURES, VadOptions
+from ifw.config import DEFAULT_TEMPERATURES, DiarizationOptions, VadOptions
 from ifw.errors import ModelNotFoundError, RequestError
+from ifw.server.multipart import Form
 from ifw.server.openai.form import read_audio_form
 from ifw.server.openai.models import ServedModels
 from ifw.service.settings import load_settings
 
-
-def read(*pairs, mode="transcribe"):
-    return read_audio_form(pairs, mode)
+DIARIZED = ("response_format", "diarized_json")
 
 
-def refused(*pairs):
+def read(*pairs, mode="transcribe", clips=()):
+    return read_audio_form(Form(pairs, long_fields=tuple(("known_speaker_references", clip) for clip in clips)), mode)
+
+
+def refused(*pairs, **more):
     with pytest.raises(RequestError) as raised:
-        read(*pairs)
+        read(*pairs, **more)
     assert raised.value.code == "request_invalid"
     return raised.value.param, str(raised.value)
 
@@ -34,6 +37,48 @@ def test_what_is_left_out_has_openais_defaults():
     assert not asked.options.decode.word_timestamps
     assert not asked.options.decode.token_logprobs
     assert (asked.options.decode.mode, read(mode="translate").options.decode.mode) == ("transcribe", "translate")
+
+
+def test_speakers_are_told_apart_where_the_reply_shows_them():
+    assert read(DIARIZED).options.diarize == DiarizationOptions()
+    counts = (("min_speakers", "2"), ("max_speakers", "4"))
+    assert read(DIARIZED, *counts).options.diarize == DiarizationOptions(min_speakers=2, max_speakers=4)
+    assert read(DIARIZED, ("stream", "true")).is_streamed
+    for response_format in ("json", "text", "srt", "vtt", "verbose_json"):
+        assert read(("response_format", response_format)).options.diarize is None
+    asked = read(("model", "gpt-4o-transcribe-diarize"))
+    assert (asked.model, asked.response_format, asked.options.diarize) == ("gpt-4o-transcribe-diarize", "json", None)
+    assert refused(DIARIZED, mode="translate")[0] == "response_format"
+
+
+def test_known_speakers_have_a_name_and_a_clip_each(tmp_path):
+    clips = [tmp_path / "0", tmp_path / "1"]
+    known = read(DIARIZED, ("known_speaker_names[]", "Ann, PhD"), ("known_speaker_names[]", "Bob"), clips=clips)
+    assert (known.known_speakers.names, known.known_speakers.parts) == (("Ann, PhD", "Bob"), tuple(clips))
+    listed = read(DIARIZED, ("known_speaker_names", '["Ann, PhD", "Bob"]'), clips=clips[:1])
+    assert listed.known_speakers.names == ("Ann, PhD", "Bob")
+    assert read(DIARIZED).known_speakers.names == ()
+
+
+@pytest.mark.parametrize(
+    ("names", "param", "part"),
+    [
+        ([], "known_speaker_names", "is missing"),
+        (list("abcde"), "known_speaker_names", "got 5, allowed: at most 4"),
+        (["Ann", "Bob", "Ann"], "known_speaker_names", "got 'Ann' twice"),
+        (["Ann\nBob: no"], "known_speaker_names", "allowed: one line"),
+        (["x" * 101], "known_speaker_names", "at most 100 characters"),
+    ],
+)
+def test_names_that_are_not_allowed(tmp_path, names, param, part):
+    found = refused(DIARIZED, *(("known_speaker_names[]", name) for name in names), clips=[tmp_path / "0"])
+    assert found[0] == param
+    assert part in found[1]
+
+
+def test_known_speakers_without_diarization_are_no_use(tmp_path):
+    param, message = refused(("known_speaker_names[]", "Ann"), clips=[tmp_path / "0"])
+    assert (param, "response_format diarized_json" in message) == ("known_speaker_names", True)
 
 
 WORD_AND_SEGMENT = [
@@ -159,9 +204,13 @@ def test_probabilities_of_tokens():
     ("pairs", "param", "part"),
     [
         ([("response_format", "xml")], "response_format", "allowed: json, text, srt, verbose_json, vtt"),
-        ([("response_format", "diarized_json")], "response_format", "cannot tell speakers apart"),
-        ([("known_speaker_names[]", "Ann")], "known_speaker_names", "cannot tell speakers apart"),
-        ([("known_speaker_references[]", "data:audio/wav;base64,AA")], "known_speaker_references", "speakers"),
+        ([("known_speaker_names[]", "Ann")], "known_speaker_references", "is missing"),
+        ([("num_speakers", "2")], "num_speakers", "allowed: response_format diarized_json"),
+        ([DIARIZED, ("num_speakers", "0")], "num_speakers", "allowed: a number, 1 to 100"),
+        ([DIARIZED, ("max_speakers", "1.5")], "max_speakers", "allowed: a whole number"),
+        ([DIARIZED, ("min_speakers", "3"), ("max_speakers", "2")], "min_speakers", "min_speakers: got 3"),
+        ([DIARIZED, ("include[]", "logprobs")], "include", "allowed: response_format json"),
+        ([("model", "gpt-4o-transcribe-diarize"), ("response_format", "srt")], "response_format", "diarized_json"),
         ([("timestamp_granularities[]", "sentence")], "timestamp_granularities", "allowed: word, segment"),
         ([("timestamp_granularities", '["word"')], "timestamp_granularities", "no JSON"),
         ([("timestamp_granularities", '{"word": 1}')], "timestamp_granularities", "a list of texts"),
@@ -169,7 +218,11 @@ def test_probabilities_of_tokens():
         ([("include[]", "usage")], "include", "allowed: logprobs"),
         ([("include[]", "logprobs"), ("response_format", "text")], "include", "allowed: response_format json"),
         ([("stream", "maybe")], "stream", "allowed: true, false"),
-        ([("stream", "true"), ("response_format", "srt")], "stream", "allowed: response_format json or text"),
+        (
+            [("stream", "true"), ("response_format", "srt")],
+            "stream",
+            "allowed: response_format json, text or diarized_json",
+        ),
         ([("temperature", "1.1")], "temperature", "allowed: a number, 0 to 1"),
         ([("temperature", "-0.1")], "temperature", "got '-0.1'"),
         ([("temperature", "nan")], "temperature", "got 'nan'"),

@@ -23,6 +23,7 @@ from server_process import serving
 
 from ifw.server import routes, running_items
 from ifw.server.app import create_app
+from ifw.server.openai import events as openai_events
 from ifw.server.openai import stream as openai_stream
 from ifw.server.running_items import RunningItems
 from ifw.service.service import Service
@@ -293,7 +294,7 @@ def test_a_full_server_refuses_an_upload_before_it_is_sent(server):
         (routes.openai, "json_response", {"response_format": "json"}),
         (routes.openai, "verbose_response", {"response_format": "verbose_json"}),
         (routes.openai, "text_response", {"response_format": "text"}),
-        (openai_stream, "done_event", {"stream": "true"}),
+        (openai_events, "done_event", {"stream": "true"}),
         (routes.legacy, "legacy_output", None),
     ],
 )

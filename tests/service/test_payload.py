@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from ifw.config import TranscribeOptions, VadOptions
-from ifw.errors import ConfigError, DiarizationError, LanguageError
+from ifw.config import DiarizationOptions, TranscribeOptions, VadOptions
+from ifw.errors import ConfigError, LanguageError
 from ifw.service.payload import Source, dialect_of, make_payload, options_in, options_of, source_of
 
 URL = Source(url="https://example.com/a.mp3?secret=1")
@@ -59,9 +59,25 @@ def test_what_cannot_be_worked_is_refused(options):
         make_payload(URL, options)
 
 
-def test_languages_and_speakers():
+def test_speakers():
+    def asked(**options):
+        return options_of(make_payload(URL, options)).diarize
+
+    assert asked() is asked(diarize=False) is asked(diarize=None) is None
+    assert asked(diarize=True) == DiarizationOptions()
+    assert asked(diarize=True, num_speakers=2) == DiarizationOptions(num_speakers=2)
+    assert asked(diarize=True, min_speakers=2, max_speakers=3) == DiarizationOptions(min_speakers=2, max_speakers=3)
+    for wrong in ({"num_speakers": 2}, {"diarize": False, "max_speakers": 2}):
+        with pytest.raises(ConfigError, match="allowed: beside diarize true"):
+            asked(**wrong)
+    for wrong in ({"num_speakers": 0}, {"num_speakers": 2, "max_speakers": 3}, {"min_speakers": 3, "max_speakers": 2}):
+        with pytest.raises(ConfigError):
+            asked(diarize=True, **wrong)
+    with pytest.raises(ConfigError, match="channels"):
+        asked(diarize=True, channels="split")
+
+
+def test_languages():
     with pytest.raises(LanguageError):
         make_payload(URL, {"language": "klingon"})
-    with pytest.raises(DiarizationError):
-        make_payload(URL, {"diarize": True})
     assert options_of(make_payload(URL, {"language": "None", "diarize": False})).decode.language == "None"

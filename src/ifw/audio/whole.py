@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ifw.audio.decoder_process import Launch, launch_fresh
 from ifw.audio.feed import Samples
 from ifw.audio.source import AudioSource
 from ifw.audio.stream import open_stream
@@ -32,19 +33,20 @@ class Audio:
     warnings: tuple[TranscriptWarning, ...] = ()
 
 
-def decode(source: AudioSource, options: AudioOptions = _OPTIONS) -> Audio:
+def decode(source: AudioSource, options: AudioOptions = _OPTIONS, *, launch: Launch = launch_fresh) -> Audio:
     """Decode a whole file into memory: 64 kB a second, 230 MB an hour.
 
     Args:
         source: A path, bytes, or a binary file object, which is read from its position on.
         options: Length cap and workers.
+        launch: Starts decoder processes.
 
     Raises:
         AudioError: As `open_stream` and its iteration raise it.
     """
     samples: Samples = np.empty(0, np.float32)
     n_samples = 0
-    with open_stream(source, options) as stream:
+    with open_stream(source, options, launch=launch) as stream:
         for block in stream:
             if not n_samples:
                 samples = np.empty((0, *block.shape[1:]), np.float32)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ifw.formats.openai_json import WITHOUT_SPACES
+from ifw.formats.openai_speakers import UNKNOWN_SPEAKER
 from ifw.formats.times import to_ms
 from ifw.types import Segment, Transcript
 
@@ -30,14 +31,17 @@ def to_legacy_dict(transcript: Transcript, *, words: bool = False) -> dict[str, 
 
     Returns:
         `chunks` with `timestamp` ([start, end] in seconds, never null) and `text`; `speakers` has the same chunks with
-        `speaker` in front, those without a known speaker left out, and is empty where diarization did not run.
+        `speaker` in front, `unknown` where nobody was heard, and is empty where speakers were not told apart.
     """
     is_translated = transcript.mode == "translate"
     chunks = [chunk for segment in transcript.segments for chunk in _chunks(segment, words, is_translated)]
+    has_speakers = transcript.turns is not None or any(chunk.speaker for chunk in chunks)
     return {
         "text": "".join(chunk.text for chunk in chunks),
         "chunks": [_written(chunk) for chunk in chunks],
-        "speakers": [{"speaker": chunk.speaker, **_written(chunk)} for chunk in chunks if chunk.speaker is not None],
+        "speakers": [
+            {"speaker": chunk.speaker or UNKNOWN_SPEAKER, **_written(chunk)} for chunk in chunks if has_speakers
+        ],
     }
 
 

@@ -1,17 +1,19 @@
 """The events of OpenAI's audio API, for answers that begin before the work has ended.
 
-Source: OpenAI's OpenAPI document, `TranscriptTextDeltaEvent`, `TranscriptTextDoneEvent`.
+Source: OpenAI's OpenAPI document, `TranscriptTextDeltaEvent`, `TranscriptTextSegmentEvent`,
+`TranscriptTextDoneEvent`.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from ifw.constants import POSITION_S
-from ifw.formats.openai_wire import TokenBytes, languages, logprobs
+from ifw.formats.openai_wire import TokenBytes, diarized_segments, languages, logprobs
 from ifw.types import Segment, Transcript
 
 KEEP_ALIVE: Final = ": \n\n"
@@ -28,6 +30,21 @@ def delta_event(segment: Segment, token_bytes: TokenBytes | None = None) -> dict
     delta = segment.text if segment.id == 0 else f" {segment.text}"
     event: dict[str, Any] = {"type": "transcript.text.delta", "delta": delta}
     return event if token_bytes is None else {**event, "logprobs": logprobs([segment], token_bytes)}
+
+
+def diarized_events(
+    transcript: Transcript, known_speakers: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[dict[str, Any]]:
+    """What is said of a transcript with speakers before its `done_event`: a delta and a segment for each segment.
+
+    Args:
+        transcript: All of it, as who speaks is known at the end.
+        known_speakers: Names of speakers by their labels; the others are called A, B, ...
+    """
+    for number, segment in enumerate(diarized_segments(transcript, known_speakers)):
+        delta = segment["text"] if number == 0 else f" {segment['text']}"
+        yield {"type": "transcript.text.delta", "delta": delta, "segment_id": segment["id"]}
+        yield segment
 
 
 def done_event(transcript: Transcript, token_bytes: TokenBytes | None = None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Final
 from ifw.types import Segment
 
 UNKNOWN_SPEAKER: Final = "unknown"
-"""Stands for the speaker of a segment that none was found for: the API knows no segment without one."""
+"""Stands for the speaker of a segment that none was found for, where a reply has no segment without one."""
 
 _N_LETTERS: Final = 26
 
@@ -40,20 +40,23 @@ class SpeakerNames:
     """Names the speakers in the order in which they are first heard.
 
     Args:
-        known: Names of the speakers that are known, by their labels; the others get letters.
+        known: Names of the speakers that are known, by their labels; the others get letters that are nobody's name.
     """
 
     def __init__(self, known: Mapping[str, str] = MappingProxyType({})) -> None:
         self._names = dict(known)
+        self._taken = frozenset(self._names.values())
         self._n_lettered = 0
 
     def name(self, label: str | None) -> str:
         """What the speaker with a label is called."""
         if label is None:
             return UNKNOWN_SPEAKER
-        if label not in self._names:
-            self._names[label] = _letters(self._n_lettered)
+        while label not in self._names:
+            letters = _letters(self._n_lettered)
             self._n_lettered += 1
+            if letters not in self._taken:
+                self._names[label] = letters
         return self._names[label]
 
     def pieces(self, segments: Sequence[Segment]) -> Iterator[SpokenPiece]:

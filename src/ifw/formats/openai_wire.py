@@ -83,25 +83,30 @@ def diarized_response(
         transcript: What to write, with speakers.
         known_speakers: Names of speakers by their labels; the others are called A, B, ...
     """
-    pieces = list(SpeakerNames(known_speakers).pieces(transcript.segments))
-    turns = groupby(pieces, key=lambda piece: piece.speaker)
+    segments = diarized_segments(transcript, known_speakers)
+    turns = groupby(segments, key=lambda segment: segment["speaker"])
     return {
         "task": transcript.mode,
         "duration": milliseconds(transcript.duration_s),
-        "text": "\n".join(f"{speaker}: {' '.join(piece.text for piece in group)}" for speaker, group in turns),
-        "segments": [
-            {
-                "type": "transcript.text.segment",
-                "id": f"seg_{number:03d}",
-                "start": milliseconds(piece.start_s),
-                "end": milliseconds(piece.end_s),
-                "text": piece.text,
-                "speaker": piece.speaker,
-            }
-            for number, piece in enumerate(pieces, start=1)
-        ],
+        "text": "\n".join(f"{speaker}: {' '.join(one['text'] for one in group)}" for speaker, group in turns),
+        "segments": segments,
         "usage": seconds_used(transcript),
     }
+
+
+def diarized_segments(transcript: Transcript, known_speakers: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The segments of `diarized_json`, which are events of a stream too; see `diarized_response`."""
+    return [
+        {
+            "type": "transcript.text.segment",
+            "id": f"seg_{number:03d}",
+            "start": milliseconds(piece.start_s),
+            "end": milliseconds(piece.end_s),
+            "text": piece.text,
+            "speaker": piece.speaker,
+        }
+        for number, piece in enumerate(SpeakerNames(known_speakers).pieces(transcript.segments), start=1)
+    ]
 
 
 def languages(transcript: Transcript) -> list[dict[str, str]]:

@@ -31,12 +31,18 @@ class FormLimits:
         max_fields: Number of text fields.
         max_field_bytes: Bytes of one text field.
         max_fields_bytes: Bytes of all text fields together, their names included.
+        long_names: Names, without brackets behind them, of fields that are long: they go to disk too.
+        max_long_bytes: Bytes of one long field.
+        max_long_fields: Number of long fields.
     """
 
     max_file_bytes: int
     max_fields: int = 64
     max_field_bytes: int = 64 << 10
     max_fields_bytes: int = 256 << 10
+    long_names: frozenset[str] = frozenset()
+    max_long_bytes: int = 4 << 20
+    max_long_fields: int = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +69,12 @@ class Form:
     Attributes:
         fields: Names and values, in the order in which they came; a name may come several times.
         upload: The file, where there was one.
+        long_fields: Names of long fields, without brackets, and where their bytes lie, in the order in which they came.
     """
 
     fields: tuple[tuple[str, str], ...]
     upload: Upload | None = None
+    long_fields: tuple[tuple[str, Path], ...] = ()
 
     def values(self, name: str) -> tuple[str, ...]:
         """All values of one field."""
@@ -78,7 +86,7 @@ class FormParser:
 
     Args:
         boundary: As the content type of the request gives it.
-        target: Where the file goes; it is overwritten. It is created only when a file comes.
+        target: Where the file goes; it is overwritten. It is created only when a file comes. Long fields lie beside it.
         limits: What the form may hold.
         file_field: The one field that is a file; parts of other names that come with a file name are an error.
         prefix: Written to the file in front of what is received, and not counted.
@@ -101,6 +109,9 @@ class FormParser:
         self._text = bytearray()
         self._file: BinaryIO | None = None
         self._is_in_file = False
+        self._long_fields: list[tuple[str, Path]] = []
+        self._long_file: BinaryIO | None = None
+        self._n_long_bytes = 0
         self._sha256 = hashlib.sha256()
         self._n_file_bytes = 0
         self._file_name = ""
@@ -147,12 +158,13 @@ class FormParser:
         upload = None
         if self._file is not None:
             upload = Upload(self._target, self._file_name, self._n_file_bytes, self._sha256.hexdigest())
-        return Form(tuple(self._fields), upload)
+        return Form(tuple(self._fields), upload, tuple(self._long_fields))
 
     def close(self) -> None:
-        """Close the file; calling it twice is harmless."""
-        if self._file is not None:
-            self._file.close()
+        """Close the files; calling it twice is harmless."""
+        for file in (self._file, self._long_file):
+            if file is not None:
+                file.close()
 
     def __enter__(self) -> FormParser:
         return self
@@ -188,6 +200,8 @@ class FormParser:
             self._begin_file(parameters.get(b"filename", b""))
         elif b"filename" in parameters:
             raise RequestError(f"{_shown(name)}: got a file, allowed: text; the file goes into {self._file_field!r}")
+        elif (plain := name.partition("[")[0]) in self._limits.long_names:
+            self._begin_long_field(plain)
         else:
             self._begin_field(name)
 
@@ -198,6 +212,15 @@ class FormParser:
         self._file = self._target.open("wb")
         self._file.write(self._prefix)
         self._is_in_file = True
+
+    def _begin_long_field(self, name: str) -> None:
+        n_known = len(self._long_fields)
+        if n_known >= self._limits.max_long_fields:
+            raise RequestTooLargeError(f"{name}: got more than {self._limits.max_long_fields}, which is the limit")
+        path = self._target.with_name(f"{self._target.name}-{n_known}")
+        self._long_file = path.open("wb")
+        self._n_long_bytes = 0
+        self._long_fields.append((name, path))
 
     def _begin_field(self, name: str) -> None:
         if len(self._fields) >= self._limits.max_fields:
@@ -216,11 +239,23 @@ class FormParser:
             assert self._file is not None
             self._file.write(piece)
             return
+        if self._long_file is not None:
+            self._add_long_data(memoryview(data)[start:end])
+            return
         self._count(end - start)
         self._text += data[start:end]
         if len(self._text) > self._limits.max_field_bytes:
             name = _shown(self._field or "")
             raise RequestTooLargeError(f"{name}: is longer than {self._limits.max_field_bytes} bytes")
+
+    def _add_long_data(self, piece: memoryview) -> None:
+        self._n_long_bytes += len(piece)
+        if self._n_long_bytes > self._limits.max_long_bytes:
+            raise RequestTooLargeError(
+                f"{self._long_fields[-1][0]}: is longer than {self._limits.max_long_bytes} bytes"
+            )
+        assert self._long_file is not None
+        self._long_file.write(piece)
 
     def _count(self, n_bytes: int) -> None:
         self._fields_bytes += n_bytes
@@ -232,6 +267,10 @@ class FormParser:
     def _end_part(self) -> None:
         if self._is_in_file:
             self._is_in_file = False
+            return
+        if self._long_file is not None:
+            self._long_file.close()
+            self._long_file = None
             return
         assert self._field is not None
         self._fields.append((self._field, _text(bytes(self._text), _shown(self._field))))

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, get_args
 
 from ifw.config import SubtitleOptions
-from ifw.errors import DiarizationError
+from ifw.errors import DiarizationError, EngineError
 from ifw.formats import from_json, to_srt, to_tsv, to_txt, to_vtt
 from ifw.formats.legacy import to_legacy_dict
 from ifw.formats.openai_wire import diarized_response, verbose_response
@@ -58,9 +58,20 @@ def written(result: str, name: TranscriptFormat, subtitles: SubtitleOptions) -> 
     if name == "verbose_json":
         has_words = any(segment.words for segment in transcript.segments)
         return json_bytes(verbose_response(transcript, {"segment", "word"} if has_words else {"segment"}))
-    if not all(segment.speaker for segment in transcript.segments):
+    if transcript.turns is None and not all(segment.speaker for segment in transcript.segments):
         raise DiarizationError("format: got diarized_json, allowed: the others; nobody was told apart in this audio")
     return json_bytes(diarized_response(transcript))
+
+
+def require_speakers(transcript: Transcript) -> None:
+    """Refuse to go on with a transcript whose speakers could not be told apart, although somebody asked for that.
+
+    Raises:
+        EngineError: The message says why, for the log.
+    """
+    if transcript.turns is None:
+        reasons = [warning.message for warning in transcript.warnings if warning.code == "diarization_failed"]
+        raise EngineError("; ".join(reasons) or "the transcript has no speakers")
 
 
 def legacy_output(task: Task, result: str) -> dict[str, Any]:

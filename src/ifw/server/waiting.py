@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
 
@@ -56,6 +56,21 @@ async def fetched(request: Request, service: SyncService, url: str, target: Path
     """
     cancel = CancelToken()
     return await _waited(request, service.fetch_now(url, target, cancel=cancel), cancel)
+
+
+async def prepared(request: Request, service: SyncService, work: Callable[[], _T]) -> _T:
+    """Have something done before a transcription, for a client that waits for it.
+
+    Args:
+        request: Its body must have been read.
+        service: Does the work.
+        work: See `SyncService.prepare_now`.
+
+    Raises:
+        IfwError: See there, and what `work` raises.
+    """
+    cancel = CancelToken()
+    return await _waited(request, service.prepare_now(work, cancel=cancel), cancel)
 
 
 async def _waited(request: Request, future: Future[_T], cancel: CancelToken) -> _T:

@@ -1,22 +1,49 @@
-"""The checkpoint, loaded in the background, so that a server answers from its first second."""
+"""The checkpoint and the diarization model, loaded in the background: a server answers from its first second."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Literal, NamedTuple
+import time
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from ifw.engine.heap import keep_freed_memory
-from ifw.errors import IfwError, NotReadyError
+from ifw.errors import (
+    IfwError,
+    ModelFormatError,
+    ModelGatedError,
+    ModelNotFoundError,
+    ModelOfflineError,
+    NotReadyError,
+)
+from ifw.service.settings import variable_of
 
 if TYPE_CHECKING:
     from ifw.cancellation import CancelToken
+    from ifw.diarize.diarizer import Diarizer
     from ifw.service.settings import Settings
     from ifw.transcriber import Transcriber
 
 _log = logging.getLogger(__name__)
 
 LoadState = Literal["loading", "ready", "failed", "closed"]
+LoadedPart = Literal["model", "diarization_model"]
+
+_SHOWN: Final = frozenset({ModelGatedError.code})
+"""Codes of errors whose messages everybody may read: they name no folder of the machine."""
+_WAYS_OUT: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        ModelNotFoundError.code: "nothing has this name, or it is private: check {variable}, or set HF_TOKEN to a "
+        "token that may read it",
+        ModelOfflineError.code: "it is not in the cache, and the hub cannot be reached or must not be: connect for one "
+        "start, or set {variable} to a folder that holds it",
+        ModelFormatError.code: "a file of it lacks or holds something else: check that all of it is there, and that "
+        "{variable} names such a model",
+    }
+)
+"""Code of an error -> what to do about it, which may be said to everybody."""
 
 
 class LoadStatus(NamedTuple):
@@ -26,18 +53,20 @@ class LoadStatus(NamedTuple):
         state: `loading`, `ready`, `failed`, or `closed`.
         code: Of the error, where it failed.
         message: What to tell people; empty where it is ready.
+        part: What it is about.
     """
 
     state: LoadState
     code: str | None
     message: str
+    part: LoadedPart = "model"
 
 
 class LoadedModel:
     """Loads a `Transcriber` in a thread of its own and holds it.
 
     Args:
-        settings: Which checkpoint, on which device.
+        settings: Which checkpoint and which diarization model, on which device.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -105,36 +134,44 @@ class LoadedModel:
         from ifw.transcriber import Transcriber  # noqa: PLC0415 - torch takes seconds, and the server answers meanwhile
 
         settings = self._settings
+        part: LoadedPart = "model"
         keep_freed_memory()
         try:
+            diarizer: Diarizer | None = None
+            if settings.diarization_model is not None:  # first, as it is smaller and is what lacks a token
+                part = "diarization_model"
+                diarizer = _load_diarizer(settings.diarization_model, settings)
+                part = "model"
             transcriber = Transcriber(
                 settings.model,
                 settings.device,
                 settings.compute_type,
                 n_slots=settings.n_slots,
                 n_threads=settings.n_threads,
+                diarization_model=diarizer,
             )
-        except IfwError as error:
-            _log.error(
-                "the model cannot be loaded", extra={"model": settings.model, "code": error.code, "why": str(error)}
-            )
-            self._set(
-                None,
-                LoadStatus(
-                    "failed", error.code, f"the model {settings.model_name} could not be loaded; the log says why"
-                ),
-            )
-        except Exception:
-            _log.exception("the model cannot be loaded", extra={"model": settings.model, "code": "internal"})
-            self._set(
-                None,
-                LoadStatus(
-                    "failed", "internal", f"the model {settings.model_name} could not be loaded; the log says why"
-                ),
-            )
+        except Exception as error:
+            self._set(None, self._failure(part, error))
         else:
             _log.info("model loaded", extra={"model": settings.model, "load_s": round(transcriber.load_s, 2)})
             self._set(transcriber, LoadStatus("ready", None, ""))
+
+    def _failure(self, part: LoadedPart, error: Exception) -> LoadStatus:
+        """What people are told, and the log."""
+        settings, variable = self._settings, variable_of(part)
+        model, name = settings.model, f"the model {settings.model_name}"
+        if part == "diarization_model":
+            model, name = settings.diarization_model or "", f"the diarization model {settings.diarization_name}"
+        code = error.code if isinstance(error, IfwError) else "internal"
+        told = {"model": model, "code": code}
+        if isinstance(error, IfwError):
+            _log.error(f"the {part.replace('_', ' ')} cannot be loaded", extra={**told, "why": str(error)})
+        else:
+            _log.error(f"the {part.replace('_', ' ')} cannot be loaded", extra=told, exc_info=error)
+        way_out = str(error) if code in _SHOWN else _WAYS_OUT.get(code, "").format(variable=variable)
+        return LoadStatus(
+            "failed", code, f"{name} could not be loaded{f': {way_out}' if way_out else ''}; the log says why", part
+        )
 
     def _set(self, transcriber: Transcriber | None, status: LoadStatus) -> None:
         with self._condition:
@@ -144,3 +181,13 @@ class LoadedModel:
                 self._condition.notify_all()
         if is_closed and transcriber is not None:
             transcriber.close()
+
+
+def _load_diarizer(model: str, settings: Settings) -> Diarizer:
+    from ifw.transcriber import load_diarizer  # noqa: PLC0415 - torch takes seconds, and the server answers meanwhile
+
+    started = time.perf_counter()
+    diarizer = load_diarizer(model, settings.device, settings.compute_type)
+    load_s = round(time.perf_counter() - started, 2)
+    _log.info("diarization model loaded", extra={"model": model, "load_s": load_s})
+    return diarizer

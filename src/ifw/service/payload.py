@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal
 
-from ifw.config import AudioOptions, DecodeOptions, TranscribeOptions, VadOptions
-from ifw.errors import ConfigError, DiarizationError
+from ifw.config import AudioOptions, DecodeOptions, DiarizationOptions, TranscribeOptions, VadOptions
+from ifw.errors import ConfigError
 from ifw.model.languages import language_code
 
 Dialect = Literal["native", "legacy", "baseten"]
@@ -16,11 +16,12 @@ UPLOAD: Final = "upload"
 """The file in a task's folder that a client sent."""
 
 _AUDIO_NAMES: Final = ("channels", "clip")
-_OWN_NAMES: Final = ("preset", "vad", "diarize", *_AUDIO_NAMES)
+_SPEAKER_NAMES: Final = tuple(field.name for field in fields(DiarizationOptions))
+_OWN_NAMES: Final = ("preset", "vad", "diarize", *_SPEAKER_NAMES, *_AUDIO_NAMES)
 _DECODE_NAMES: Final = tuple(field.name for field in fields(DecodeOptions) if field.name != "suppress_tokens")
 OPTION_NAMES: Final = (*_DECODE_NAMES, *_OWN_NAMES)
 """What `options` of a payload may have: fields of `DecodeOptions`, `preset`, `vad` (an object of fields of
-`VadOptions`), `channels` and `clip` of `AudioOptions`, and `diarize`."""
+`VadOptions`), `channels` and `clip` of `AudioOptions`, `diarize`, and beside it the fields of `DiarizationOptions`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,10 @@ def make_payload(source: Source, options: Mapping[str, Any], *, dialect: Dialect
     Raises:
         ConfigError: An option is unknown or has a value that is not allowed.
         LanguageError: Whisper does not know the language.
-        DiarizationError: Speakers were asked for.
     """
     given = {name: value for name, value in options.items() if value is not None}
     decode = options_in(given).decode
     language_code(decode.language)
-    if given.get("diarize"):
-        raise DiarizationError("diarize: got true, allowed: false; telling speakers apart is not available yet")
     written = {field.name: value for field in fields(source) if (value := getattr(source, field.name)) is not None}
     return {"source": written, "options": given, "dialect": dialect}
 
@@ -94,7 +92,22 @@ def options_in(options: Mapping[str, Any]) -> TranscribeOptions:
     decode = {name: _tupled(value) for name, value in options.items() if name in _DECODE_NAMES}
     audio = {name: _tupled(options[name]) for name in _AUDIO_NAMES if name in options}
     preset = {"name": options["preset"]} if "preset" in options else {}
-    return TranscribeOptions.preset(**preset, **decode, vad=_vad(options.get("vad", {})), audio=AudioOptions(**audio))
+    return TranscribeOptions.preset(
+        **preset,
+        **decode,
+        vad=_vad(options.get("vad", {})),
+        audio=AudioOptions(**audio),
+        diarize=_speakers(options),
+    )
+
+
+def _speakers(options: Mapping[str, Any]) -> DiarizationOptions | None:
+    numbers = {name: options[name] for name in _SPEAKER_NAMES if options.get(name) is not None}
+    if options.get("diarize"):
+        return DiarizationOptions(**numbers)
+    for name, number in numbers.items():
+        raise ConfigError(f"{name}: got {number!r:.80}, allowed: beside diarize true")
+    return None
 
 
 def _vad(given: Any) -> VadOptions:

@@ -12,7 +12,7 @@ class Missing(NamedTuple):
     """Something without which there is no work.
 
     Attributes:
-        part: `model`, `database`, `disk` or `process`.
+        part: `model`, `diarization_model`, `database`, `disk` or `process`.
         code: Stable: `loading`, the code of an error, `unreachable`, `full`, or `draining`.
         message: For people.
     """
@@ -32,7 +32,7 @@ def missing_parts(service: Service) -> list[Missing]:
         found.append(Missing("process", "draining", "the process is shutting down"))
     status = service.model.status
     if status.state != "ready":
-        found.append(Missing("model", status.code or status.state, status.message))
+        found.append(Missing(status.part, status.code or status.state, status.message))
     return [*found, *_database(service), *_disk(service)]
 
 

@@ -122,6 +122,11 @@ class Settings(BaseSettings):
         description="Further names under which clients of the OpenAI routes may ask for the checkpoint, "
         "comma-separated.",
     )
+    diarization_model: str | None = Field(
+        None,
+        description="What tells speakers apart: a hub id such as pyannote/speaker-diarization-community-1, or a "
+        "folder; loaded at the start, beside the checkpoint. Left out: requests that ask for speakers are refused.",
+    )
     device: Device = Field("auto", description="auto takes CUDA where there is one; else cpu or cuda.")
     compute_type: ComputeType = Field(
         "auto",
@@ -235,7 +240,12 @@ class Settings(BaseSettings):
     @property
     def model_name(self) -> str:
         """The checkpoint as clients are told of it: of a folder only its name."""
-        return Path(self.model).name if self.model.startswith(("/", ".", "~")) else self.model
+        return _shown_name(self.model)
+
+    @property
+    def diarization_name(self) -> str | None:
+        """The diarization model as clients are told of it; None where there is none."""
+        return None if self.diarization_model is None else _shown_name(self.diarization_model)
 
     def admin_keys(self) -> tuple[str, ...]:
         """All keys, those of the file included; none where the server is open.
@@ -293,6 +303,10 @@ def _complaint(error: Any) -> str:
     message = error["msg"].removeprefix("Value error, ")
     flag = flag_of(field)
     return f"{variable_of(field)}{f' ({flag})' if flag else ''}: {message[:1].lower()}{message[1:]}"
+
+
+def _shown_name(model: str) -> str:
+    return Path(model).name if model.startswith(("/", ".", "~")) else model
 
 
 def _keys_in(path: Path) -> list[str]:

@@ -17,7 +17,7 @@ from structlog.contextvars import bound_contextvars
 from ifw.errors import AudioNotFoundError, IfwError
 from ifw.fetch import fetch, shown_url
 from ifw.formats.json import to_json
-from ifw.service.limits import bounded, fetch_options
+from ifw.service.limits import bounded, fetch_options, require_diarization
 from ifw.service.payload import UPLOAD, options_of, source_of
 from ifw.service.segment_event import segment_event
 from ifw.tasks import Stage, StageContext
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 FETCH: Final = "fetch"
+BESIDE: Final = ("diarize", "attribute")
+"""Timings of a transcript with speakers that are counted like stages."""
 FETCHED: Final = "fetched"
 """The file in a task's folder that came from a URL."""
 
@@ -93,8 +95,9 @@ class TaskStages:
         Raises:
             IfwError: Whatever `Transcriber.transcribe` raises.
         """
-        transcriber = self._model.wait(context.cancel)
         options = bounded(options_of(context.payload), self._settings.max_audio_s)
+        require_diarization(self._settings, options)
+        transcriber = self._model.wait(context.cancel)
         started = time.perf_counter()
         with self._audio(context) as audio, self._metrics.counted("task"):
             transcription = transcriber.stream(
@@ -112,6 +115,8 @@ class TaskStages:
         for name, wall_s in transcript.timings.items():
             if name not in ("load", "total"):
                 context.add_timing(f"transcribe.{name}", wall_s)
+            if name in BESIDE:
+                self._metrics.stage(name, wall_s)
         self._metrics.transcribed("task", transcript, time.perf_counter() - started)
         return {"duration_s": transcript.duration_s, "language": transcript.language}
 

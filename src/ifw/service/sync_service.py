@@ -6,13 +6,13 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from ifw.cancellation import CancelToken
 from ifw.config import TranscribeOptions
 from ifw.errors import IfwError
 from ifw.fetch import Fetched, fetch
-from ifw.service.limits import bounded, fetch_options
+from ifw.service.limits import bounded, fetch_options, require_diarization
 from ifw.service.loading import LoadedModel
 from ifw.service.metrics import ServiceMetrics
 from ifw.service.sync_work import SYNC_PRIORITY, SyncWork
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from ifw.transcriber import Transcriber
 
 _T = TypeVar("_T")
+
+MAX_PREPARING: Final = 4
+"""Threads of `SyncService.prepare_now`, whose work needs the device, and memory for what a client has sent."""
 
 
 class SyncService:
@@ -46,6 +49,7 @@ class SyncService:
         self.metrics = ServiceMetrics()
         self._sync = SyncWork(settings.max_sync, settings.max_sync_waiting)
         self._downloads = SyncWork(settings.max_sync, settings.max_sync_waiting)  # slow ones hold up no transcription
+        self._preparations = SyncWork(min(settings.max_sync, MAX_PREPARING), settings.max_sync_waiting)
         self._tokens: set[CancelToken] = set()
         self._lock = threading.Lock()
 
@@ -97,7 +101,9 @@ class SyncService:
         Raises:
             NotReadyError: The checkpoint is not loaded, or the server is shutting down.
             QueueFullError: Too many are waited for already.
+            DiarizationError: Speakers are asked for, and there is no diarization model.
         """
+        require_diarization(self.settings, options)
         transcriber, token = self.transcriber, cancel or CancelToken()
         options = bounded(options, self.settings.max_audio_s)
 
@@ -131,6 +137,22 @@ class SyncService:
         options = fetch_options(self.settings)
         return self._submit(self._downloads, lambda: fetch(url, target, options, cancel=cancel), cancel)
 
+    def prepare_now(self, work: Callable[[], _T], *, cancel: CancelToken) -> Future[_T]:
+        """Do what must be done before something can be transcribed that somebody waits for.
+
+        Args:
+            work: Some seconds of work, for a thread of the service's own.
+            cancel: Is cancelled when the service ends.
+
+        Returns:
+            What `work` returns; it raises what that raises.
+
+        Raises:
+            NotReadyError: The server is shutting down.
+            QueueFullError: Too many are waited for already.
+        """
+        return self._submit(self._preparations, work, cancel)
+
     def _submit(self, pool: SyncWork, work: Callable[[], _T], token: CancelToken) -> Future[_T]:
         """Have a thread do it; the end of the service cancels the token."""
         with self._lock:
@@ -152,13 +174,17 @@ class SyncService:
         return self.model.status.state == "ready"
 
     def check(self, options: TranscribeOptions) -> None:
-        """Refuse what the checkpoint cannot do, before a task is made of it. Nothing is known before it is loaded.
+        """Refuse what cannot be done here, before a task is made of it.
+
+        Of the checkpoint nothing is known before it is loaded.
 
         Raises:
+            DiarizationError: Speakers are asked for, and there is no diarization model.
             LanguageError: It does not know the language.
             ModeError: It cannot translate.
             PromptError: A prompt is no text, or too long.
         """
+        require_diarization(self.settings, options)
         if self._is_loaded:
             self.transcriber.check(options)
 
@@ -171,6 +197,7 @@ class SyncService:
         """Refuse new work, and cancel what runs and waits."""
         self._sync.close()
         self._downloads.close()
+        self._preparations.close()
         with self._lock:
             tokens = list(self._tokens)
         for token in tokens:

@@ -9,18 +9,32 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from ifw.config import DEFAULT_TEMPERATURES, DecodeOptions, TranscribeOptions, VadOptions
+from ifw.config import (
+    DEFAULT_TEMPERATURES,
+    MAX_SPEAKERS,
+    DecodeOptions,
+    DiarizationOptions,
+    TranscribeOptions,
+    VadOptions,
+)
 from ifw.errors import ConfigError, LanguageError, RequestError
 from ifw.formats.openai_wire import Granularity
 from ifw.model.languages import language_code
+from ifw.server.multipart import Form
 from ifw.server.openai.form_encoding import FormFields, as_number, clipped, shown
+from ifw.server.openai.known_speakers import NAMES, REFERENCES, KnownSpeakers, read_known_speakers
 from ifw.types import Mode
 
-RESPONSE_FORMATS: Final = ("json", "text", "srt", "verbose_json", "vtt")
-STREAMED_FORMATS: Final = ("json", "text")
+DIARIZED: Final = "diarized_json"
+RESPONSE_FORMATS: Final = ("json", "text", "srt", "verbose_json", "vtt", DIARIZED)
+STREAMED_FORMATS: Final = ("json", "text", DIARIZED)
+DIARIZING_MODEL: Final = "gpt-4o-transcribe-diarize"
+"""The name of OpenAI's model that tells speakers apart; here it is the loaded one."""
+_OF_DIARIZING_MODEL: Final = ("json", "text", DIARIZED)
 GRANULARITIES: Final[tuple[Granularity, ...]] = ("word", "segment")
 MAX_TEMPERATURE: Final = 1.0
 
+SPEAKER_COUNTS: Final = ("num_speakers", "min_speakers", "max_speakers")
 _FIELDS: Final = (
     "model",
     "language",
@@ -35,8 +49,9 @@ _FIELDS: Final = (
     "stream",
     "chunking_strategy",
     "vad_filter",
-    "known_speaker_names",
-    "known_speaker_references",
+    *SPEAKER_COUNTS,
+    NAMES,
+    REFERENCES,
     "url",
 )
 _STRATEGY: Final = ("type", "threshold", "prefix_padding_ms", "silence_duration_ms")
@@ -54,6 +69,7 @@ class AudioForm:
         has_logprobs: The probabilities of tokens are wanted.
         is_streamed: Events are wanted.
         url: Where the audio is, in place of a file.
+        known_speakers: Whose voices are known.
     """
 
     model: str | None
@@ -63,27 +79,28 @@ class AudioForm:
     has_logprobs: bool
     is_streamed: bool
     url: str | None
+    known_speakers: KnownSpeakers
 
 
-def read_audio_form(pairs: Sequence[tuple[str, str]], mode: Mode) -> AudioForm:
+def read_audio_form(form: Form, mode: Mode) -> AudioForm:
     """Check the fields of a form.
 
     Args:
-        pairs: Names and values, as they came.
+        form: As it came.
         mode: Of the route.
 
     Raises:
         RequestError: A value is not allowed; its `param` is the field.
     """
-    fields = FormFields(pairs, _FIELDS)
-    response_format = _response_format(fields)
+    fields = FormFields(form.fields, _FIELDS)
+    response_format = _response_format(fields, mode)
     granularities = _granularities(fields)
     has_logprobs = _has_logprobs(fields, response_format)
     is_streamed = bool(fields.boolean("stream"))
     if is_streamed and response_format not in STREAMED_FORMATS:
+        allowed = _listed(STREAMED_FORMATS)
         raise RequestError(
-            f"stream: a stream of events has no {response_format}, allowed: response_format json or text",
-            param="stream",
+            f"stream: a stream of events has no {response_format}, allowed: response_format {allowed}", param="stream"
         )
     has_words = "word" in granularities and response_format in ("verbose_json", "srt", "vtt")
     decode = DecodeOptions(
@@ -97,26 +114,55 @@ def read_audio_form(pairs: Sequence[tuple[str, str]], mode: Mode) -> AudioForm:
     )
     return AudioForm(
         model=fields.text("model"),
-        options=TranscribeOptions(decode=decode, vad=_vad(fields)),
+        options=TranscribeOptions(decode=decode, vad=_vad(fields), diarize=_speakers(fields, response_format)),
         response_format=response_format,
         granularities=granularities,
         has_logprobs=has_logprobs,
         is_streamed=is_streamed,
         url=fields.text("url"),
+        known_speakers=_known_speakers(fields, form, response_format),
     )
 
 
-def _response_format(fields: FormFields) -> str:
-    for name in ("known_speaker_names", "known_speaker_references"):
-        if fields.items(name, has_commas=True):
-            raise RequestError(f"{name}: this server cannot tell speakers apart; leave it out", param=name)
-    if fields.text("response_format") == "diarized_json":
-        raise RequestError(
-            "response_format: got 'diarized_json', but this server cannot tell speakers apart; "
-            f"allowed: {', '.join(RESPONSE_FORMATS)}",
-            param="response_format",
-        )
-    return fields.choice("response_format", RESPONSE_FORMATS, "json")
+def _response_format(fields: FormFields, mode: Mode) -> str:
+    allowed: tuple[str, ...] = RESPONSE_FORMATS
+    if (fields.text("model") or "").strip().lower() == DIARIZING_MODEL:
+        allowed = _OF_DIARIZING_MODEL
+    if mode == "translate":
+        allowed = tuple(name for name in allowed if name != DIARIZED)
+    return fields.choice("response_format", allowed, "json")
+
+
+def _speakers(fields: FormFields, response_format: str) -> DiarizationOptions | None:
+    """How speakers are told apart: where the reply shows them."""
+    counts = {name: fields.number(name, 1, MAX_SPEAKERS) for name in SPEAKER_COUNTS}
+    given = {name: count for name, count in counts.items() if count is not None}
+    if response_format != DIARIZED:
+        for name in given:
+            raise _only_diarized(name)
+        return None
+    for name, count in given.items():
+        if count != int(count):
+            raise RequestError(f"{name}: got {count:g}, allowed: a whole number", param=name)
+    try:
+        return DiarizationOptions(**{name: int(count) for name, count in given.items()})
+    except ConfigError as error:
+        raise RequestError(str(error), param=next(iter(given))) from None
+
+
+def _known_speakers(fields: FormFields, form: Form, response_format: str) -> KnownSpeakers:
+    known = read_known_speakers(fields, form.long_fields)
+    if known.names and response_format != DIARIZED:
+        raise _only_diarized(NAMES)
+    return known
+
+
+def _only_diarized(name: str) -> RequestError:
+    return RequestError(f"{name}: only {DIARIZED} shows speakers, allowed: response_format {DIARIZED}", param=name)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def _granularities(fields: FormFields) -> frozenset[Granularity]:

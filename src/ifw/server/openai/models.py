@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from ifw.errors import ModelNotFoundError
 from ifw.model.registry import other_names
+from ifw.server.openai.form import DIARIZING_MODEL
 from ifw.server.openai.form_encoding import shown
 
 WHISPER_PUBLISHED: Final = 1_663_718_400
@@ -23,15 +24,17 @@ class ServedModels:
     Args:
         model: As clients are told of it.
         aliases: Further names that the operator allows.
+        diarizes: Whether speakers can be told apart, so that it has the name of OpenAI's model that does.
 
     Attributes:
         ids: Those that are listed: the model, its hub id where it has one, and the aliases.
     """
 
-    def __init__(self, model: str, aliases: Sequence[str]) -> None:
+    def __init__(self, model: str, aliases: Sequence[str], diarizes: bool = False) -> None:
         others = other_names(model)
         hub_ids = [name for name in others if "/" in name]
-        self.ids: tuple[str, ...] = tuple(dict.fromkeys([model, *hub_ids, *aliases]))
+        diarizing = [DIARIZING_MODEL] if diarizes else []
+        self.ids: tuple[str, ...] = tuple(dict.fromkeys([model, *hub_ids, *aliases, *diarizing]))
         self._names = {name.lower() for name in (*self.ids, *others)}
 
     def check(self, asked: str | None) -> None:
@@ -43,6 +46,11 @@ class ServedModels:
         Raises:
             ModelNotFoundError: It is not one of the names.
         """
+        if asked is not None and asked.strip().lower() == DIARIZING_MODEL and DIARIZING_MODEL not in self.ids:
+            raise ModelNotFoundError(
+                f"model: got {shown(asked)}, but this server has no diarization model (IFW_DIARIZATION_MODEL), "
+                f"allowed: {', '.join(self.ids)}"
+            )
         if asked is not None and _original_name(asked.strip().lower()) not in self._names:
             raise ModelNotFoundError(
                 f"model: got {shown(asked)}, allowed: {', '.join(self.ids)}; this server has loaded {self.ids[0]}"

@@ -10,9 +10,9 @@ from contextlib import AsyncExitStack
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 
-from ifw.formats.openai_events import KEEP_ALIVE, delta_event, done_event, event_text
-from ifw.formats.openai_wire import TokenBytes
+from ifw.formats.openai_events import KEEP_ALIVE, event_text
 from ifw.server.errors import error_response
+from ifw.server.openai.events import EventWriter
 from ifw.server.running_items import KEEP_ALIVE_S, EventStream, Items, RunningItems, begun
 from ifw.server.statuses import status_of
 from ifw.types import Segment, Transcript
@@ -21,14 +21,14 @@ _log = logging.getLogger(__name__)
 
 
 async def transcript_events(
-    request: Request, items: Items, token_bytes: TokenBytes | None, cleanup: AsyncExitStack
+    request: Request, items: Items, writer: EventWriter, cleanup: AsyncExitStack
 ) -> EventStream:
-    """Answer with events: a delta for each segment as soon as it is final, and last the whole text.
+    """Answer with events: what there is to say of each segment as soon as it is final, and of the end.
 
     Args:
         request: Its body must have been read.
         items: See `segments_of`.
-        token_bytes: Adds the probabilities of the tokens.
+        writer: Writes the events.
         cleanup: Closed when the events have ended, or have failed to begin.
 
     Raises:
@@ -36,24 +36,19 @@ async def transcript_events(
         ClientDisconnect: The client left before that.
     """
     first, running = await begun(request, items, cleanup)
-    return EventStream(_events(request, first, running, token_bytes), running)
+    return EventStream(_events(request, first, running, writer), running)
 
 
 async def _events(
-    request: Request, item: Segment | Transcript | None, running: RunningItems, token_bytes: TokenBytes | None
+    request: Request, item: Segment | Transcript | None, running: RunningItems, writer: EventWriter
 ) -> AsyncIterator[str]:
-    while not isinstance(item, Transcript):
-        yield KEEP_ALIVE if item is None else event_text(delta_event(item, token_bytes))
-        try:
+    try:
+        while not isinstance(item, Transcript):
+            if written := KEEP_ALIVE if item is None else writer.segment(item):
+                yield written
             item = await running.next(KEEP_ALIVE_S)
-        except Exception as error:
-            if status_of(error) == 500:
-                _log.error("request failed", exc_info=error)
-            body = json.loads(bytes(error_response(request.scope, error).body))
-            yield event_text(body)
-            return
-    yield await run_in_threadpool(_written, item, token_bytes)
-
-
-def _written(transcript: Transcript, token_bytes: TokenBytes | None) -> str:
-    return event_text(done_event(transcript, token_bytes))
+        yield await run_in_threadpool(writer.end, item)
+    except Exception as error:
+        if status_of(error) == 500:
+            _log.error("request failed", exc_info=error)
+        yield event_text(json.loads(bytes(error_response(request.scope, error).body)))

@@ -16,7 +16,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
-from ifw.config import TranscribeOptions
+from ifw.config import MAX_SPEAKERS, TranscribeOptions
 from ifw.constants import SAMPLE_RATE
 from ifw.errors import RequestError
 from ifw.formats import to_openai_dict, to_srt, to_tsv, to_txt, to_vtt
@@ -26,6 +26,7 @@ from ifw.server.request_folder import request_folder
 from ifw.server.schemas.openapi import errors
 from ifw.server.uploads import form_limits, read_form
 from ifw.server.waiting import transcribed
+from ifw.service.limits import require_diarization
 from ifw.service.payload import Source, make_payload, options_of
 from ifw.service.service import Service
 from ifw.types import Mode, Transcript
@@ -77,9 +78,10 @@ class AsrQuery(BaseModel):
     initial_prompt: str | None = Field(None, max_length=8192)
     vad_filter: bool | None = Field(None, description="Left out: speech is looked for.")
     word_timestamps: bool = False
-    diarize: bool = Field(False, description="Not available yet.")
-    min_speakers: int | None = Field(None, ge=1, le=100, description="For `diarize`.")
-    max_speakers: int | None = Field(None, ge=1, le=100, description="For `diarize`.")
+    diarize: bool = Field(False, description="Say who speaks.")
+    num_speakers: int | None = Field(None, ge=1, le=MAX_SPEAKERS, description="With `diarize`: so many speak.")
+    min_speakers: int | None = Field(None, ge=1, le=MAX_SPEAKERS, description="With `diarize`: at least so many.")
+    max_speakers: int | None = Field(None, ge=1, le=MAX_SPEAKERS, description="With `diarize`: at most so many.")
     output: Output = "txt"
 
     def options(self) -> TranscribeOptions:
@@ -88,7 +90,7 @@ class AsrQuery(BaseModel):
         Raises:
             IfwError: One is not allowed.
         """
-        options = {
+        options: dict[str, Any] = {
             "mode": self.task,
             "language": self.language,
             "initial_prompt": self.initial_prompt or None,
@@ -96,6 +98,8 @@ class AsrQuery(BaseModel):
             "vad": None if self.vad_filter is None else {"enabled": self.vad_filter},
             "diarize": self.diarize or None,
         }
+        if self.diarize:
+            options |= {name: getattr(self, name) for name in ("num_speakers", "min_speakers", "max_speakers")}
         return options_of(make_payload(Source(), options))
 
 
@@ -117,7 +121,9 @@ class LanguageReply(BaseModel):
 )
 async def asr(request: Request, service: ServiceOf, query: Annotated[AsrQuery, Query()]) -> Response:
     """Write what is said in `audio_file`. A client that goes away cancels the work."""
-    transcript, name = await _transcript(request, service, query.options(), query.encode)
+    options = query.options()
+    require_diarization(service.settings, options)
+    transcript, name = await _transcript(request, service, options, query.encode)
     body = await run_in_threadpool(lambda: _WRITERS[query.output](transcript).encode("utf-8", "replace"))
     kind = "application/json" if query.output == "json" else "text/plain; charset=utf-8"
     headers = {

@@ -23,7 +23,7 @@ class Live(BaseModel):
 class MissingPart(BaseModel):
     """What keeps the server from working."""
 
-    part: Literal["process", "model", "database", "disk"]
+    part: Literal["process", "model", "diarization_model", "database", "disk"]
     code: str = Field(description="Stable, such as `loading`, `draining`, or the code of an error.")
     message: str
 

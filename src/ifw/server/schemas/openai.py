@@ -7,7 +7,9 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, Field
 
-from ifw.server.openai.form import GRANULARITIES, MAX_TEMPERATURE, RESPONSE_FORMATS
+from ifw.config import MAX_SPEAKERS
+from ifw.server.openai.form import DIARIZED, GRANULARITIES, MAX_TEMPERATURE, RESPONSE_FORMATS, SPEAKER_COUNTS
+from ifw.server.openai.known_speakers import MAX_CLIP_S, MAX_KNOWN, MIN_CLIP_S, NAMES, REFERENCES
 
 
 class ErrorDetail(BaseModel):
@@ -106,6 +108,27 @@ class TranscriptionVerboseJson(BaseModel):
     usage: UsedSeconds
 
 
+class DiarizedSegment(BaseModel):
+    """A segment of `diarized_json`."""
+
+    type: Literal["transcript.text.segment"]
+    id: str
+    start: float
+    end: float
+    text: str
+    speaker: str = Field(description="A known name, a letter, or `unknown`.")
+
+
+class TranscriptionDiarizedJson(BaseModel):
+    """`response_format` `diarized_json`."""
+
+    task: Literal["transcribe"]
+    duration: float
+    text: str = Field(description="A line for each turn, with the name of its speaker in front.")
+    segments: list[DiarizedSegment]
+    usage: UsedSeconds
+
+
 _TEXT: Final[dict[str, Any]] = {"type": "string"}
 _LIST: Final[dict[str, Any]] = {"type": "array", "items": _TEXT}
 _FIELDS: Final[dict[str, Any]] = {
@@ -138,7 +161,18 @@ _FIELDS: Final[dict[str, Any]] = {
     "stream": {
         "type": "boolean",
         "default": False,
-        "description": "Answer with server-sent events as segments become final; `response_format` json or text.",
+        "description": "Answer with server-sent events as segments become final; `response_format` json, text or "
+        "diarized_json.",
+    },
+    **{
+        name: {"type": "integer", "minimum": 1, "maximum": MAX_SPEAKERS, "description": f"Of `{DIARIZED}`: {meaning}."}
+        for name, meaning in zip(SPEAKER_COUNTS, ("so many speak", "at least so many", "at most so many"), strict=True)
+    },
+    f"{NAMES}[]": {**_LIST, "maxItems": MAX_KNOWN, "description": f"Names of speakers for `{DIARIZED}`."},
+    f"{REFERENCES}[]": {
+        **_LIST,
+        "maxItems": MAX_KNOWN,
+        "description": f"How they sound, a clip for each name: data URLs, {MIN_CLIP_S:g} to {MAX_CLIP_S:g} s each.",
     },
     "vad_filter": {"type": "boolean", "default": True, "description": "False switches voice detection off."},
     "chunking_strategy": {
@@ -183,20 +217,26 @@ ERRORS: Final[dict[int | str, dict[str, Any]]] = {
 """The error replies of every route."""
 
 
-def _audio_route(fields: dict[str, Any]) -> dict[str, Any]:
+def _audio_route(fields: dict[str, Any], replies: Any) -> dict[str, Any]:
     schema = {"type": "object", "properties": fields}
-    known = {
-        200: {"model": TranscriptionJson | TranscriptionVerboseJson, "description": "The text.", "content": _ANSWERS}
-    }
+    known = {200: {"model": replies, "description": "The text.", "content": _ANSWERS}}
     return {
         "responses": {**known, **ERRORS},
         "openapi_extra": {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}},
     }
 
 
-TRANSCRIPTION: Final = _audio_route(_FIELDS)
+TRANSCRIPTION: Final = _audio_route(_FIELDS, TranscriptionJson | TranscriptionVerboseJson | TranscriptionDiarizedJson)
 """What `POST /v1/audio/transcriptions` takes and replies."""
 TRANSLATION: Final = _audio_route(
-    {name: _FIELDS[name] for name in ("file", "url", "model", "prompt", "response_format", "temperature", "stream")}
+    {
+        **{name: _FIELDS[name] for name in ("file", "url", "model", "prompt", "temperature", "stream")},
+        "response_format": {
+            **_TEXT,
+            "enum": [name for name in RESPONSE_FORMATS if name != DIARIZED],
+            "default": "json",
+        },
+    },
+    TranscriptionJson | TranscriptionVerboseJson,
 )
 """What `POST /v1/audio/translations` takes and replies."""

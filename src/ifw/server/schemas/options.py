@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ifw.config import MAX_CLIP_S, MAX_HYPOTHESES, Channels, Preset
+from ifw.config import MAX_CLIP_S, MAX_HYPOTHESES, MAX_SPEAKERS, Channels, Preset
 from ifw.types import Mode
 
 MAX_TEXT: int = 8192
@@ -55,7 +55,10 @@ class OptionsBody(Body):
     clip: list[tuple[Second, Second | None]] | None = Field(
         None, max_length=1000, description="Only these stretches: pairs of start and end in seconds, in order."
     )
-    diarize: bool | None = Field(None, description="Name the speakers. Not available yet.")
+    diarize: bool | None = Field(None, description="Say who speaks: a label for each segment and word.")
+    num_speakers: int | None = Field(None, ge=1, le=MAX_SPEAKERS, description="With `diarize`: so many speak.")
+    min_speakers: int | None = Field(None, ge=1, le=MAX_SPEAKERS, description="With `diarize`: at least so many speak.")
+    max_speakers: int | None = Field(None, ge=1, le=MAX_SPEAKERS, description="With `diarize`: at most so many speak.")
 
     @field_validator("temperatures", mode="before")
     @classmethod

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from ifw.config import MAX_SPEAKERS
 from ifw.fetch.url import MAX_URL_BYTES
 
 
@@ -26,7 +27,10 @@ class PredictBody(BaseModel):
     timestamp: Literal["chunk", "word", "work"] = Field(
         "chunk", description="`word` gives the time of each word; `work` means the same."
     )
-    diarise_audio: bool = Field(False, description="Name the speakers. Not available yet.")
+    diarise_audio: bool = Field(False, description="Say who speaks.")
+    num_speakers: int | None = Field(None, ge=1, le=MAX_SPEAKERS, description="With `diarise_audio`: so many speak.")
+    min_speakers: int | None = Field(None, ge=1, le=MAX_SPEAKERS, description="With `diarise_audio`: at least so many.")
+    max_speakers: int | None = Field(None, ge=1, le=MAX_SPEAKERS, description="With `diarise_audio`: at most so many.")
 
     @field_validator("task", "timestamp", "batch_size", "diarise_audio", mode="before")
     @classmethod
@@ -40,9 +44,8 @@ class PredictBody(BaseModel):
 
     def options(self) -> dict[str, Any]:
         """What it asks for, in the words of `ifw.service.payload`."""
-        return {
-            "language": self.language,
-            "mode": self.task,
-            "word_timestamps": self.has_words or None,
-            "diarize": self.diarise_audio or None,
-        }
+        asked = {"language": self.language, "mode": self.task, "word_timestamps": self.has_words or None}
+        if not self.diarise_audio:
+            return asked
+        counts = {name: getattr(self, name) for name in ("num_speakers", "min_speakers", "max_speakers")}
+        return {**asked, "diarize": True, **counts}
