@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 import random_models
+import torch
 from random_models import RATE
 
 from ifw.cancellation import CancelToken
@@ -208,3 +209,26 @@ def test_half_precision_says_nearly_the_same(folder, samples, whole):
     found = Diarizer(folder, device="cpu", dtype="bfloat16").diarize(samples)
     assert_sensible(found, DURATION_S)
     assert sum(turn.duration_s for turn in found.turns) == pytest.approx(sum(turn.duration_s for turn in whole.turns))
+
+
+def test_what_chunks_share_is_heard_once_and_sounds_the_same(diarizer, samples):
+    network = diarizer._listener._segmentation.sincnet
+    heard = torch.from_numpy(np.concatenate([samples[: 10 * RATE], 0.01 * samples[: 5 * RATE] + 0.02]))
+    for step in (RATE, 3 * RATE, RATE + 1):
+        apart = network(heard.unfold(0, 10 * RATE, step).unsqueeze(1))
+        assert len(apart) >= 2
+        torch.testing.assert_close(network.hear(heard, 10 * RATE, step), apart, atol=1e-4, rtol=0)
+
+
+def test_the_number_of_threads_changes_no_bit(diarizer, samples):
+    heard = [samples[: (10 + n_more) * RATE] for n_more in (0, 2)] + [np.resize(samples, 15 * RATE)]
+    alone = [diarizer._listener.hear(part) for part in heard]
+    try:
+        torch.set_num_threads(3)
+        together = [diarizer._listener.hear(part) for part in heard]
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(1)
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+        np.testing.assert_array_equal(one[1], other[1])

@@ -25,7 +25,7 @@ from ifw.diarize.weights_file import read_network
 from ifw.errors import ConfigError, ModelFormatError
 
 _BLOCK_SAMPLES: Final = 60 * SAMPLE_RATE
-_BATCH_SIZES: Final = {"cpu": 16, "cuda": 128}  # chunks
+_BATCH_SIZES: Final = {"cpu": 32, "cuda": 128}  # chunks
 _MAX_BATCH: Final = 4096
 
 

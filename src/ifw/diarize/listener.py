@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +20,8 @@ from ifw.diarize.overlap_add import ByteArray, FloatArray, Grid
 from ifw.diarize.segmentation import SegmentationNetwork
 from ifw.errors import EngineMemoryError
 
-_TRUNK_BATCH_ON_CPU: Final = 4  # chunks: more need 40 MB each and are no faster
+_TRUNK_BATCH_ON_CPU: Final = 1  # chunk: more need 40 MB each and are no faster
+_GROUP_ON_CPU: Final = 4  # chunks
 
 
 class Listener:
@@ -57,8 +61,7 @@ class Listener:
             for name, part in embedding.named_children():
                 if name != "seg_1":
                     part.to(dtype)
-        if device.type == "cuda":
-            embedding.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch leaves it out
+        embedding.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch leaves it out
         self._filter_bank = FilterBank(embedding.dims.n_mels, device)
         self._exclude_overlap = exclude_overlap
         step_s = step_ratio * segmentation.dims.chunk_s
@@ -75,9 +78,14 @@ class Listener:
         )
         # The least that an embedding can be made of: one frame of the filter bank.
         self._min_frames = math.ceil(segmentation.n_frames * FRAME_SAMPLES / self.chunk_samples)
+        self._hearing = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
 
     def hear(self, samples: FloatArray) -> tuple[ByteArray, FloatArray]:
-        """Hear chunks that follow one another.
+        """Hear chunks that follow one another; recordings take turns.
+
+        On CPU groups of chunks are heard side by side, on as many threads as torch has in the calling thread, each
+        group on one: so threads do not wait for each other, and their number changes no bit of the result.
 
         Args:
             samples: [n] float32: the first chunk, and a step more for each other.
@@ -88,10 +96,16 @@ class Listener:
         Raises:
             EngineMemoryError: The device has no room for so many chunks at once.
         """
-        with self._bounded_by_memory():
-            heard = torch.from_numpy(samples).to(self._device)
-            speech = self.segment(heard)
-            return speech.cpu().numpy(), self.embed(heard, speech).cpu().numpy()
+        with self._hearing, self._bounded_by_memory():
+            if self._device.type != "cpu":
+                return self._hear_group(samples)
+            n_chunks = 1 + (len(samples) - self.chunk_samples) // self.step_samples
+            groups = []
+            for first in range(0, n_chunks, _GROUP_ON_CPU):
+                n_more = min(_GROUP_ON_CPU, n_chunks - first) - 1
+                groups.append(samples[first * self.step_samples :][: self.chunk_samples + n_more * self.step_samples])
+            speech, embeddings = zip(*self._side_by_side(groups), strict=True)
+            return np.concatenate(speech), np.concatenate(embeddings)
 
     def hear_voice(self, samples: FloatArray) -> tuple[FloatArray, int]:
         """Describe the voice of whoever speaks in a chunk.
@@ -110,6 +124,28 @@ class Listener:
             speech = self.segment(heard).amax(2, keepdim=True)  # [1, F, 1]
             return self.embed(heard, speech)[0, 0].cpu().numpy(), int(speech.sum())
 
+    def _side_by_side(self, groups: Sequence[FloatArray]) -> list[tuple[ByteArray, FloatArray]]:
+        n_threads = torch.get_num_threads()
+        n_parts = min(n_threads, len(groups))
+        pool = self._pool = self._pool or ThreadPoolExecutor(thread_name_prefix="ifw-voices")
+        others = [pool.submit(self._one_by_one, groups[part::n_parts]) for part in range(1, n_parts)]
+        try:
+            own = self._one_by_one(groups[::n_parts])
+        finally:
+            wait(others)
+            torch.set_num_threads(n_threads)
+        parts = [own, *(other.result() for other in others)]
+        return [parts[index % n_parts][index // n_parts] for index in range(len(groups))]
+
+    def _one_by_one(self, groups: Sequence[FloatArray]) -> list[tuple[ByteArray, FloatArray]]:
+        torch.set_num_threads(1)
+        return [self._hear_group(group) for group in groups]
+
+    def _hear_group(self, samples: FloatArray) -> tuple[ByteArray, FloatArray]:
+        heard = torch.from_numpy(samples).to(self._device)
+        speech = self.segment(heard)
+        return speech.cpu().numpy(), self.embed(heard, speech).cpu().numpy()
+
     @contextmanager
     def _bounded_by_memory(self) -> Iterator[None]:
         try:
@@ -122,7 +158,7 @@ class Listener:
     @torch.inference_mode()
     def segment(self, heard: Tensor) -> Tensor:
         """Find who speaks: samples of all chunks, [n] on the device, to [C, F, S] uint8."""
-        speech: Tensor = self._segmentation(heard.unfold(0, self.chunk_samples, self.step_samples))
+        speech: Tensor = self._segmentation.hear(heard, self.step_samples)
         return speech
 
     @torch.inference_mode()

@@ -72,7 +72,36 @@ class SincNet(nn.Module):
         Returns:
             [B, 60, F] features.
         """
-        features = F.conv1d(self.wav_norm1d(samples), self.filters, stride=self.stride).abs()
+        return self._features(F.conv1d(self.wav_norm1d(samples), self.filters, stride=self.stride))
+
+    def hear(self, samples: Tensor, chunk_samples: int, step_samples: int) -> Tensor:
+        """Hear chunks that follow one another: what they share is filtered once, and scaled as each wants it.
+
+        Args:
+            samples: [n]: the first chunk, and a step more for each other.
+            chunk_samples: Length of a chunk.
+            step_samples: From one chunk to the next.
+
+        Returns:
+            As `forward`, up to rounding.
+        """
+        chunks = samples.unfold(0, chunk_samples, step_samples)
+        if step_samples % self.stride or len(chunks) == 1:
+            return self.forward(chunks.unsqueeze(1))
+        norm = self.wav_norm1d
+        assert norm.weight is not None
+        assert norm.bias is not None
+        variance, mean = torch.var_mean(chunks, 1, correction=0)  # [B]
+        scale = norm.weight * (variance + norm.eps).rsqrt()
+        shift = norm.bias - mean * scale
+        n_outputs = (chunk_samples - FILTER_SAMPLES) // self.stride + 1
+        filtered = F.conv1d(samples[None], self.filters, stride=self.stride)
+        parts = filtered.unfold(1, n_outputs, step_samples // self.stride).transpose(0, 1)  # [B, filters, outputs]
+        offset = shift[:, None, None] * self.filters.sum(2)
+        return self._features(torch.addcmul(offset, parts, scale[:, None, None]))
+
+    def _features(self, filtered: Tensor) -> Tensor:
+        features = filtered.abs()
         for index, (convolve, norm) in enumerate(zip(self.conv1d, self.norm1d, strict=True)):
             if index:
                 features = convolve(features)

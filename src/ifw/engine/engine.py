@@ -50,6 +50,7 @@ class Engine:
 
     Attributes:
         n_slots: Windows that can be decoded together.
+        n_threads: Threads of torch on CPU.
         arithmetic: Device and precision, such as `cpu float32`: texts may differ between two of them.
 
     Example:
@@ -71,6 +72,7 @@ class Engine:
         runner = _make_runner(model, self._vocabulary.runner_tokens, n_slots, checkpoint, config.steps)
         self._loop = EngineLoop(runner, self._vocabulary, policy, config.n_threads)
         self.n_slots = n_slots
+        self.n_threads = n_threads
         self.arithmetic = f"{model.device.type} {model.compute_type}"
         weakref.finalize(self, self._loop.close)
 

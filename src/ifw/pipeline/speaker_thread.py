@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+import torch
+
 from ifw.cancellation import CancelToken
 from ifw.constants import SAMPLE_RATE
 
@@ -26,15 +28,18 @@ class SpeakerThread:
     Args:
         diarizer: May hear other files too.
         options: How many speakers there may be.
+        n_threads: Threads of torch on CPU, to begin with.
 
     Attributes:
+        n_threads: May be changed at any time; counts from the next few chunks on.
         found: Who spoke when, in the samples that were fed; None until the end, and where that failed.
         failure: What went wrong, if anything did.
         heard_s: Seconds of audio that were heard so far.
         work_s: Wall seconds of work so far.
     """
 
-    def __init__(self, diarizer: Diarizer, options: DiarizationOptions) -> None:
+    def __init__(self, diarizer: Diarizer, options: DiarizationOptions, n_threads: int) -> None:
+        self.n_threads = n_threads
         self.found: Diarization | None = None
         self.failure: Exception | None = None
         self.heard_s = 0.0
@@ -89,6 +94,7 @@ class SpeakerThread:
     def _listen(self) -> None:
         found: Diarization | None = None
         failure: Exception | None = None
+        torch.set_num_threads(self.n_threads)
         try:
             stream = self._diarizer.stream(self._options, on_progress=self._take_note, cancel=self._cancel)
             for block in self._fed():
@@ -120,6 +126,7 @@ class SpeakerThread:
             yield block
 
     def _take_note(self, heard_s: float) -> None:
+        torch.set_num_threads(self.n_threads)
         with self._changed:
             self.heard_s = heard_s
             self._changed.notify_all()

@@ -75,7 +75,9 @@ class Transcription(Iterator[Segment]):
         self._speakers = None
         if diarizer is not None and options.diarize is not None:
             heard = partial(self._report, "diarize")
-            self._speakers = SpeakerListener(diarizer, options, on_progress=heard, cancel=self._cancel)
+            self._speakers = SpeakerListener(
+                diarizer, options, on_progress=heard, cancel=self._cancel, n_threads=engine.n_threads
+            )
         self._reader = WindowReader(
             options,
             detector,
