@@ -164,7 +164,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=40.0, help="audio of which embeddings are computed")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
-    parser.add_argument("--hours", type=float, default=3.0, help="length of the long file")
+    parser.add_argument("--hours", type=float, default=3.0, help="length of the long file; 0 leaves memory out")
     parser.add_argument("--part", choices=("embeddings", "memory"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -176,7 +176,7 @@ def main() -> None:
             python = Path(sys.executable)
         sizes = ("--seconds", str(arguments.seconds), "--rounds", str(arguments.rounds))
         run_again(python, "--part", "embeddings", *common, *sizes)
-        for hours in (0.5, arguments.hours):
+        for hours in (0.5, arguments.hours) if arguments.hours else ():
             run_again(Path(sys.executable), "--part", "memory", *common, "--hours", str(hours))
         return
     peer = import_peer() if arguments.part == "embeddings" else None  # before anything else imports it

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 import ctranslate2
 import faster_whisper
 import numpy as np
+from faster_whisper.feature_extractor import FeatureExtractor
+from faster_whisper.vad import VadOptions, get_speech_timestamps
 
 
 class Driver:
@@ -22,6 +25,9 @@ class Driver:
 
     def __init__(self, job: dict[str, Any]) -> None:
         self._job, setup = job, job["setup"]
+        self.versions = {"faster-whisper": faster_whisper.__version__, "ctranslate2": ctranslate2.__version__}
+        if not job["checkpoint"]:
+            return  # the front end needs none
         self._n_workers = setup.get("workers", 1)
         device = "cpu" if job["device"] == "cpu" else "cuda"
         self._whisper = faster_whisper.WhisperModel(
@@ -34,7 +40,6 @@ class Driver:
         self._model = self._whisper.model
         self._mel = np.load(job["mel"], mmap_mode="r")
         self._pool = ThreadPoolExecutor(self._n_workers)
-        self.versions = {"faster-whisper": faster_whisper.__version__, "ctranslate2": ctranslate2.__version__}
 
     def decode(self, batch: int, windows: list[int], lengths: list[int]) -> dict[str, Any]:
         """Decode windows, so many at once; CTranslate2 knows one number of tokens for all."""
@@ -59,6 +64,40 @@ class Driver:
             suppress_tokens=self._job["suppress_tokens"],
         )
         return [result.sequences_ids[0] for result in results], encode_s
+
+    def transcribe(self, recordings: list[dict[str, Any]], batch: int, together: bool) -> dict[str, Any]:
+        """Files to text through the batched pipeline, which takes one file at a time."""
+        del together
+        pipeline = faster_whisper.BatchedInferencePipeline(self._whisper)
+        started, counts, ends = perf_counter(), [], []
+        for recording in recordings:
+            starts = [0.0, *recording["ends_s"]]
+            segments, _ = pipeline.transcribe(
+                recording["path"],
+                language="en",
+                beam_size=1,
+                temperature=0.0,
+                batch_size=batch,
+                vad_filter=False,
+                clip_timestamps=[{"start": start, "end": end} for start, end in pairwise(starts)],
+                without_timestamps=True,
+                suppress_blank=False,
+                suppress_tokens=self._job["suppress_tokens"],
+                max_new_tokens=2 * recording["n_tokens"] + 2 - len(self._job["prompt"]),  # as in `decode`, less one
+            )
+            counts.append(sum(len(segment.tokens) for segment in segments))
+            ends.append(perf_counter() - started)
+        return {"counts": counts, "ends_s": ends}
+
+    def front_end(self, stage: str, audio: str, samples: str) -> int:
+        """Do one stage: `decode` the file `audio`, or `vad` or `mel` over `samples`, a numpy file."""
+        if stage == "decode":
+            return len(faster_whisper.decode_audio(audio))
+        heard = np.load(samples)
+        if stage == "vad":
+            return len(get_speech_timestamps(heard, VadOptions(max_speech_duration_s=30, min_silence_duration_ms=160)))
+        extract = FeatureExtractor()
+        return sum(extract(heard[first : first + 480_000]).shape[1] for first in range(0, len(heard), 480_000))
 
 
 def converted(checkpoint: Path) -> Path:

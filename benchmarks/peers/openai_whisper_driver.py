@@ -39,12 +39,14 @@ class Driver:
     def __init__(self, job: dict[str, Any]) -> None:
         torch.set_num_threads(job["n_threads"])
         self._job = job
+        self.versions = {"openai-whisper": whisper.__version__, "torch": torch.__version__}
+        if not job["checkpoint"]:
+            return  # the front end needs none
         self._is_half = job["setup"]["compute_type"] == "float16"
         model = load(Path(job["checkpoint"]), ModelDimensions(**job["openai_dims"]))
         model = model.to(job["device"])
         self._model = (model.half() if self._is_half else model).eval()
         self._mel = np.load(job["mel"], mmap_mode="r")
-        self.versions = {"openai-whisper": whisper.__version__, "torch": torch.__version__}
 
     @torch.inference_mode()
     def decode(self, batch: int, windows: list[int], lengths: list[int]) -> dict[str, Any]:
@@ -64,6 +66,39 @@ class Driver:
             results = task.run(encoded)
             tokens += [result.tokens for result in results]
         return {"tokens": tokens, "stages": {"encode_s": encode_s}}
+
+    def transcribe(self, recordings: list[dict[str, Any]], batch: int, together: bool) -> dict[str, Any]:
+        """Files to text, one window after the other."""
+        del batch, together
+        started, counts, ends = perf_counter(), [], []
+        for recording in recordings:
+            result = self._model.transcribe(
+                recording["path"],
+                language="en",
+                temperature=0.0,
+                compression_ratio_threshold=None,
+                logprob_threshold=None,
+                no_speech_threshold=None,
+                condition_on_previous_text=False,
+                sample_len=recording["n_tokens"],
+                without_timestamps=True,
+                suppress_blank=False,
+                suppress_tokens=list(self._job["suppress_tokens"]),
+                fp16=self._is_half,
+            )
+            counts.append(sum(len(segment["tokens"]) for segment in result["segments"]))
+            ends.append(perf_counter() - started)
+        return {"counts": counts, "ends_s": ends}
+
+    def front_end(self, stage: str, audio: str, samples: str) -> int:
+        """Do one stage: `decode` the file `audio`, or `mel` over `samples`, a numpy file; it hears no voices."""
+        if stage == "decode":
+            return len(whisper.load_audio(audio))
+        if stage != "mel":
+            raise NotImplementedError(stage)
+        heard = np.load(samples)
+        windows = [heard[first : first + 480_000] for first in range(0, len(heard), 480_000)]
+        return sum(whisper.log_mel_spectrogram(window).shape[1] for window in windows)
 
     def _options(self, n_tokens: int) -> DecodingOptions:
         return DecodingOptions(

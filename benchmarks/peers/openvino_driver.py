@@ -30,14 +30,14 @@ class Attention(nn.Module):
     def __init__(self, d_model: int, n_heads: int) -> None:
         super().__init__()
         self.n_heads = n_heads
-        self.q_proj = nn.Linear(d_model, d_model)
-        self.k_proj = nn.Linear(d_model, d_model, bias=False)
-        self.v_proj = nn.Linear(d_model, d_model)
-        self.out_proj = nn.Linear(d_model, d_model)
+        self.q_proj: Any = nn.Linear(d_model, d_model)
+        self.k_proj: Any = nn.Linear(d_model, d_model, bias=False)
+        self.v_proj: Any = nn.Linear(d_model, d_model)
+        self.out_proj: Any = nn.Linear(d_model, d_model)
 
     def split(self, x: Tensor) -> Tensor:
         """[B, T, D] -> [B, H, T, Dh]."""
-        return x.unflatten(2, (self.n_heads, 64)).transpose(1, 2)
+        return x.view(x.shape[0], x.shape[1], self.n_heads, 64).transpose(1, 2)
 
     def keys_and_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Of the positions that are attended to."""
@@ -46,7 +46,8 @@ class Attention(nn.Module):
     def attend(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
         """What the positions of x find."""
         mixed = F.scaled_dot_product_attention(self.split(self.q_proj(x)), keys, values, attn_mask=mask)
-        return self.out_proj(mixed.transpose(1, 2).flatten(2))
+        found: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(2))
+        return found
 
 
 class Layer(nn.Module):
@@ -64,7 +65,8 @@ class Layer(nn.Module):
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """With its residual."""
-        return x + self.fc2(F.gelu(self.fc1(self.final_layer_norm(x))))
+        changed: Tensor = self.fc2(F.gelu(self.fc1(self.final_layer_norm(x))))
+        return x + changed
 
 
 class Encoder(nn.Module):
@@ -76,11 +78,11 @@ class Encoder(nn.Module):
         self.conv1 = nn.Conv1d(dims["n_mels"], d_model, 3, padding=1)
         self.conv2 = nn.Conv1d(d_model, d_model, 3, stride=2, padding=1)
         self.embed_positions = nn.Embedding(dims["n_audio_ctx"], d_model)
-        self.layers = nn.ModuleList(
+        self.layers: Any = nn.ModuleList(
             Layer(d_model, dims["n_audio_head"], has_cross=False) for _ in range(dims["n_audio_layer"])
         )
         self.layer_norm = nn.LayerNorm(d_model)
-        self.cross = nn.ModuleList(layer.encoder_attn for layer in decoder.layers)
+        self.cross: Any = nn.ModuleList(layer.encoder_attn for layer in decoder.layers)
 
     def forward(self, mel: Tensor) -> tuple[Tensor, ...]:
         """[B, n_mels, 3000] -> keys and values of each layer in turn."""
@@ -100,14 +102,14 @@ class Decoder(nn.Module):
         d_model = dims["n_text_state"]
         self.embed_tokens = nn.Embedding(dims["n_vocab"], d_model)
         self.embed_positions = nn.Embedding(dims["n_text_ctx"], d_model)
-        self.layers = nn.ModuleList(
+        self.layers: Any = nn.ModuleList(
             Layer(d_model, dims["n_text_head"], has_cross=True) for _ in range(dims["n_text_layer"])
         )
         self.layer_norm = nn.LayerNorm(d_model)
         self.output = nn.Linear(d_model, dims["n_vocab"], bias=False)
 
     def forward(self, tokens: Tensor, positions: Tensor, mask: Tensor, *caches: Tensor) -> tuple[Tensor, ...]:
-        """tokens [B, T], positions [T], mask [1, 1, T, past + T]; caches: cross of each layer, then own of each layer."""
+        """From tokens [B, T], positions [T], mask [1, 1, T, past + T], caches: cross of each layer, own of each."""
         n = len(self.layers)
         x = self.embed_tokens(tokens) + self.embed_positions(positions)
         grown = []

@@ -64,11 +64,30 @@ class Bench:
     notes: list[str] = field(default_factory=list)
     versions: dict[str, dict[str, str]] = field(default_factory=dict)
     _loaded: dict[str, Running | None] = field(default_factory=dict)
+    _known: dict[str, dict[str, tuple[float, int]]] = field(default_factory=dict)
 
     def remark(self, text: str) -> None:
         """Say something that belongs beside the figures too."""
         self.notes.append(text)
         self.note(text)
+
+    def learn(self, model: str, setup: Setup, wall_s: float, batch: int) -> None:
+        """Keep how fast a set-up is with the batch that suits it, for the scenarios that come after."""
+        self._known.setdefault(model, {})[setup.label] = wall_s, batch
+
+    def best_batch(self, model: str, setup: Setup, default: int) -> int:
+        """The batch that suits a set-up; a default where nothing was learnt."""
+        return self._known.get(model, {}).get(setup.label, (0.0, default))[1]
+
+    def fastest(self, model: str, chosen: Sequence[Setup]) -> list[Setup]:
+        """The fastest of each engine, ours in every precision; all of an engine of which nothing was learnt."""
+        known = self._known.get(model, {})
+        found = []
+        for setup in chosen:
+            rivals = [known[one.label][0] for one in chosen if one.engine == setup.engine and one.label in known]
+            if setup.engine == OWN or not rivals or known.get(setup.label, (math.inf, 0))[0] == min(rivals):
+                found.append(setup)
+        return found
 
     def setups(self) -> list[Setup]:
         """The set-ups of the engines that take part."""

@@ -85,6 +85,7 @@ def engine_scenario(bench: Bench, model: str) -> dict[str, Any]:
             continue
         sweep[one.setup.label] = found
         best = min(found, key=lambda batch: found[batch])
+        bench.learn(model, one.setup, found[best], best)
         for batch in sorted({min(options.batches), best}):
             entrants.append(Entrant(one, batch, (options.n_tokens,) * _n_windows(batch)))
     return _compare(bench, model, entrants, deadline) | {"sweep_ms": _milliseconds(sweep)}

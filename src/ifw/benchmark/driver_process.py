@@ -128,7 +128,7 @@ class DriverProcess:
         stages = result.get("stages", {}) if isinstance(result, dict) else {}
         measured = Pass(
             wall_s=reply["wall_s"],
-            cpu_s=reply["cpu_s"],
+            cpu_s=reply["cpu_s"] if foreign.own_s is None else foreign.own_s,
             stages=stages,
             foreign=foreign.share,
             is_disturbed=foreign.is_disturbed,

@@ -76,10 +76,12 @@ class Foreign:
 
     Attributes:
         share: Of the processors' time, how much others used; None where it is not known.
+        own_s: Processor seconds of the process and its children; None where it is not known.
         load: Load average of a minute at the end; None where the system has none.
     """
 
     share: float | None = None
+    own_s: float | None = None
     load: float | None = None
 
     @property
@@ -101,8 +103,10 @@ def watch(cpus: Collection[int], pid: int) -> Iterator[Foreign]:
     yield foreign
     wall_s = time.perf_counter() - started
     after = busy_s(cpus)
+    if before is not None and after is not None:
+        foreign.own_s = tree_s(pid) - own_before
     if before is not None and after is not None and cpus and wall_s > 0:
-        others_s = (after - before) - (tree_s(pid) - own_before)
+        others_s = (after - before) - (foreign.own_s or 0.0)
         foreign.share = max(0.0, others_s / (wall_s * len(cpus)))
     foreign.load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 

@@ -10,7 +10,7 @@ from typing import Final
 from ifw.benchmark.sizes import SIZES
 from ifw.errors import ConfigError
 
-SCENARIOS: Final = ("engine", "skewed")
+SCENARIOS: Final = ("engine", "skewed", "long", "clients", "latency", "cold", "front-end", "diarization")
 DEVICES: Final = ("auto", "cpu", "cuda")
 _MAX_FORCED_TOKENS: Final = 200  # CTranslate2 ends at half of the 448 positions
 
@@ -30,6 +30,7 @@ class BenchmarkOptions:
         budget_s: After this long a model's measurement begins no further round.
         wait_s: A pass waits this long for the processors to be idle.
         ceiling_s: How long each ceiling is measured, three times.
+        n_long_windows: Windows of half a minute in the long recording.
         device: `auto` takes CUDA where there is one.
         seed: Of weights and windows.
         work_dir: Keeps checkpoints, which may be large, for the next run.
@@ -47,6 +48,7 @@ class BenchmarkOptions:
     budget_s: float = 600.0
     wait_s: float = 10.0
     ceiling_s: float = 0.3
+    n_long_windows: int = 20
     device: str = "auto"
     seed: int = 0
     work_dir: Path = Path("build/bench")
@@ -77,7 +79,15 @@ class BenchmarkOptions:
     def quick(self) -> BenchmarkOptions:
         """The same, as little of it as shows that everything works: the figures mean nothing."""
         return replace(
-            self, models=("toy",), batches=(1, 2), n_tokens=8, n_rounds=1, budget_s=0.0, wait_s=0.0, ceiling_s=0.0
+            self,
+            models=("toy",),
+            batches=(1, 2),
+            n_tokens=8,
+            n_rounds=1,
+            budget_s=0.0,
+            wait_s=0.0,
+            ceiling_s=0.0,
+            n_long_windows=2,
         )
 
 

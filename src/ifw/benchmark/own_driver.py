@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,16 @@ import numpy as np
 import torch
 
 from ifw import __version__
-from ifw.config import DecodeOptions, EngineConfig
+from ifw.config import DecodeOptions, EngineConfig, TranscribeOptions, VadOptions
 from ifw.engine.device import resolve_config
 from ifw.engine.engine import Engine
+from ifw.engine.heap import keep_freed_memory
 from ifw.engine.request import DecodeRequest
 from ifw.model.checkpoint import load_checkpoint, load_whisper
+from ifw.model.compute_type import DTYPES
+from ifw.model.ops import choose_ops
+from ifw.model.weights import load_weights
+from ifw.model.whisper import Whisper
 
 
 class Driver:
@@ -33,9 +40,40 @@ class Driver:
         )
         self._config = resolve_config(config)
         self._checkpoint = load_checkpoint(Path(job["checkpoint"]))
-        self._model = load_whisper(self._checkpoint, self._config.device, self._config.compute_type)
         self._engines: dict[int, Engine] = {}
+        self._transcribers: dict[int, Any] = {}
+        self._model: Whisper | None = None
+        keep_freed_memory()
         self.versions = {"ifw": __version__, "torch": torch.__version__}
+
+    def transcribe(self, recordings: list[dict[str, Any]], batch: int, together: bool) -> dict[str, Any]:
+        """Files to text: one after the other, or all at once, each by a thread of its own."""
+        transcriber = self._transcriber(batch)
+        started = time.perf_counter()
+
+        def one(recording: dict[str, Any]) -> tuple[int, float]:
+            transcript = transcriber.transcribe(recording["path"], self._options(recording["n_tokens"]))
+            return sum(len(segment.token_ids) for segment in transcript.segments), time.perf_counter() - started
+
+        with ThreadPoolExecutor(len(recordings) if together else 1) as threads:
+            ended = list(threads.map(one, recordings))
+        return {"counts": [count for count, _ in ended], "ends_s": [end_s for _, end_s in ended]}
+
+    def _transcriber(self, batch: int) -> Any:
+        from ifw.transcriber import Transcriber  # noqa: PLC0415 - needs more packages than decoding does
+
+        if batch not in self._transcribers:
+            self._transcribers[batch] = Transcriber(
+                Path(self._job["checkpoint"]),
+                self._config.device,
+                self._config.compute_type,
+                n_slots=batch,
+                n_threads=self._job["n_threads"],
+            )
+        return self._transcribers[batch]
+
+    def _options(self, n_tokens: int) -> TranscribeOptions:
+        return TranscribeOptions(replace(self._decode_options(n_tokens), language="en"), VadOptions(enabled=False))
 
     def decode(self, batch: int, windows: list[int], lengths: list[int]) -> dict[str, Any]:
         """Decode windows, so many at once, each to its number of tokens; the mel is part of it."""
@@ -50,11 +88,24 @@ class Driver:
 
     def _engine(self, batch: int) -> Engine:
         if batch not in self._engines:
+            if self._model is None:
+                self._model = self._load()
             self._engines[batch] = Engine(self._model, self._checkpoint, replace(self._config, n_slots=batch))
         return self._engines[batch]
 
+    def _load(self) -> Whisper:
+        device, compute_type = self._config.device, self._config.compute_type
+        if not self._job["setup"].get("is_plain"):
+            return load_whisper(self._checkpoint, device, compute_type)
+        dtype, target = DTYPES[compute_type], torch.device(device)
+        return load_weights(self._checkpoint.path, self._checkpoint.dims, target, dtype, choose_ops(target, dtype))
+
     def _request(self, window: int, n_tokens: int) -> DecodeRequest:
-        options = DecodeOptions(
+        samples = np.array(self._samples[window])
+        return DecodeRequest(samples=samples, language="en", options=self._decode_options(n_tokens))
+
+    def _decode_options(self, n_tokens: int) -> DecodeOptions:
+        return DecodeOptions(
             temperatures=(0.0,),
             timestamps=False,
             max_tokens=n_tokens,
@@ -63,4 +114,3 @@ class Driver:
             logprob_threshold=None,
             no_speech_threshold=None,
         )
-        return DecodeRequest(samples=np.array(self._samples[window]), language="en", options=options)

@@ -14,6 +14,7 @@ from ifw.benchmark.driver_process import DriverCommand
 from ifw.config import EngineConfig
 from ifw.engine.device import resolve_config
 from ifw.errors import ConfigError
+from ifw.kernels.library import load
 
 OWN: Final = "ifw"
 _OWN_DRIVER: Final = "ifw.benchmark.own_driver"
@@ -34,6 +35,7 @@ class Setup:
         options: What its driver is told.
         env: Variables of its process.
         has_lengths: Each window can be given a number of tokens of its own.
+        has_pipeline: It takes files.
     """
 
     engine: str
@@ -41,6 +43,7 @@ class Setup:
     options: Mapping[str, Any]
     env: Mapping[str, str] = field(default_factory=dict)
     has_lengths: bool = True
+    has_pipeline: bool = True
 
     @property
     def label(self) -> str:
@@ -79,6 +82,8 @@ def setups(device: str, n_threads: int) -> list[Setup]:
         n_threads: On CPU.
     """
     found = [Setup(OWN, name, {"compute_type": name}) for name in own_compute_types(device)]
+    if device == "cpu" and load().kernels:
+        found += [_plain(name) for name in own_compute_types(device) if name != "int8"]
     if device == "cuda":
         found += [Setup("transformers", "float16", {"compute_type": "float16"})]
         found += [_ctranslate2("float16"), _ctranslate2("int8_float16")]
@@ -87,9 +92,15 @@ def setups(device: str, n_threads: int) -> list[Setup]:
     if n_threads > 1:
         found += [_ctranslate2("int8", n_threads)]
     found += [_ctranslate2("float32")]
-    found += [Setup("openvino", "int8 weights", {"compute_type": "int8"}, has_lengths=False)]
+    found += [Setup("openvino", "int8 weights", {"compute_type": "int8"}, has_lengths=False, has_pipeline=False)]
     found += [Setup("transformers", name, {"compute_type": name}) for name in ("float32", "bfloat16")]
     return [*found, Setup("openai-whisper", "float32", {"compute_type": "float32"})]
+
+
+def _plain(compute_type: str) -> Setup:
+    """Ours as it is where there is no compiler."""
+    options = {"compute_type": compute_type, "is_plain": True}
+    return Setup(OWN, f"{compute_type}, torch alone", options, has_pipeline=False)
 
 
 def _ctranslate2(compute_type: str, n_workers: int = 1) -> Setup:
@@ -97,7 +108,7 @@ def _ctranslate2(compute_type: str, n_workers: int = 1) -> Setup:
         return Setup("faster-whisper", compute_type, {"compute_type": compute_type}, has_lengths=False)
     options = {"compute_type": compute_type, "workers": n_workers}
     name = f"{compute_type}, {n_workers} workers, memory kept"
-    return Setup("faster-whisper", name, options, _KEPT_MEMORY, has_lengths=False)
+    return Setup("faster-whisper", name, options, _KEPT_MEMORY, has_lengths=False, has_pipeline=False)
 
 
 def own_compute_types(device: str) -> list[str]:

@@ -19,7 +19,7 @@ class Pass:
 
     Attributes:
         wall_s: Seconds.
-        cpu_s: Processor seconds of the engine's process.
+        cpu_s: Processor seconds of the engine's process and its children.
         stages: Stage to seconds, of the stages that the engine tells apart.
         foreign: Share of the processors' time that others used; None where it is not known.
         is_disturbed: Others used too much.

@@ -11,8 +11,11 @@ from typing import Any, Final
 
 from ifw.benchmark.bench import Bench
 from ifw.benchmark.decoding_scenarios import engine_scenario, skewed_scenario
+from ifw.benchmark.diarization_scenario import diarization_scenario
 from ifw.benchmark.driver_process import DriverCommand, DriverProcess, Job
 from ifw.benchmark.environment import environment
+from ifw.benchmark.file_scenarios import clients_scenario, cold_scenario, latency_scenario, long_scenario
+from ifw.benchmark.front_end_scenario import front_end_scenario
 from ifw.benchmark.interference import processors, wait_until_idle
 from ifw.benchmark.options import BenchmarkOptions
 from ifw.benchmark.peers import chosen, installed
@@ -20,8 +23,20 @@ from ifw.benchmark.results import FORMAT
 from ifw.config import EngineConfig
 from ifw.engine.device import resolve_config
 
-Scenario = Callable[[Bench, str], dict[str, Any]]
-_SCENARIOS: Final[Mapping[str, Scenario]] = MappingProxyType({"engine": engine_scenario, "skewed": skewed_scenario})
+ANY_MODEL: Final = "any model"
+_OF_A_MODEL: Final[Mapping[str, Callable[[Bench, str], dict[str, Any]]]] = MappingProxyType(
+    {
+        "engine": engine_scenario,
+        "skewed": skewed_scenario,
+        "long": long_scenario,
+        "clients": clients_scenario,
+        "latency": latency_scenario,
+        "cold": cold_scenario,
+    }
+)
+_OF_NONE: Final[Mapping[str, Callable[[Bench], dict[str, Any]]]] = MappingProxyType(
+    {"front-end": front_end_scenario, "diarization": diarization_scenario}
+)
 
 
 def run_benchmark(options: BenchmarkOptions, note: Callable[[str], None], command: str) -> dict[str, Any]:
@@ -50,11 +65,14 @@ def run_benchmark(options: BenchmarkOptions, note: Callable[[str], None], comman
     scenarios: dict[str, dict[str, Any]] = {}
     for model in options.models:
         try:
-            for scenario in options.scenarios:
+            for scenario in _in_order(options.scenarios, _OF_A_MODEL):
                 note(f"{scenario}, {model}")
-                scenarios.setdefault(scenario, {})[model] = _SCENARIOS[scenario](bench, model)
+                scenarios.setdefault(scenario, {})[model] = _OF_A_MODEL[scenario](bench, model)
         finally:
             bench.unload()
+    for scenario in _in_order(options.scenarios, _OF_NONE):
+        note(scenario)
+        scenarios[scenario] = {ANY_MODEL: _OF_NONE[scenario](bench)}
     return {
         "format": FORMAT,
         "command": command,
@@ -65,6 +83,11 @@ def run_benchmark(options: BenchmarkOptions, note: Callable[[str], None], comman
         "scenarios": scenarios,
         "notes": bench.notes,
     }
+
+
+def _in_order(asked: tuple[str, ...], known: Mapping[str, Any]) -> list[str]:
+    """What `engine` learns, such as the batch that suits an engine, serves those after it."""
+    return [scenario for scenario in known if scenario in asked]
 
 
 def _ceilings(options: BenchmarkOptions, cpus: tuple[int, ...]) -> dict[str, Any]:

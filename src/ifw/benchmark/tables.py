@@ -45,7 +45,7 @@ def summary(results: dict[str, Any]) -> str:
         for name, choose in (("best", best_rows), ("one", lone_rows)):
             rows = {row["engine"]: row for row in _fastest_of_engines(choose(found["rows"]))}
             own = rows[OWN]
-            ratios = [_ratio(rows[other], own) if other in rows else "-" for other in others]
+            ratios = [_times(rows[other], own, "ms_a_window") if other in rows else "-" for other in others]
             together = f"{own['batch']} ({own['setup']})" if name == "best" else f"1 ({own['setup']})"
             lines.append(
                 _line([model, together, f"{own['ms_a_window']:.0f}", f"{own['times_real_time']:.0f}", *ratios])
@@ -97,7 +97,7 @@ def _decoding_table(rows: list[_Row]) -> str:
         cells = [row["engine"], row["setup"], str(row["batch"]), f"{row['ms_a_window']:.0f}"]
         cells += [f"{row['low_ms']:.0f} to {row['high_ms']:.0f}", f"{row['times_real_time']:.0f}"]
         cells += [_number(row["stages_ms"].get("encode_s"), 0), f"{row['cpu_ms']:.0f}", share]
-        cells += [f"{row['agreement']:.0%}", "" if row is own else _ratio(row, own), _passes(row)]
+        cells += [f"{row['agreement']:.0%}", "" if row is own else _times(row, own, "ms_a_window"), _passes(row)]
         lines.append(_line(cells))
     return "\n".join(lines) + "\n"
 
@@ -111,11 +111,6 @@ def _aa(found: dict[str, Any]) -> str:
     ratio = found["aa"]["ratio"]
     verdict = "as it should be" if 0.97 <= ratio <= 1.03 else "**not within 0.97 to 1.03: the machine was not quiet**"
     return f"A/A, {found['aa']['name']} against itself: {ratio:.3f}, {verdict}.\n"
-
-
-def _ratio(row: _Row, own: _Row) -> str:
-    mark = " ?" if row["is_disturbed"] or own["is_disturbed"] else ""
-    return f"{row['ms_a_window'] / own['ms_a_window']:.2f}x{mark}"
 
 
 def _number(value: float | None, digits: int = 1) -> str:
@@ -133,4 +128,68 @@ def _line(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-_SCENARIOS: dict[str, Callable[[str, dict[str, Any]], str]] = {"engine": _engine, "skewed": _skewed}
+def _files(title: str) -> Callable[[str, dict[str, Any]], str]:
+    """A table of files in, text out."""
+
+    def table(model: str, found: dict[str, Any]) -> str:
+        head = ["engine", "set-up", "batch", "s", "least to most", "times real time", "p50 s", "p95 s", "CPU s"]
+        head += ["ifw is faster", "passes"]
+        rows = sorted(found["rows"], key=lambda row: row["wall_s"])
+        own = next((row for row in rows if row["engine"] == OWN), None)
+        lines = [_line(head), _line(["---"] * len(head))]
+        for row in rows:
+            cells = [row["engine"], row["setup"], str(row["batch"]), f"{row['wall_s']:.2f}"]
+            cells += [f"{row['low_s']:.2f} to {row['high_s']:.2f}", f"{row['times_real_time']:.0f}"]
+            cells += [f"{row['p50_s']:.2f}", f"{row['p95_s']:.2f}", f"{row['cpu_s']:.1f}"]
+            cells += ["" if own is None or row is own else _times(row, own, "wall_s"), _passes(row)]
+            lines.append(_line(cells))
+        return f"## {title}, {model}\n\n" + "\n".join(lines) + "\n"
+
+    return table
+
+
+def _front_end(model: str, found: dict[str, Any]) -> str:
+    del model
+    head = [
+        "stage",
+        "engine",
+        "s for an hour of audio",
+        "least to most",
+        "CPU s for an hour",
+        "ifw is faster",
+        "passes",
+    ]
+    lines = [_line(head), _line(["---"] * len(head))]
+    own = {row["stage"]: row for row in found["rows"] if row["engine"] == OWN}
+    for row in found["rows"]:
+        ours = own.get(row["stage"])
+        cells = [row["stage"], row["engine"], f"{row['s_an_hour']:.2f}"]
+        cells += [f"{row['low_s_an_hour']:.2f} to {row['high_s_an_hour']:.2f}"]
+        cells += [f"{row['s_an_hour'] * row['cpu_s'] / row['wall_s']:.2f}"]
+        cells += ["" if ours is None or row is ours else _times(row, ours, "wall_s"), _passes(row)]
+        lines.append(_line(cells))
+    return "## Front end, one processor\n\n" + "\n".join(lines) + "\n"
+
+
+def _diarization(model: str, found: dict[str, Any]) -> str:
+    del model
+    lines = [_line(["engine", "CPU s", "for audio of"]), _line(["---"] * 3)]
+    lines += [_line([row["engine"], f"{row['cpu_s']:.2f}", f"{found['audio_s']:.0f} s"]) for row in found["rows"]]
+    return "## Diarization: embeddings of voices\n\n" + "\n".join(lines) + "\n"
+
+
+def _times(row: _Row, own: _Row, key: str) -> str:
+    mark = " ?" if row["is_disturbed"] or own["is_disturbed"] else ""
+    return f"{row[key] / own[key]:.2f}x{mark}"
+
+
+_SCENARIOS: dict[str, Callable[[str, dict[str, Any]], str]] = {
+    "engine": _engine,
+    "skewed": _skewed,
+    "long": _files("One long mp3, from file to text"),
+    "clients": _files("32 clips at once"),
+    "latency": _files("One clip alone"),
+    "cold": _files("From the start of the process to the text of one clip"),
+    "front-end": _front_end,
+    "diarization": _diarization,
+}

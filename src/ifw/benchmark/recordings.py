@@ -1,0 +1,113 @@
+"""Recordings to measure with: the bundled speech, cut anew for every window, as mp3 of 44.1 kHz in stereo."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from ifw.audio.whole import decode
+from ifw.constants import SAMPLE_RATE
+
+STEP_S: Final = 29.75  # of windows in a long recording: each ends in silence, where every engine can cut
+_RATE: Final = 44_100
+_GAP_S: Final = 0.1
+_NOISE: Final = 0.002  # so that nothing else is silent
+_SHORTER_S: Final = 0.5  # the end, as mp3 adds a little
+_CLIP_S: Final = (5.0, 29.0)
+_BLOCK: Final = 1_152  # samples of an mp3 frame
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A file to transcribe.
+
+    Attributes:
+        path: An mp3.
+        ends_s: Where its windows end.
+        n_tokens: Of each window.
+    """
+
+    path: str
+    ends_s: tuple[float, ...]
+    n_tokens: int
+
+
+def long_recording(folder: Path, n_windows: int, n_tokens: int, seed: int) -> Recording:
+    """Many windows in one file.
+
+    Args:
+        folder: Keeps the file for the next run.
+        n_windows: Windows of `STEP_S`.
+        n_tokens: Of each.
+        seed: Of the cuts.
+    """
+    path = folder / f"long-{n_windows}-{seed}.mp3"
+    if not path.is_file():
+        random = np.random.default_rng(seed)
+        samples = np.concatenate([_speech(STEP_S, random) for _ in range(n_windows)])
+        write_mp3(path, samples[: -round(_SHORTER_S * SAMPLE_RATE)])
+    ends_s = [STEP_S * (index + 1) for index in range(n_windows)]
+    ends_s[-1] -= _SHORTER_S
+    return Recording(str(path), tuple(ends_s), n_tokens)
+
+
+def short_recordings(folder: Path, n_clips: int, n_tokens: int, seed: int) -> list[Recording]:
+    """Clips of 5 to 29 s, each with tokens for its length.
+
+    Args:
+        folder: Keeps the files.
+        n_clips: How many.
+        n_tokens: Of a clip of 30 s.
+        seed: Of lengths and cuts.
+    """
+    random = np.random.default_rng(seed)
+    found = []
+    for index, duration_s in enumerate(random.uniform(*_CLIP_S, n_clips).round(1)):
+        path = folder / f"clip-{index}-{seed}.mp3"
+        samples = _speech(float(duration_s), random)
+        if not path.is_file():
+            write_mp3(path, samples)
+        found.append(Recording(str(path), (float(duration_s),), max(1, round(n_tokens * duration_s / 30))))
+    return found
+
+
+def as_json(recordings: list[Recording]) -> list[dict[str, object]]:
+    """For a driver."""
+    return [json.loads(json.dumps(asdict(recording))) for recording in recordings]
+
+
+def _speech(duration_s: float, random: np.random.Generator) -> npt.NDArray[np.float32]:
+    """A stretch of the bundled sample from anywhere, silent around its end."""
+    sample = decode(str(files("ifw") / "demo" / "sample.mp3")).samples
+    made = np.resize(np.roll(sample, -int(random.integers(len(sample)))), round(duration_s * SAMPLE_RATE))
+    made += _NOISE * random.standard_normal(len(made), np.float32)
+    n_gap = round(_GAP_S / 2 * SAMPLE_RATE)
+    made[:n_gap] = made[-n_gap:] = 0.0
+    return made
+
+
+def write_mp3(path: Path, samples: npt.NDArray[np.float32]) -> None:
+    """Encode samples of 16 kHz as mp3 of 44.1 kHz in stereo, 128 kbit/s."""
+    partial = path.with_name(f"{path.name}.partial")
+    resampler = av.AudioResampler(format="s16p", layout="stereo", rate=_RATE)
+    with av.open(str(partial), "w", format="mp3") as container:
+        stream = container.add_stream("libmp3lame", rate=_RATE, layout="stereo")
+        stream.bit_rate = 128_000
+        for first in range(0, len(samples), SAMPLE_RATE):
+            frame = av.AudioFrame.from_ndarray(samples[None, first : first + SAMPLE_RATE], "flt", "mono")
+            frame.sample_rate = SAMPLE_RATE
+            frame.pts, frame.time_base = first, Fraction(1, SAMPLE_RATE)
+            for part in resampler.resample(frame):
+                container.mux(stream.encode(part))
+        for part in resampler.resample(None):
+            container.mux(stream.encode(part))
+        container.mux(stream.encode(None))
+    partial.rename(path)
