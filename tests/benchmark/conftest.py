@@ -1,6 +1,6 @@
 """A run of our engine and of one that pretends, as small as runs are."""
 
-from pathlib import Path
+import sys
 
 import pytest
 
@@ -8,15 +8,23 @@ from ifw.benchmark.options import BenchmarkOptions
 from ifw.benchmark.run import run_benchmark
 
 HONEST = """
+LOST = 0
 class Driver:
     versions = {"pretender": "1.0"}
     def __init__(self, job):
         self.job = job
         print("this is no reply")
     def decode(self, batch, windows, lengths):
-        n_lost = 1 if self.job["setup"]["compute_type"] == "bfloat16" else 0
         assert len(self.job["suppress_tokens"]) == 1608
-        return {"tokens": [[7] * (length - n_lost) for length in lengths], "stages": {"encode_s": 0.001}}
+        return {"tokens": [[7] * (length - LOST) for length in lengths], "stages": {"encode_s": 0.001}}
+    def transcribe(self, recordings, batch, together):
+        counts = [len(one["ends_s"]) * (one["n_tokens"] - LOST) for one in recordings]
+        return {"counts": counts, "ends_s": [0.1] * len(counts)}
+    def front_end(self, stage, audio, samples):
+        if stage != "mel":
+            raise NotImplementedError(stage)
+        assert audio.endswith(".mp3") and samples.endswith(".npy")
+        return 1
 """
 
 
@@ -25,11 +33,15 @@ BROKEN = "def Driver(job): raise OSError('no such library')"
 
 @pytest.fixture
 def peers(tmp_path):
-    """Drivers that pretend to be engines which the tests have: one is lazy in bfloat16, one is broken."""
+    """Drivers that pretend to be engines which the tests have: one is lazy, one is broken."""
     folder = tmp_path / "peers"
     folder.mkdir()
     (folder / "transformers_driver.py").write_text(HONEST)
-    (folder / "openai_whisper_driver.py").write_text(BROKEN)
+    (folder / "openai_whisper_driver.py").write_text(HONEST.replace("LOST = 0", "LOST = 1"))
+    (folder / "openvino_driver.py").write_text(BROKEN)
+    python = tmp_path / ".venv-peers-openvino" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
     return folder
 
 
@@ -45,7 +57,13 @@ def run(peers, kept):
 
     def measured(*engines, **changes):
         options = BenchmarkOptions(
-            engines=engines, n_threads=1, device="cpu", work_dir=kept, peers_dir=peers, venvs_dir=Path(peers), **changes
+            engines=engines,
+            n_threads=1,
+            device="cpu",
+            work_dir=kept,
+            peers_dir=peers,
+            venvs_dir=peers.parent,
+            **changes,
         )
         notes = []
         return run_benchmark(options.quick(), notes.append, "ifw bench --quick"), notes

@@ -12,6 +12,7 @@ from ifw.benchmark.random_checkpoint import prompt_ids, random_checkpoint, speci
 from ifw.benchmark.sizes import SIZES
 from ifw.benchmark.tables import best_rows, lone_rows, summary
 from ifw.errors import BenchmarkError, ConfigError
+from ifw.kernels.library import load
 from ifw.model.checkpoint import load_checkpoint
 
 
@@ -89,7 +90,9 @@ def test_every_engine_finds_its_tokens_in_the_checkpoint(kept):
 
 def test_set_ups_are_ours_first_and_peers_have_their_best():
     found = setups("cpu", 2)
-    assert [one.name for one in found if one.engine == "ifw"] == own_compute_types("cpu")
+    own = [one for one in found if one.engine == "ifw"]
+    assert [one.name for one in own if not one.options.get("is_plain")] == own_compute_types("cpu")
+    assert bool(load().kernels) == any("torch alone" in one.name for one in own)
     assert found[0].label == "ifw float32"
     assert any("2 workers" in one.name and one.env for one in found if one.engine == "faster-whisper")
     assert not any("workers" in one.name for one in setups("cpu", 1))

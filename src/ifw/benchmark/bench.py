@@ -91,7 +91,8 @@ class Bench:
 
     def setups(self) -> list[Setup]:
         """The set-ups of the engines that take part."""
-        return [one for one in setups(self.options.device, self.options.n_threads) if one.engine in self.commands]
+        found = [one for one in setups(self.options.device, self.options.n_threads) if one.engine in self.commands]
+        return list({one.engine: one for one in reversed(found)}.values())[::-1] if self.options.is_quick else found
 
     def job(self, model: str, setup: Setup) -> Job:
         """What the driver of a set-up is told about a model; its files are made where they are not there."""

@@ -94,7 +94,7 @@ def engine_scenario(bench: Bench, model: str) -> dict[str, Any]:
 def skewed_scenario(bench: Bench, model: str) -> dict[str, Any]:
     """Windows whose numbers of tokens differ, as those of speech do; for engines that can be told each window's."""
     deadline = time.monotonic() + bench.options.budget_s
-    lengths = skewed_lengths(2 * N_WINDOWS, bench.options.n_tokens, bench.options.seed)
+    lengths = skewed_lengths(bench.options.n_clips, bench.options.n_tokens, bench.options.seed)
     batch = min(_SKEWED_BATCH, max(bench.options.batches))
     entrants = []
     for one in bench.loaded(model, [one for one in bench.setups() if one.has_lengths]):

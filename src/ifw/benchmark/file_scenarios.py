@@ -16,7 +16,6 @@ from ifw.benchmark.rounds import Contender, Pass, alternate, summarise
 from ifw.errors import BenchmarkError
 
 _BATCH: Final = 8
-_N_CLIENTS: Final = 32
 
 
 def long_scenario(bench: Bench, model: str) -> dict[str, Any]:
@@ -34,8 +33,8 @@ def latency_scenario(bench: Bench, model: str) -> dict[str, Any]:
 
 
 def clients_scenario(bench: Bench, model: str) -> dict[str, Any]:
-    """32 clips of 5 to 29 s that arrive at once: ours from as many threads, others as they take files, in turn."""
-    clips = short_recordings(bench.options.work_dir, _N_CLIENTS, bench.options.n_tokens, bench.options.seed)
+    """Clips of 5 to 29 s that arrive at once: ours from as many threads, others as they take files, in turn."""
+    clips = short_recordings(bench.options.work_dir, bench.options.n_clips, bench.options.n_tokens, bench.options.seed)
     return _compare(bench, model, clips, together=True)
 
 

@@ -31,6 +31,8 @@ class BenchmarkOptions:
         wait_s: A pass waits this long for the processors to be idle.
         ceiling_s: How long each ceiling is measured, three times.
         n_long_windows: Windows of half a minute in the long recording.
+        n_clips: Clips that arrive at once, and windows of different lengths.
+        is_quick: Only the first set-up of each engine.
         device: `auto` takes CUDA where there is one.
         seed: Of weights and windows.
         work_dir: Keeps checkpoints, which may be large, for the next run.
@@ -49,6 +51,8 @@ class BenchmarkOptions:
     wait_s: float = 10.0
     ceiling_s: float = 0.3
     n_long_windows: int = 20
+    n_clips: int = 32
+    is_quick: bool = False
     device: str = "auto"
     seed: int = 0
     work_dir: Path = Path("build/bench")
@@ -88,6 +92,8 @@ class BenchmarkOptions:
             wait_s=0.0,
             ceiling_s=0.0,
             n_long_windows=2,
+            n_clips=4,
+            is_quick=True,
         )
 
 

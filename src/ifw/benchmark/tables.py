@@ -187,7 +187,7 @@ _SCENARIOS: dict[str, Callable[[str, dict[str, Any]], str]] = {
     "engine": _engine,
     "skewed": _skewed,
     "long": _files("One long mp3, from file to text"),
-    "clients": _files("32 clips at once"),
+    "clients": _files("Clips of 5 to 29 s that arrive at once"),
     "latency": _files("One clip alone"),
     "cold": _files("From the start of the process to the text of one clip"),
     "front-end": _front_end,
