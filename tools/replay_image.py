@@ -56,7 +56,7 @@ class Replay:
         if name in self.roots:
             return
         stage = self._dockerfile.stages[name]
-        for needed in _needed(stage, self._dockerfile):
+        for needed in needed_stages(stage, self._dockerfile):
             self.build(needed)
         if stage.base in self.roots:
             self.roots[name] = self.roots[stage.base]
@@ -121,7 +121,7 @@ class Replay:
         return ours | {"PATH": path, "HOME": str(root / "root"), "TMPDIR": str(root / "tmp")} | env
 
 
-def _needed(stage: Stage, dockerfile: Dockerfile) -> list[str]:
+def needed_stages(stage: Stage, dockerfile: Dockerfile) -> list[str]:
     """The stages that one is based on or takes something from."""
     found = [stage.base]
     for step in stage.steps:

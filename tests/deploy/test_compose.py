@@ -90,6 +90,7 @@ def test_the_port_is_that_of_the_image_and_on_loopback():
 def test_the_image_is_built_by_our_dockerfile():
     build = SERVER["build"]
     assert (FOLDER / build["context"] / build["dockerfile"]).resolve() == DOCKERFILE
+    assert build["target"] == "cpu"
     for target in ("cpu", "cuda"):
         server = interpolated("compose.yaml", {"TARGET": target})["services"]["server"]
         assert server["image"] == f"ifw:{target}"

@@ -11,7 +11,7 @@ from deploy_files import DEPLOY, DOCKERFILE, IMAGE
 import build_context
 from dockerfile_stages import Dockerfile
 from image_paths import inside
-from replay_image import Replay, check_contents, container_of
+from replay_image import Replay, check_contents, container_of, needed_stages
 
 IGNORED = (DEPLOY / "docker" / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
 FILE = """
@@ -107,6 +107,7 @@ def test_a_step_that_fails_ends_it(tmp_path, python):
         ),
         ("https://pypi.org/opt/x ./src a/data /optional", "https://pypi.org/opt/x ./src a/data /optional"),
         ("'/data' \"/models\" --dir=/tmp/models", "'/R/data' \"/R/models\" --dir=/R/tmp/models"),
+        ("ls /wheels /wheels2", "ls /M /wheels2"),
         ("/", "/R"),
     ],
 )
@@ -131,6 +132,27 @@ def test_paths_of_the_image_are_moved_and_no_others(text, expected):
 )
 def test_the_builder_is_sent_what_it_needs_and_nothing_else(name, expected):
     assert build_context.is_sent(name, IGNORED) is expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "left_out"),
+    [
+        ("*.md", {"a.md", "docs.md/c.txt"}),
+        ("**/*.md", {"a.md", "docs/b.md", "docs.md/c.txt"}),
+        ("docs", {"docs/b.md"}),
+        ("docs/*.md", {"docs/b.md"}),
+    ],
+)
+def test_patterns_mean_what_they_mean_to_docker(pattern, left_out):
+    names = {"a.md", "docs/b.md", "docs.md/c.txt", "src/d.txt"}
+    assert {name for name in names if not build_context.is_sent(name, ["# comment", "", pattern])} == left_out
+
+
+def test_what_a_stage_takes_from_others_is_built_before_it():
+    dockerfile = Dockerfile(DOCKERFILE, {"FLAVOUR": "cpu"})
+    assert needed_stages(dockerfile.stages["baked"], dockerfile) == ["cpu", "weights"]
+    assert needed_stages(dockerfile.stages["cuda"], dockerfile) == ["torch-cuda", "wheel", "wheel"]
+    assert needed_stages(dockerfile.stages["base"], dockerfile) == []
 
 
 def test_what_is_copied_is_sent(tmp_path):
