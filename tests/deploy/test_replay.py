@@ -151,7 +151,7 @@ def test_patterns_mean_what_they_mean_to_docker(pattern, left_out):
 def test_what_a_stage_takes_from_others_is_built_before_it():
     dockerfile = Dockerfile(DOCKERFILE, {"FLAVOUR": "cpu"})
     assert needed_stages(dockerfile.stages["baked"], dockerfile) == ["cpu", "weights"]
-    assert needed_stages(dockerfile.stages["cuda"], dockerfile) == ["torch-cuda", "wheel", "wheel"]
+    assert needed_stages(dockerfile.stages["cuda"], dockerfile) == ["torch-cuda", "triton", "wheel", "wheel"]
     assert needed_stages(dockerfile.stages["base"], dockerfile) == []
 
 
@@ -183,6 +183,8 @@ def contents(tmp_path):
     (package / "demo").mkdir(parents=True)
     (package / "demo" / "model.safetensors").touch()
     (package / "one.py").touch()
+    (package / "kernels").mkdir()
+    (package / "kernels" / "library.so").touch()
     subprocess.run([sys.executable, "-m", "compileall", "-q", package], check=True)
     (tmp_path / "opt" / "ifw" / "bin").mkdir()
     return tmp_path
@@ -192,11 +194,13 @@ def test_contents_that_are_right_are_accepted(contents):
     check_contents(contents)
 
 
-@pytest.mark.parametrize("broken", ["bytecode", "demo model", "pip"])
+@pytest.mark.parametrize("broken", ["bytecode", "demo model", "pip", "native kernels"])
 def test_contents_that_are_wrong_are_refused(contents, broken):
     (package,) = contents.glob("opt/ifw/lib/*/site-packages/ifw")
     if broken == "bytecode":
         (package / "two.py").touch()
+    elif broken == "native kernels":
+        (package / "kernels" / "library.so").unlink()
     elif broken == "pip":
         (contents / "opt" / "ifw" / "bin" / "pip").touch()
     else:
