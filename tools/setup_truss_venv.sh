@@ -27,6 +27,13 @@ inner = Path(subprocess.run(python, capture_output=True, text=True, check=True).
 PYTHON
     "$project/bin/python" -m pip --python "$venv/bin/python" install --quiet --disable-pip-version-check \
         --no-warn-conflicts --requirement tools/truss_venv.txt; then
+    # The proxy in front of a docker_server: unpacked, not installed, as a package of it would start a web server.
+    if ! command -v nginx >/dev/null 2>&1 && command -v apt-get >/dev/null 2>&1; then
+        mkdir "$venv/nginx"
+        (cd "$venv/nginx" && apt-get download -qq nginx nginx-common >/dev/null 2>&1 &&
+            for package in *.deb; do dpkg -x "$package" .; done) ||
+            echo "[setup] nginx could not be downloaded: tests behind it are skipped"
+    fi
     describe >"$stamp"
 else
     echo "[setup] truss could not be installed: tests that need it are skipped"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +32,7 @@ class Neighbour:
         self._open = threading.Event()
         self._open.set()
         self.n_held = 0
+        self._asked: Counter[str] = Counter()
         self._counting = threading.Lock()
         self._files = {
             "/sample.mp3": SAMPLE.read_bytes(),
@@ -45,6 +46,11 @@ class Neighbour:
     def told(self, path: str) -> Told:
         """The next POST to a path; waits for it."""
         return self._told[path].get(timeout=60)
+
+    def n_asked(self, path: str) -> int:
+        """How often a path was fetched."""
+        with self._counting:
+            return self._asked[path]
 
     def offer(self, path: str, data: bytes) -> None:
         """Have something more to fetch."""
@@ -79,6 +85,8 @@ class Neighbour:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 path = self.path.partition("?")[0]
+                with neighbour._counting:
+                    neighbour._asked[path] += 1
                 if path.startswith("/held"):
                     with neighbour._counting:
                         neighbour.n_held += 1
