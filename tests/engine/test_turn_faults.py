@@ -118,12 +118,14 @@ def test_a_step_that_fails_ends_everything_and_says_why():
                 raise RuntimeError("device lost")
 
         bench.runner.on_call = fault
+        assert bench.loop.is_open
         with bench.held():
             futures = [bench.submit(number) for number in (1, 2, 3)]
         for future in futures:
             failure = error(future)
             assert type(failure) is EngineError
             assert "device lost" in str(failure)
+        assert not bench.loop.is_open
         with pytest.raises(EngineClosedError, match="device lost"):
             bench.submit(1)
         assert bench.loop.stats().n_failed == 3

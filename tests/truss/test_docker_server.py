@@ -13,7 +13,7 @@ import pytest
 from docker_server import nginx_program, proxying, serving_container
 from neighbour import SAMPLE, SHORT, Neighbour
 from server_process import ServerProcess
-from truss_server import PREDICT, build_context, needs_truss, wait_for
+from truss_server import PREDICT, build_context, metric_of, needs_truss, wait_for
 
 import truss_folder
 
@@ -86,10 +86,17 @@ def test_errors_arrive_as_they_are(site: Site, neighbour: Neighbour) -> None:
 def test_events_are_not_held_back_and_leaving_cancels(site: Site) -> None:
     """An upload larger than the proxy's buffer; its first words come while the rest is decoded."""
     form = {"model": "whisper-1", "stream": "true"}
+
+    def n_ended(**labels: str) -> float:
+        return metric_of(site.server.client, "/metrics", "ifw_transcriptions_total", kind="sync", **labels)
+
+    n_before, n_cancelled = n_ended(), n_ended(outcome="cancelled")
     with site.client.stream("POST", "/v1/audio/transcriptions", files={"file": LONG}, data=form) as reply:
-        first = next(line for line in reply.iter_lines() if line.startswith("data: "))
+        lines = reply.iter_lines()  # the connection is closed with it
+        first = next(line for line in lines if line.startswith("data: "))
         assert json.loads(first.removeprefix("data: "))["type"] == "transcript.text.delta"
-        assert site.server.metric(SLOTS) > 0
+        assert n_ended() == n_before
+    wait_for(lambda: n_ended(outcome="cancelled") == n_cancelled + 1, "it did not end as cancelled")
     wait_for(lambda: site.server.metric(SLOTS) == 0, "the engine went on")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +59,13 @@ def build_context(folder: Path, target: Path) -> Path:
     return target
 
 
+def metric_of(client: httpx2.Client, path: str, name: str, **labels: str) -> float:
+    """The sum over all labels but those given."""
+    families = text_string_to_metric_families(client.get(path).text)
+    samples = (one for family in families for one in family.samples if one.name == name)
+    return sum(one.value for one in samples if labels.items() <= one.labels.items())
+
+
 class TrussProcess:
     """A running inference server: `client` speaks to it."""
 
@@ -80,9 +88,11 @@ class TrussProcess:
         return self.client.post(PREDICT, json=model_input)
 
     def metric(self, name: str) -> float:
-        """The sum over all labels."""
-        families = text_string_to_metric_families(self.client.get("/metrics/").text)
-        return sum(one.value for family in families for one in family.samples if one.name == name)
+        return metric_of(self.client, "/metrics/", name)
+
+    def n_cancelled(self) -> float:
+        """Transcriptions that were cancelled so far."""
+        return metric_of(self.client, "/metrics/", "ifw_transcriptions_total", outcome="cancelled")
 
 
 def make_app(context: Path, app: Path) -> Path:
@@ -97,7 +107,8 @@ def make_app(context: Path, app: Path) -> Path:
 @contextmanager
 def serving_truss(app: Path, folder: Path, env: Mapping[str, str] | None = None) -> Iterator[TrussProcess]:
     """Run the inference server of an app with the demo model until the block ends."""
-    settings = {"IFW_MODEL": "demo", "IFW_N_THREADS": "1", "IFW_DATA_DIR": str(folder / "data")}
+    settings = yaml.safe_load((app / "config.yaml").read_text())["environment_variables"]
+    settings |= {"IFW_MODEL": "demo", "IFW_N_THREADS": "1", "IFW_DATA_DIR": str(folder / "data")}
     settings |= {"IFW_ALLOW_NETS": "127.0.0.0/8", "PYTHONPATH": str(app / "packages")}
     log, home = folder / "truss.log", folder / "home"
     home.mkdir(exist_ok=True)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hmac
 import io
-import logging
 import shutil
-import time
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from fastapi import Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -26,27 +24,21 @@ from ifw.service.limits import bounded
 from ifw.service.payload import Source, make_payload, options_of
 from ifw.service.settings import Settings, load_settings
 from ifw.service.sync_service import SyncService
-from ifw.service.warm_up import warm_up
 
 if TYPE_CHECKING:
     from ifw.audio import AudioSource
-
-_log = logging.getLogger(__name__)
-
-STAGES: Final = ("load", "warm_up")
 
 
 class BasetenModel:
     """Speech to text as the predecessor's deployment had it.
 
     Args:
-        settings: None reads the environment.
+        settings: None reads the environment, and warms up.
         admin_key: Wanted from every request; None leaves that to Baseten's own keys.
         registry: Gets the numbers of the service and its engine; Truss's server shows those of the usual one.
 
     Attributes:
         service: Does the work.
-        timings: Stage of `STAGES` -> wall seconds, once it is loaded.
 
     Raises:
         ConfigError: A setting is not allowed.
@@ -59,27 +51,21 @@ class BasetenModel:
         admin_key: str | None = None,
         registry: CollectorRegistry = REGISTRY,
     ) -> None:
-        self.service = SyncService(settings or load_settings())
-        self.timings: dict[str, float] = {}
+        self.service = SyncService(settings or load_settings({"warm_up": True}))
         self._admin_key = admin_key
         registry.register(ModelCollector(self.service))
 
     def load(self) -> None:
-        """Load the checkpoint, and transcribe something once, so that the first request is as fast as the others.
+        """Load the checkpoint, and wait until it can be used.
 
         Raises:
             NotReadyError: It cannot be loaded; the log says why.
         """
-        started = time.perf_counter()
         folder = self.service.settings.data_dir
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         remove_stale(folder)
         self.service.model.start()
-        transcriber = self.service.model.wait()
-        loaded = time.perf_counter()
-        warm_up(transcriber)
-        self.timings = dict(zip(STAGES, (loaded - started, time.perf_counter() - loaded), strict=True))
-        _log.info("ready: %s", ", ".join(f"{name} {wall_s:.2f} s" for name, wall_s in self.timings.items()))
+        self.service.model.wait()
 
     def is_healthy(self) -> bool:
         """Whether it can work: it is loaded, and its device has not failed."""

@@ -19,6 +19,7 @@ from ifw.errors import (
     NotReadyError,
 )
 from ifw.service.settings import variable_of
+from ifw.service.warm_up import warm_up
 
 if TYPE_CHECKING:
     from ifw.cancellation import CancelToken
@@ -131,8 +132,6 @@ class LoadedModel:
             self._condition.notify_all()
 
     def _load(self) -> None:
-        from ifw.transcriber import Transcriber  # noqa: PLC0415 - torch takes seconds, and the server answers meanwhile
-
         settings = self._settings
         part: LoadedPart = "model"
         keep_freed_memory()
@@ -142,19 +141,38 @@ class LoadedModel:
                 part = "diarization_model"
                 diarizer = _load_diarizer(settings.diarization_model, settings)
                 part = "model"
-            transcriber = Transcriber(
-                settings.model,
-                settings.device,
-                settings.compute_type,
-                n_slots=settings.n_slots,
-                n_threads=settings.n_threads,
-                diarization_model=diarizer,
-            )
+            transcriber, timings = self._loaded(diarizer)
         except Exception as error:
             self._set(None, self._failure(part, error))
         else:
-            _log.info("model loaded", extra={"model": settings.model, "load_s": round(transcriber.load_s, 2)})
+            _log.info("model loaded", extra={"model": settings.model, **timings})
             self._set(transcriber, LoadStatus("ready", None, ""))
+
+    def _loaded(self, diarizer: Diarizer | None) -> tuple[Transcriber, dict[str, float]]:
+        """The transcriber, and the wall seconds that each part took."""
+        started = time.perf_counter()
+        from ifw.transcriber import Transcriber  # noqa: PLC0415 - torch takes seconds, and the server answers meanwhile
+
+        settings = self._settings
+        timings = {"import_s": time.perf_counter() - started}
+        transcriber = Transcriber(
+            settings.model,
+            settings.device,
+            settings.compute_type,
+            n_slots=settings.n_slots,
+            n_threads=settings.n_threads,
+            diarization_model=diarizer,
+        )
+        timings["load_s"] = transcriber.load_s
+        if settings.warm_up:
+            started = time.perf_counter()
+            try:
+                warm_up(transcriber)
+            except BaseException:
+                transcriber.close()
+                raise
+            timings["warm_up_s"] = time.perf_counter() - started
+        return transcriber, {name: round(wall_s, 2) for name, wall_s in timings.items()}
 
     def _failure(self, part: LoadedPart, error: Exception) -> LoadStatus:
         """What people are told, and the log."""

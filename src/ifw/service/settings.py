@@ -139,6 +139,10 @@ class Settings(BaseSettings):
         None, ge=1, le=4096, description="CPU threads of torch. Left out: torch's own choice."
     )
 
+    warm_up: bool = Field(
+        False, description="Transcribe some seconds of speech before the server is ready, so that the first is fast."
+    )
+
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 is every one of this machine.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     admin_key: Keys = Field(

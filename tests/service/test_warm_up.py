@@ -1,0 +1,43 @@
+"""A server that warms up is ready only afterwards, and not at all where that fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from held_work import service_in
+
+from ifw.errors import EngineError, NotReadyError
+from ifw.service import loading
+from ifw.transcriber import Transcriber
+
+
+@pytest.mark.parametrize("is_warmed", [False, True])
+def test_speech_has_been_transcribed_once_it_is_ready(tmp_path: Path, is_warmed: bool):
+    service = service_in(tmp_path, warm_up=is_warmed)
+    service.start()
+    try:
+        stats = service.model.wait().stats()
+        assert (stats.n_completed > 0, stats.n_aligned > 0) == (is_warmed, is_warmed)
+        assert stats.n_occupied == 0
+    finally:
+        service.close()
+
+
+def test_a_device_that_fails_is_told_before_it_is_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    made: list[Transcriber] = []
+
+    def fail(transcriber: Transcriber) -> None:
+        made.append(transcriber)
+        raise EngineError("the device is broken")
+
+    monkeypatch.setattr(loading, "warm_up", fail)
+    service = service_in(tmp_path, warm_up=True)
+    service.start()
+    try:
+        with pytest.raises(NotReadyError, match="could not be loaded"):
+            service.model.wait()
+        assert service.model.status.code == "engine_failed"
+        assert not made[0].is_open  # it holds no memory of the device any more
+    finally:
+        service.close()
