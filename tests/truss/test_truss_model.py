@@ -7,11 +7,12 @@ import io
 import json
 import socket
 import wave
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import diarizing
 import numpy as np
 import pytest
 from neighbour import SAMPLE, SHORT, Neighbour
@@ -24,6 +25,7 @@ pytestmark = needs_truss
 SAID = " Julia drinks coffee every morning."
 SLOTS = "ifw_engine_slots_occupied"
 N_TOGETHER = 8
+KEY = "correct horse"
 
 
 def events_of(reply: str) -> list[dict[str, Any]]:
@@ -158,13 +160,35 @@ def test_health_is_that_of_the_device(model_app: Path, tmp_path: Path) -> None:
         assert "the model cannot be loaded" in server.text()
 
 
-def test_the_admin_key(model_app: Path, tmp_path: Path, neighbour: Neighbour) -> None:
-    """Without the secret there is no key, as in all other tests; with it, every request must bring it."""
-    with serving_truss(model_app, tmp_path, {"TRUSS_SECRET_admin_key": "correct horse\n"}) as server:
+@pytest.fixture(scope="module")
+def configured(model_app: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrussProcess]:
+    """Another server: with a secret, and with a diarization model."""
+    folder = tmp_path_factory.mktemp("configured")
+    speakers = diarizing.write_model(folder / "speakers")
+    env = {"TRUSS_SECRET_admin_key": f"{KEY}\n", "IFW_DIARIZATION_MODEL": str(speakers)}
+    with serving_truss(model_app, folder, env) as server:
         server.wait_ready()
-        for key in (None, "wrong"):
-            reply = server.predict(url=f"{neighbour.url}/short.ogg", admin_key=key)
-            assert (reply.status_code, reply.json()["code"]) == (401, "unauthorized")
-            assert "correct" not in reply.text
-        assert server.predict(url=f"{neighbour.url}/short.ogg", admin_key="correct horse").json()["text"] == SAID
-        assert "correct horse" not in server.text()
+        yield server
+
+
+def test_the_admin_key(configured: TrussProcess, neighbour: Neighbour) -> None:
+    """Without the secret there is no key, as in the tests above; with it, every request must bring it."""
+    for key in (None, "wrong", "é"):
+        reply = configured.predict(url=f"{neighbour.url}/short.ogg", admin_key=key)
+        assert (reply.status_code, reply.json()["code"]) == (401, "unauthorized")
+        assert KEY not in reply.text
+    assert configured.predict(url=f"{neighbour.url}/short.ogg", admin_key=KEY).json()["text"] == SAID
+    assert KEY not in configured.text()
+
+
+def test_speakers(configured: TrussProcess, neighbour: Neighbour) -> None:
+    asked = {"url": f"{neighbour.url}/short.ogg", "diarise_audio": True, "num_speakers": 1, "admin_key": KEY}
+    output = configured.predict(**asked).json()
+    assert [(one["speaker"], one["text"]) for one in output["speakers"]] == [("SPEAKER_00", SAID)]
+    assert events_of(configured.predict(**asked, stream=True).text)[-1]["output"] == output
+
+
+def test_speakers_need_a_model(truss: TrussProcess, neighbour: Neighbour) -> None:
+    reply = truss.predict(url=f"{neighbour.url}/short.ogg", diarise_audio=True)
+    assert (reply.status_code, reply.json()["code"]) == (422, "diarization_unavailable")
+    assert "IFW_DIARIZATION_MODEL" in reply.json()["detail"]
