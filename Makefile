@@ -2,12 +2,13 @@
 # PYTHON names the interpreter to start from, VENV the folder, WORKERS the number of test processes.
 VENV ?= .venv
 WORKERS ?= 2
+GPU_PYTHON ?= python3
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fmt bench bench-quality peers image-check clean
+.PHONY: help install demo test check fmt bench bench-quality peers gpu image-check clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -47,6 +48,14 @@ bench: install peers ## measure the engine beside others on this machine (a quar
 
 peers: install ## make an environment for each engine that `make bench` compares with
 	@PYTHON=$(PY) sh tools/setup_peers.sh
+
+gpu: ## test and measure what runs on CUDA, in 8 minutes, with the Python that has torch, transformers and pytest: GPU_PYTHON
+	@status=0; echo "[gpu] tests"; \
+	PYTHONPATH=src:tests/engine timeout 160 $(GPU_PYTHON) -m pytest -q -c tests/gpu/pytest.ini --rootdir tests/gpu \
+		--confcutdir tests/gpu tests/gpu || status=1; \
+	echo "[gpu] benchmark"; \
+	PYTHONPATH=src timeout 320 $(GPU_PYTHON) benchmarks/gpu.py --budget-s 280 --output build/gpu.json || status=1; \
+	if [ $$status -ne 0 ]; then echo "[gpu] something failed, see above"; fi; exit $$status
 
 bench-quality: install ## measure cold start, memory, accuracy, word times, quality on degraded audio, the server under load, diarization (tens of minutes)
 	@command -v espeak-ng >/dev/null 2>&1 || sh tools/apt_install.sh "the evaluation set is spoken by espeak-ng" espeak-ng
