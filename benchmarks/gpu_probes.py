@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from gpu_engines import N_WINDOWS, Own, wait
+from gpu_engines import Own, wait
+from ifw.benchmark.bench import N_WINDOWS
 from ifw.benchmark.floors import encoder_flop, step_bytes
 from ifw.engine.runner_interface import WindowInput
 from ifw.engine.static_runner import StaticRunner
