@@ -154,6 +154,7 @@ def test_diarized_json_cuts_where_the_speaker_changes():
 def test_known_speakers_have_their_names_and_take_no_letter():
     made = transcript(*(segment(number, number + 1, "Hi.", speaker=f"S{number}") for number in range(3)))
     assert diarized_response(made, {"S0": "agent"})["text"] == "agent: Hi.\nA: Hi.\nB: Hi."
+    assert diarized_response(made, {"S2": "A"})["text"] == "B: Hi.\nC: Hi.\nA: Hi.", "a letter that is a name is taken"
 
 
 def test_letters_go_on_after_z():

@@ -97,11 +97,6 @@ def test_whose_voice_is_known_is_called_by_name(client: Any, stream: bool) -> No
     assert [one.speaker for one in segments] == ["Julia, PhD"]
 
 
-def test_an_unknown_voice_has_a_letter_that_is_nobodys_name(client: Any) -> None:
-    got = ask(client, known_speaker_names=["A"], known_speaker_references=[OTHER])
-    assert [one.speaker for one in got.segments] == ["B"]
-
-
 @pytest.mark.parametrize("media_type", ["audio/ogg", "application/octet-stream", "AUDIO/OGG;codecs=opus", ""])
 def test_the_type_of_a_clip_does_not_matter(client: Any, media_type: str) -> None:
     url = data_url(SHORT.read_bytes(), media_type)
