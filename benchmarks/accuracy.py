@@ -90,10 +90,10 @@ def print_worst(group: list[Scored], key: str, n_worst: int) -> None:
             print(f"    {item.entry['file']}\n      - {reference}\n      + {normalise(item.result['text'])}")
 
 
-def report_speech(folder: Path, spoken: list[dict[str, Any]], model: str, n_worst: int) -> None:
+def report_speech(folder: Path, spoken: list[dict[str, Any]], flags: tuple[str, ...], n_worst: int) -> None:
     """Print word error rates, language and timing by kind and language."""
     groups: dict[tuple[str, str], list[Scored]] = defaultdict(list)
-    for item in score(folder, spoken, "--model", model):
+    for item in score(folder, spoken, *flags):
         groups[item.entry["kind"], item.entry["language"]].append(item)
     print("| kind | language | files | WER | language right (files over 3 s) | segment start MAE |")
     print("|---|---|---|---|---|---|")
@@ -107,22 +107,22 @@ def report_speech(folder: Path, spoken: list[dict[str, Any]], model: str, n_wors
         print_worst(group, "text", n_worst)
 
 
-def report_translation(folder: Path, spoken: list[dict[str, Any]], model: str, n_worst: int) -> None:
+def report_translation(folder: Path, spoken: list[dict[str, Any]], flags: tuple[str, ...], n_worst: int) -> None:
     """Print word error rates of German and Spanish speech written in English."""
     for language in ("de", "es"):
         entries = [entry for entry in spoken if entry["language"] == language and entry["kind"] != "dense_noisy"]
         groups: dict[str, list[Scored]] = defaultdict(list)
-        for item in score(folder, entries, "--model", model, "--task", "translate"):
+        for item in score(folder, entries, *flags, "--task", "translate"):
             groups[item.entry["kind"]].append(item)
         for kind, group in groups.items():
             print(f"| {kind} | {language} to en | {len(group)} | {word_errors(group, 'english'):.1%} | - | - |")
             print_worst(group, "english", n_worst)
 
 
-def report_silence(folder: Path, silent: list[dict[str, Any]], model: str) -> None:
+def report_silence(folder: Path, silent: list[dict[str, Any]], flags: tuple[str, ...]) -> None:
     """Print what was written for files without speech, with the voice detector on and off."""
     for option in ("--vad", "--no-vad"):
-        for item in score(folder, silent, "--model", model, option):
+        for item in score(folder, silent, *flags, option):
             print(f"| {item.entry['file']} | {option} | text: {item.result['text']!r} |")
 
 
@@ -131,13 +131,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="evaluation set with a manifest.json")
     parser.add_argument("--model", default="demo", help="any checkpoint that knows the demo's languages")
+    parser.add_argument("--compute-type", default="auto", help="as of ifw transcribe")
     parser.add_argument("--worst", type=int, default=0, help="print this many wrong files of each group")
     arguments = parser.parse_args()
     manifest = json.loads((arguments.folder / "manifest.json").read_text())
     spoken = [entry for entry in manifest if entry["kind"] in SPOKEN_KINDS]
-    report_speech(arguments.folder, spoken, arguments.model, arguments.worst)
-    report_translation(arguments.folder, spoken, arguments.model, arguments.worst)
-    report_silence(arguments.folder, [entry for entry in manifest if entry not in spoken], arguments.model)
+    flags = ("--model", arguments.model, "--compute-type", arguments.compute_type)
+    report_speech(arguments.folder, spoken, flags, arguments.worst)
+    report_translation(arguments.folder, spoken, flags, arguments.worst)
+    report_silence(arguments.folder, [entry for entry in manifest if entry not in spoken], flags)
 
 
 if __name__ == "__main__":

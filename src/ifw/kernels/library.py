@@ -25,13 +25,15 @@ MULTIPLY_INT8: Final = 0
 MULTIPLY_FLOAT32: Final = 1
 MULTIPLY_BFLOAT16: Final = 2
 HEAD_DIM: Final = 64
+DECODER_LINEARS: Final = ("self_qkv", "self_out", "cross_query", "cross_out", "mlp_in", "mlp_out")
+DECODER_NORMS: Final = ("self_norm", "cross_norm", "mlp_norm")
 STORED: Final = {torch.float32: FLOAT32, torch.bfloat16: BFLOAT16}
 
 
 class Team(Structure):
     """`IfwTeam`."""
 
-    _fields_ = [("parallel", c_void_p), ("n_threads", c_int64)]
+    _fields_ = [("parallel", c_void_p), ("barrier", c_void_p), ("n_threads", c_int64)]
 
 
 class LinearStruct(Structure):
@@ -78,6 +80,49 @@ class CacheStruct(Structure):
     ]
 
 
+class DecoderLayerStruct(Structure):
+    """`IfwDecoderLayer`."""
+
+    _fields_ = [
+        *((name, POINTER(LinearStruct)) for name in DECODER_LINEARS),
+        *((name, POINTER(NormStruct)) for name in DECODER_NORMS),
+    ]
+
+
+class DecoderStruct(Structure):
+    """`IfwDecoder`."""
+
+    _fields_ = [
+        ("n_layers", c_int64),
+        ("n_heads", c_int64),
+        ("n_vocab", c_int64),
+        ("n_text_positions", c_int64),
+        ("layers", POINTER(DecoderLayerStruct)),
+        ("token_embedding", c_void_p),
+        ("positions", c_void_p),
+        ("norm", POINTER(NormStruct)),
+        ("type", c_int32),
+        ("reserved", c_int32),
+    ]
+
+
+class DecodeCallStruct(Structure):
+    """`IfwDecodeCall`."""
+
+    _fields_ = [
+        ("n_rows", c_int64),
+        ("n_new", c_int64),
+        ("token_ids", c_void_p),
+        ("offsets", c_void_p),
+        ("self_cache", c_void_p),
+        ("self_strides", c_int64 * 4),
+        ("cross_cache", c_void_p),
+        ("cross_strides", c_int64 * 4),
+        ("n_groups", c_int64),
+        ("n_cross", c_int64),
+    ]
+
+
 class _KernelsStruct(Structure):
     _fields_ = [
         ("name", c_char_p),
@@ -100,6 +145,7 @@ class _KernelsStruct(Structure):
             "decode_attention",
             ctypes.CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_int64, c_int64, c_void_p, c_void_p),
         ),
+        ("decode", ctypes.CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_void_p)),
     ]
 
 
@@ -114,22 +160,24 @@ class Kernels:
         name: Of the instruction set.
         panel: Columns that are packed together.
         has_bfloat16: Whether it multiplies bfloat16; int8 and float32 it always does.
-        parallel: Address of the function that runs a team; None where torch's OpenMP was not found.
+        runtime: Addresses of the functions that run a team and let it wait for all; None where torch's OpenMP was not
+            found.
     """
 
     name: str
     panel: int
     has_bfloat16: bool
-    parallel: int | None
+    runtime: tuple[int | None, int | None]
     packed_bytes: Function
     pack_linear: Function
     linear: Function
     encoder_attention: Function
     decode_attention: Function
+    decode: Function
 
     def team(self) -> Team:
         """As many threads as torch has in the calling thread."""
-        return Team(self.parallel, torch.get_num_threads())
+        return Team(*self.runtime, torch.get_num_threads())
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,34 +207,38 @@ def load() -> Loaded:
     if built_from != source_hash():
         return Loaded((), "the native library was built from other sources: reinstall the package")
     library.ifw_kernels.restype = POINTER(_KernelsStruct)
-    parallel = _torch_parallel()
+    runtime = _torch_runtime()
     found: list[Kernels] = []
     while table := library.ifw_kernels(len(found)):
-        found.append(_kernels(table.contents, parallel))
+        found.append(_kernels(table.contents, runtime))
     return Loaded(tuple(found), "" if found else "this processor has no AVX2")
 
 
-def _kernels(table: _KernelsStruct, parallel: int | None) -> Kernels:
+def _kernels(table: _KernelsStruct, runtime: tuple[int | None, int | None]) -> Kernels:
     return Kernels(
         name=table.name.decode(),
         panel=table.panel,
         has_bfloat16=bool(table.has_bfloat16),
-        parallel=parallel,
+        runtime=runtime,
         packed_bytes=table.packed_bytes,
         pack_linear=table.pack_linear,
         linear=table.linear,
         encoder_attention=table.encoder_attention,
         decode_attention=table.decode_attention,
+        decode=table.decode,
     )
 
 
-def _torch_parallel() -> int | None:
-    """Address of `GOMP_parallel` in the OpenMP runtime that torch has loaded."""
+def _torch_runtime() -> tuple[int | None, int | None]:
+    """Addresses of `GOMP_parallel` and `GOMP_barrier` in the OpenMP runtime that torch has loaded."""
     folder = Path(torch.__file__).parent
     for path in (*folder.glob("lib/libgomp*.so*"), *folder.parent.glob("torch.libs/libgomp*.so*"), "libgomp.so.1"):
         try:
             runtime = ctypes.CDLL(str(path), mode=os.RTLD_NOLOAD)
-            return ctypes.cast(runtime.GOMP_parallel, c_void_p).value
+            parallel, barrier = (
+                ctypes.cast(call, c_void_p).value for call in (runtime.GOMP_parallel, runtime.GOMP_barrier)
+            )
+            return parallel, barrier
         except (OSError, AttributeError):
             continue
-    return None
+    return None, None

@@ -37,6 +37,10 @@ class NativeLinear:
         is_int8: Whether weights and inputs are quantised.
         dtype: Of inputs and residual: float32 or bfloat16.
         output_dtype: Of the result: `dtype`, or float32.
+
+    Attributes:
+        struct: What the library knows of the layer; it lives as long as this object.
+        norm_struct: Of its norm.
     """
 
     def __init__(
@@ -65,7 +69,7 @@ class NativeLinear:
             source.data_ptr(), n_in, n_out, arithmetic, packed.data_ptr(), _address(scale), _address(correction)
         )
         padded_bias = None if bias is None else torch.nn.functional.pad(bias.float(), (0, n_padded - n_out))
-        self._struct = LinearStruct(
+        self.struct = LinearStruct(
             n_in=n_in,
             n_out=n_out,
             arithmetic=arithmetic,
@@ -77,13 +81,11 @@ class NativeLinear:
             bias=_address(padded_bias),
         )
         assert self._output_dtype in {dtype, torch.float32}, "a result is stored as its input, or as float32"
-        norm_tensors = None if norm is None else [part.float().contiguous() for part in norm]
-        self._norm = None
-        if norm_tensors is not None:
-            assert all(part.shape == (n_in,) for part in norm_tensors), "a norm has a weight and a bias for each input"
-            self._norm = byref(NormStruct(*(part.data_ptr() for part in norm_tensors), NORM_EPSILON, 0))
-        self._layer = byref(self._struct)
-        self._owned = (packed, scale, correction, padded_bias, norm_tensors)  # the structs point into them
+        assert norm is None or all(part.shape == (n_in,) for part in norm), "a norm has a weight and a bias an input"
+        self.norm_struct = None if norm is None else norm_struct(*norm)
+        self._norm = None if self.norm_struct is None else byref(self.norm_struct)
+        self._layer = byref(self.struct)
+        self._owned = (packed, scale, correction, padded_bias)  # the struct points into them
 
     def __call__(self, x: Tensor, *, gelu: bool = False, residual: Tensor | None = None) -> Tensor:
         """Map `x` [..., in] to [..., out]; then GELU (erf) if asked, then add `residual` [..., out] if given.
@@ -119,6 +121,19 @@ class NativeLinear:
             raise ShapeError(
                 f"residual: got {residual.dtype} {list(residual.shape)}, allowed: {self._dtype} {list(shape)}"
             )
+
+
+def norm_struct(weight: Tensor, bias: Tensor) -> NormStruct:
+    """What the library knows of a layer normalisation; it owns what it points to.
+
+    Args:
+        weight: [n].
+        bias: [n].
+    """
+    owned = weight.float().contiguous(), bias.float().contiguous()
+    struct = NormStruct(*(part.data_ptr() for part in owned), NORM_EPSILON, 0)
+    struct.owned = owned
+    return struct
 
 
 def _arithmetic(kernels: Kernels, dtype: torch.dtype, *, is_int8: bool) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,10 +10,11 @@ import torch
 from torch import Tensor
 
 from ifw.kernels import attention
+from ifw.kernels.decoder import NativeDecoder
 from ifw.kernels.library import HEAD_DIM, Kernels
 from ifw.kernels.linear import NativeLinear
 from ifw.model import ops
-from ifw.model.ops import KeyLimit, LayerNorm, Linear, MakeLinear, Ops
+from ifw.model.ops import Decode, KeyLimit, LayerNorm, Linear, MakeLinear, Ops
 
 
 def int8_ops(kernels: Kernels) -> Ops:
@@ -30,6 +32,7 @@ def int8_ops(kernels: Kernels) -> Ops:
         output=_maker(kernels, torch.bfloat16, is_int8=True, output_dtype=torch.float32),
         encoder_attention=partial(_encoder_attention, kernels),
         decode_attention=partial(_decode_attention, kernels),
+        decode=partial(_fused_decode, kernels),
         weight_dtype=torch.float32,
         compute_type="int8",
     )
@@ -50,6 +53,7 @@ def bfloat16_ops(kernels: Kernels) -> Ops:
         output=_maker(kernels, torch.bfloat16, is_int8=False, output_dtype=torch.float32),
         encoder_attention=partial(_encoder_attention, kernels),
         decode_attention=partial(_decode_attention, kernels),
+        decode=partial(_fused_decode, kernels),
     )
 
 
@@ -81,6 +85,21 @@ def _maker(
         )
 
     return make
+
+
+def _fused_decode(
+    kernels: Kernels,
+    layers: Sequence[Mapping[str, Linear]],
+    token_embedding: Tensor,
+    positions: Tensor,
+    norm: LayerNorm,
+    *,
+    n_heads: int,
+) -> Decode | None:
+    if token_embedding.shape[1] != n_heads * HEAD_DIM:
+        return None
+    native = [{name: linear for name, linear in layer.items() if isinstance(linear, NativeLinear)} for layer in layers]
+    return NativeDecoder(kernels, native, token_embedding, positions, (norm.weight, norm.bias))
 
 
 def _encoder_attention(kernels: Kernels, qkv: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ The choice for CPU is measured (shapes of base, 2 threads on a busy AVX-512 mach
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -67,6 +67,30 @@ EncoderAttention = Callable[[Tensor], Tensor]
 DecodeAttention = Callable[[Tensor, Tensor, Tensor, "KeyLimit | None"], Tensor]
 
 
+class Decode(Protocol):
+    """The whole decoder as one operation."""
+
+    def __call__(self, token_ids: Tensor, offsets: Tensor, self_cache: Tensor, cross_cache: Tensor) -> Tensor:
+        """Run it as `Whisper.decode` does."""
+        ...
+
+
+class MakeDecode(Protocol):
+    """How the whole decoder is made one operation."""
+
+    def __call__(
+        self,
+        layers: Sequence[Mapping[str, Linear]],
+        token_embedding: Tensor,
+        positions: Tensor,
+        norm: LayerNorm,
+        *,
+        n_heads: int,
+    ) -> Decode | None:
+        """Take each layer's linear layers by name, [V, D], [N_text, D] and the last norm; None where it cannot."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ops:
     """One choice of implementations.
@@ -80,6 +104,7 @@ class Ops:
         encoder_attention: qkv [B, S, 3, H, Dh] -> [B, S, H * Dh]; every position sees every other.
         decode_attention: (query [B, T, H, Dh], keys [B, H, N, Dh], values [B, H, N, Dh], limit, or None for all
             keys) -> [B, T, H * Dh]. Keys and values may be views on a larger cache.
+        decode: Makes one operation of the decoder, where these operations have one.
         weight_dtype: Of what `linear`, `conv` and `output` are given; None is the model's.
         compute_type: Its name where it is not that of the model's dtype.
         reads_by_limit: For one query a row, `decode_attention` reads only the keys that the limit shows.
@@ -90,6 +115,7 @@ class Ops:
     output: MakeLinear
     encoder_attention: EncoderAttention
     decode_attention: DecodeAttention
+    decode: MakeDecode | None = None
     weight_dtype: torch.dtype | None = None
     compute_type: str | None = None
     reads_by_limit: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ ReadTensor = Callable[[str], Tensor]
 OUTPUT_NAME = "proj_out.weight"
 _PREFIX = "model."
 _FLOATS = ("BF16", "F16", "F32", "F64")
+DECODER_LINEARS = tuple(field.name for field in fields(DecoderLayer))
 _DECODE_ROWS = 16  # rows that the decoder's layers usually see: one a slot
 
 
@@ -89,6 +91,15 @@ class _Builder:
         dims = self._dims
         embedding = self._read("decoder.embed_tokens.weight")
         output = embedding if dims.is_tied else self._read(OUTPUT_NAME)
+        token_embedding, decoder_norm = embedding.to(self._dtype), self._norm("decoder.layer_norm")
+        decoder_positions = self._activation("decoder.embed_positions.weight")
+        decoder_layers = tuple(self._decoder_layer(f"decoder.layers.{i}") for i in range(dims.n_decoder_layers))
+        fused_decode = None
+        if self._ops.decode is not None:
+            layers = [{name: getattr(layer, name) for name in DECODER_LINEARS} for layer in decoder_layers]
+            fused_decode = self._ops.decode(
+                layers, token_embedding, decoder_positions, decoder_norm, n_heads=dims.n_heads
+            )
         return Whisper(
             dims=dims,
             device=self._device,
@@ -100,11 +111,12 @@ class _Builder:
             encoder_layers=tuple(self._encoder_layer(f"encoder.layers.{i}") for i in range(dims.n_encoder_layers)),
             encoder_norm=self._norm("encoder.layer_norm"),
             cross_kv_out=self._cross_kv(),
-            token_embedding=embedding.to(self._dtype),
-            decoder_positions=self._activation("decoder.embed_positions.weight"),
-            decoder_layers=tuple(self._decoder_layer(f"decoder.layers.{i}") for i in range(dims.n_decoder_layers)),
-            decoder_norm=self._norm("decoder.layer_norm"),
+            token_embedding=token_embedding,
+            decoder_positions=decoder_positions,
+            decoder_layers=decoder_layers,
+            decoder_norm=decoder_norm,
             output=self._ops.output(output, None, _DECODE_ROWS),
+            fused_decode=fused_decode,
         )
 
     def _encoder_layer(self, name: str) -> EncoderLayer:

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from ifw.errors import ShapeError
 from ifw.model.dims import ModelDims
-from ifw.model.ops import KeyLimit, LayerNorm, Linear, Ops
+from ifw.model.ops import Decode, KeyLimit, LayerNorm, Linear, Ops
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +80,7 @@ class Whisper:
     decoder_layers: tuple[DecoderLayer, ...]
     decoder_norm: LayerNorm
     output: Linear  # D -> V
+    fused_decode: Decode | None = None  # the same as the layers of the decoder, in one operation
 
     @property
     def compute_type(self) -> str:
@@ -160,6 +161,8 @@ class Whisper:
         Returns:
             [B, T, D] hidden states after the final norm, in `dtype`.
         """
+        if self.fused_decode is not None and on_query is None:
+            return self.fused_decode(token_ids, offsets, self_cache, cross_cache)
         n_rows, n_new = token_ids.shape
         positions = offsets[:, None] + torch.arange(n_new, device=offsets.device)  # [B, T]
         rows = torch.arange(n_rows, device=offsets.device)[:, None]

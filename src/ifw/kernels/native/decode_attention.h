@@ -91,6 +91,16 @@ inline void mix(const float* weights, float factor, const Value* values, int64_t
     }
 }
 
+// One query at n keys of its head.
+template <class Value>
+inline void attend(const Value* query, const Value* keys, const Value* values, int64_t n, Value* out) {
+    static thread_local Scratch memory;
+    float* scores = memory.get<float>(n + LANES);
+    score<Value>(typename QueryOf<Value>::Type(query), keys, n, scores);
+    const float factor = soften_scores(scores, n);
+    mix(scores, factor, values, n, out);
+}
+
 constexpr int64_t QUERIES_PER_ITEM = 16;
 
 template <class Value>
@@ -98,8 +108,6 @@ void decode_attention_of(const IfwTeam& team, const IfwCache& cache, const Value
                          int64_t n_queries, const int64_t* positions, Value* out) {
     const int64_t n_parts = divide_up(n_queries, QUERIES_PER_ITEM);
     for_each_item(team, cache.n_groups * cache.n_heads * n_parts, [&](int64_t item) {
-        static thread_local Scratch memory;
-        float* scores = memory.get<float>(cache.n_keys + LANES);
         const int64_t part = item % n_parts, head = item / n_parts % cache.n_heads;
         const int64_t group = item / n_parts / cache.n_heads;
         const int64_t start = group * cache.group_stride + head * cache.head_stride;
@@ -110,10 +118,8 @@ void decode_attention_of(const IfwTeam& team, const IfwCache& cache, const Value
         for (int64_t q = first; q < end; q++) {
             const int64_t row = group * n_queries + q;
             const int64_t n = positions == nullptr ? cache.n_keys : positions[row] + 1;
-            const typename QueryOf<Value>::Type held(query + row * query_stride + head * IFW_HEAD_DIM);
-            score<Value>(held, keys, n, scores);
-            const float factor = soften_scores(scores, n);
-            mix(scores, factor, values, n, out + (row * cache.n_heads + head) * IFW_HEAD_DIM);
+            attend(query + row * query_stride + head * IFW_HEAD_DIM, keys, values, n,
+                   out + (row * cache.n_heads + head) * IFW_HEAD_DIM);
         }
     });
 }

@@ -17,7 +17,8 @@ enum { IFW_HEAD_DIM = 64 };
 typedef void (*IfwParallel)(void (*body)(void*), void* data, unsigned n_threads, unsigned flags);
 
 typedef struct {
-    IfwParallel parallel;  // NULL: everything runs in the calling thread
+    IfwParallel parallel;     // NULL: everything runs in the calling thread
+    void (*barrier)(void);    // inside of parallel: waits for all of its threads; libgomp's GOMP_barrier
     int64_t n_threads;
 } IfwTeam;
 
@@ -52,6 +53,34 @@ typedef struct {
     int32_t reserved;
 } IfwCache;
 
+// A layer of the decoder; the linear layers that begin a part have its norm.
+typedef struct {
+    const IfwLinear *self_qkv, *self_out, *cross_query, *cross_out, *mlp_in, *mlp_out;
+    const IfwNorm *self_norm, *cross_norm, *mlp_norm;
+} IfwDecoderLayer;
+
+typedef struct {
+    int64_t n_layers, n_heads, n_vocab, n_text_positions;
+    const IfwDecoderLayer* layers;
+    const void* token_embedding;  // [n_vocab, width]
+    const void* positions;        // [n_text_positions, width]
+    const IfwNorm* norm;          // of the result
+    int32_t type;                 // of embedding, positions, caches, activations and result
+    int32_t reserved;
+} IfwDecoder;
+
+// New tokens of some rows, and where their keys and values are. Strides are in elements, the last two axes are dense.
+typedef struct {
+    int64_t n_rows, n_new;
+    const int64_t* token_ids;  // [n_rows, n_new]
+    const int64_t* offsets;    // [n_rows], tokens in the cache already
+    void* self_cache;          // [n_layers, 2, n_rows, n_heads, n_text_positions, 64]
+    int64_t self_strides[4];
+    const void* cross_cache;   // [n_layers, 2, n_groups, n_heads, n_cross, 64]
+    int64_t cross_strides[4];
+    int64_t n_groups, n_cross;  // n_rows / n_groups rows that follow one another share a group
+} IfwDecodeCall;
+
 // One set of kernels, for one instruction set. `name` is what the caller may ask for.
 typedef struct {
     const char* name;
@@ -74,6 +103,9 @@ typedef struct {
     // Returns 0, or -1 where a position is not below n_keys: then nothing is computed.
     int32_t (*decode_attention)(const IfwTeam* team, const IfwCache* cache, const void* query, int64_t query_stride,
                                 int64_t n_queries, const int64_t* positions, void* out);
+    // The whole decoder: hidden states [n_rows, n_new, width] after the last norm. Returns 0, or -1 where a token or a
+    // position is not there: then nothing is computed.
+    int32_t (*decode)(const IfwTeam* team, const IfwDecoder* decoder, const IfwDecodeCall* call, void* out);
 } IfwKernels;
 
 // The kernels of a name, or NULL where they were not built or this machine cannot run them. Best first: index from 0.

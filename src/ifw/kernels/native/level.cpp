@@ -1,7 +1,7 @@
 // The kernels for one instruction set: compiled once for each, with IFW_LEVEL as its name.
 #include <type_traits>
 
-#include "decode_attention.h"
+#include "decoder.h"
 #include "encoder_attention.h"
 #include "linear.h"
 
@@ -21,5 +21,6 @@ const IfwKernels IFW_JOIN(ifw_kernels_, IFW_LEVEL) = {
     IFW_LEVEL::linear,
     IFW_LEVEL::encoder_attention,
     IFW_LEVEL::decode_attention,
+    IFW_LEVEL::decode,
 };
 }

@@ -142,34 +142,44 @@ struct LinearCall {
 constexpr int64_t FEW_ROWS = 24;               // so few that every thread prepares them all, and panels are shared out
 constexpr int64_t MAX_PREPARED_BYTES = 192 << 10;  // of a block of rows: beside the panels in the second-level cache
 
+// How a call is split into items.
 template <class Kind, class In, class Out>
-void run_linear(const IfwTeam& team, const LinearCall<Kind, In, Out>& call, int64_t n_rows) {
-    const int64_t n_panels = divide_up(call.layer.n_out, PANEL);
-    if (n_rows <= FEW_ROWS && team.n_threads > 1) {
-        const int64_t n_items = team.n_threads < n_panels ? team.n_threads : n_panels;
-        for_each_item(team, n_items, [&](int64_t item) {
-            const auto rows = call.prepare(0, n_rows);
-            for (int64_t p = item * n_panels / n_items; p < (item + 1) * n_panels / n_items; p++)
-                call.compute_panel(rows, 0, n_rows, p);
-        });
-        return;
+struct LinearItems {
+    const LinearCall<Kind, In, Out> call;
+    const int64_t n_rows, n_panels;
+    int64_t block, n_blocks, n_parts;  // rows of an item, and how often rows and panels are divided
+
+    LinearItems(const LinearCall<Kind, In, Out>& call, int64_t n_rows, int64_t n_threads)
+        : call(call), n_rows(n_rows), n_panels(divide_up(call.layer.n_out, PANEL)) {
+        if (n_rows <= FEW_ROWS && n_threads > 1) {
+            block = n_rows, n_blocks = 1;
+            n_parts = n_threads < n_panels ? n_threads : n_panels;
+            return;
+        }
+        const int64_t most = MAX_PREPARED_BYTES / (4 * call.row_words());
+        const int64_t wanted = round_up(divide_up(n_rows, most < ROWS ? ROWS : most), n_threads);
+        block = round_up(divide_up(n_rows, wanted), ROWS);
+        n_blocks = divide_up(n_rows, block), n_parts = 1;
     }
-    const int64_t most = MAX_PREPARED_BYTES / (4 * call.row_words());
-    const int64_t n_blocks = round_up(divide_up(n_rows, most < ROWS ? ROWS : most), team.n_threads);
-    const int64_t block = round_up(divide_up(n_rows, n_blocks), ROWS);
-    for_each_item(team, divide_up(n_rows, block), [&](int64_t item) {
-        const int64_t first = item * block, n = n_rows - first < block ? n_rows - first : block;
+
+    int64_t count() const { return n_blocks * n_parts; }
+
+    void operator()(int64_t item) const {
+        const int64_t first = item / n_parts * block, part = item % n_parts;
+        const int64_t n = n_rows - first < block ? n_rows - first : block;
         const auto rows = call.prepare(first, n);
-        for (int64_t panel = 0; panel < n_panels; panel++) call.compute_panel(rows, first, n, panel);
-    });
-}
+        for (int64_t p = part * n_panels / n_parts; p < (part + 1) * n_panels / n_parts; p++)
+            call.compute_panel(rows, first, n, p);
+    }
+};
 
 template <class Kind, class In, class Out>
 void linear_of(const IfwTeam* team, const IfwLinear* layer, const IfwNorm* norm, const void* x, const void* residual,
                void* y, int64_t n_rows, int32_t is_gelu) {
     const LinearCall<Kind, In, Out> call{*layer, norm, static_cast<const In*>(x), static_cast<const In*>(residual),
                                          static_cast<Out*>(y), is_gelu != 0};
-    run_linear(*team, call, n_rows);
+    const LinearItems<Kind, In, Out> items(call, n_rows, team->n_threads);
+    for_each_item(*team, items.count(), items);
 }
 
 template <class Kind>
