@@ -61,6 +61,9 @@ bench-quality: install ## measure cold start, memory, accuracy, word times, qual
 	@command -v espeak-ng >/dev/null 2>&1 || sh tools/apt_install.sh "the evaluation set is spoken by espeak-ng" espeak-ng
 	@echo "[bench] cold start"
 	$(PY) benchmarks/cold_start.py
+	@echo "[bench] cold start of servers"
+	@sh tools/setup_truss_venv.sh .venv-truss $(VENV)
+	$(PY) benchmarks/cold_start_server.py
 	@echo "[bench] memory"
 	$(PY) benchmarks/memory.py
 	@echo "[bench] accuracy"

@@ -8,7 +8,7 @@ project=$(cd "$2" && pwd)
 stamp=$venv/.ready
 
 describe() {
-    cksum tools/truss_venv.txt constraints.txt
+    cksum tools/truss_venv.txt tools/setup_truss_venv.sh constraints.txt
     echo "$project"
     "$project/bin/python" --version
 }
