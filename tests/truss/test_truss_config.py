@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from truss_server import HERE, ROOT, VENV, build_context, environment, needs_truss
 
 import truss_folder
@@ -59,6 +61,18 @@ def test_a_key_that_truss_does_not_know_is_found(tmp_path: Path, right: str, wro
     (tmp_path / "config.yaml").write_text(text.replace(right, wrong))
     (found,) = complaints(tmp_path, tmp_path / "config.yaml")
     assert said in found
+
+
+def test_the_page_adds_speakers_as_truss_wants_it(tmp_path: Path) -> None:
+    (added,) = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs" / "baseten.md").read_text(), re.MULTILINE | re.DOTALL)
+    more = yaml.safe_load(added.replace("COMMIT", 40 * "0"))
+    for flavour, name in truss_folder.CONFIG.items():
+        config = yaml.safe_load((SOURCE / name).read_text())
+        config["weights"] += more["weights"]
+        config["environment_variables"] |= more["environment_variables"]
+        (tmp_path / f"{flavour}.yaml").write_text(yaml.safe_dump(config))
+        assert more["environment_variables"]["IFW_DIARIZATION_MODEL"] == more["weights"][0]["mount_location"]
+    assert complaints(tmp_path, *sorted(tmp_path.glob("*.yaml"))) == ["", ""]
 
 
 def test_nothing_of_the_package_is_left_out(model_context: Path) -> None:
