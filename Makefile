@@ -8,7 +8,7 @@ PY := $(BIN)/python
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fmt bench bench-quality peers gpu image-check clean
+.PHONY: help install demo test check fmt bench bench-all bench-quality peers gpu image-check clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -43,8 +43,16 @@ fmt: install ## format, mend what ruff can mend, renew the generated parts of do
 	@$(PY) tools/write_docs.py
 
 bench: install peers ## measure the engine beside others on this machine (a quarter of an hour), into benchmarks/results
-	@echo "[bench] CPU"
-	$(BIN)/ifw bench --scenario engine --models base,small --budget-s 300 --output-dir benchmarks/results
+	@echo "[bench] base, small"
+	$(BIN)/ifw bench --scenario engine,front-end --models base,small --batches 1,4,8 --windows 2 --budget-s 360 --output-dir benchmarks/results
+
+bench-all: install peers ## every scenario, on base, small and turbo (more than an hour), into benchmarks/results
+	@echo "[bench-all] base"
+	$(BIN)/ifw bench --scenario engine,skewed,long,clients,latency,cold,front-end,diarization --models base --rounds 3 --output-dir benchmarks/results --name cpu-all
+	@echo "[bench-all] small"
+	$(BIN)/ifw bench --scenario engine,skewed,latency --models small --output-dir benchmarks/results --name cpu-small
+	@echo "[bench-all] turbo"
+	$(BIN)/ifw bench --scenario engine --models turbo --batches 1,4 --windows 2 --output-dir benchmarks/results --name cpu-turbo
 
 peers: install ## make an environment for each engine that `make bench` compares with
 	@PYTHON=$(PY) sh tools/setup_peers.sh

@@ -91,7 +91,9 @@ def _summary(path: Path) -> str:
 def speed_table() -> str:
     """The README's table: the last results that were committed, with their date and machine."""
     parts = []
-    for path in sorted((ROOT / "benchmarks" / "results").glob("*.json")):
+    for path in (ROOT / "benchmarks" / "results" / f"{device}.json" for device in ("cuda", "cpu")):
+        if not path.is_file():
+            continue
         results = read_results(path)
         machine, options = results["environment"], results["options"]
         where = machine["processor"] if options["device"] == "cpu" else results["ceilings"]["device"]

@@ -1,6 +1,8 @@
 """A whole run, of our engine and of one that pretends."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -84,3 +86,11 @@ def test_other_files_are_no_results(tmp_path):
         path.write_text(content)
         with pytest.raises(BenchmarkError):
             read_results(path)
+
+
+def test_engines_are_measured_where_little_is_installed():
+    absent = ["av", "yaml", "typer", "rich", "huggingface_hub", "httpx2", "silero_vad", "scipy", "psutil"]
+    modules = [f"ifw.benchmark.{name}" for name in ("__main__", "own_driver", "ceilings")]
+    program = f"import sys; sys.modules.update(dict.fromkeys({absent})); import {', '.join(modules)}"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr

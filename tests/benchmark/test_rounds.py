@@ -1,5 +1,6 @@
 """Passes in turn and what they come to."""
 
+import dataclasses
 import time
 
 import pytest
@@ -30,6 +31,13 @@ def test_contenders_take_turns_there_and_back():
     found = alternate(contenders(log, "a", "b", "c"), 2, time.monotonic() + 1000)
     assert "".join(log) == "abccbaabccba"
     assert {name: len(made) for name, made in found.items()} == {"a": 4, "b": 4, "c": 4}
+
+
+def test_the_slow_take_part_in_the_first_round_only():
+    log = []
+    first, slow = contenders(log, "a", "b")
+    alternate([first, dataclasses.replace(slow, is_slow=True)], 3, time.monotonic() + 1000)
+    assert "".join(log) == "abbaaaaa"
 
 
 def test_after_the_deadline_no_further_round_begins_but_the_first_is_whole():

@@ -53,11 +53,27 @@ def test_flags_become_options(bench):
         "--batches",
         "1,8",
     ]
-    flags += ["--tokens", 50, "--rounds", 3, "--budget-s", 9, "--wait-s", 1, "--device", "cpu", "--peers-dir", "p"]
+    flags += [
+        "--tokens",
+        50,
+        "--rounds",
+        3,
+        "--windows",
+        6,
+        "--budget-s",
+        9,
+        "--wait-s",
+        1,
+        "--device",
+        "cpu",
+        "--peers-dir",
+        "p",
+    ]
     assert ifw(*flags).exit_code == 0
     options, _ = asked[0]
     assert (options.scenarios, options.models, options.engines) == (("engine", "long"), ("base", "small"), ("ifw",))
     assert (options.n_threads, options.batches, options.n_tokens, options.n_rounds) == (3, (1, 8), 50, 3)
+    assert options.n_windows == 6
     assert (options.budget_s, options.wait_s, options.device, str(options.peers_dir)) == (9, 1, "cpu", "p")
 
 

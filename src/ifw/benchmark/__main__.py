@@ -21,7 +21,8 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=list(defaults.models))
     parser.add_argument("--engines", nargs="+", default=[])
     parser.add_argument("--batches", nargs="+", type=int, default=list(defaults.batches))
-    parser.add_argument("--threads", type=int, default=defaults.n_threads)
+    parser.add_argument("--threads", type=int, default=defaults.default_threads())
+    parser.add_argument("--windows", type=int, default=defaults.n_windows)
     parser.add_argument("--tokens", type=int, default=defaults.n_tokens)
     parser.add_argument("--rounds", type=int, default=defaults.n_rounds)
     parser.add_argument("--budget-s", type=float, default=defaults.budget_s)
@@ -37,6 +38,7 @@ def main() -> None:
         batches=tuple(arguments.batches),
         n_threads=arguments.threads,
         n_tokens=arguments.tokens,
+        n_windows=arguments.windows,
         n_rounds=arguments.rounds,
         budget_s=arguments.budget_s,
         device=arguments.device,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +21,7 @@ from ifw.errors import BenchmarkError
 AA: Final = "A/A"
 _WORSE: Final = 1.15  # a larger batch that is so much slower ends the search
 _WARM_TOKENS: Final = 4
+_FAR_BEHIND: Final = 3.0  # times our fastest: only the smallest and the largest batch are tried, and one round is made
 _SKEWED_BATCH: Final = 8
 
 
@@ -31,11 +33,13 @@ class Entrant:
         running: The engine.
         batch: Windows decoded together.
         lengths: Tokens of each window of a pass.
+        is_slow: It is far behind ours.
     """
 
     running: Running
     batch: int
     lengths: tuple[int, ...]
+    is_slow: bool = False
 
     @property
     def name(self) -> str:
@@ -77,17 +81,21 @@ def engine_scenario(bench: Bench, model: str) -> dict[str, Any]:
     deadline = time.monotonic() + options.budget_s
     sweep: dict[str, dict[int, float]] = {}
     entrants: list[Entrant] = []
+    own_s = math.inf
     for one in bench.loaded(model, bench.setups()):
         try:
-            found = _sweep(bench, one)
+            found = _sweep(bench, one, own_s)
         except BenchmarkError as error:
             bench.remark(f"{model}: {one.setup.label} is left out: {error}")
             continue
         sweep[one.setup.label] = found
         best = min(found, key=lambda batch: found[batch])
         bench.learn(model, one.setup, found[best], best)
+        if one.setup.engine == OWN:
+            own_s = min(own_s, found[best])
         for batch in sorted({min(options.batches), best}):
-            entrants.append(Entrant(one, batch, (options.n_tokens,) * _n_windows(batch)))
+            lengths = (options.n_tokens,) * _n_windows(bench, batch)
+            entrants.append(Entrant(one, batch, lengths, is_slow=found[best] > _FAR_BEHIND * own_s))
     return _compare(bench, model, entrants, deadline) | {"sweep_ms": _milliseconds(sweep)}
 
 
@@ -114,12 +122,16 @@ def skewed_lengths(n_windows: int, mean: int, seed: int) -> tuple[int, ...]:
     return tuple(int(length) for length in np.clip(np.round(drawn), 1, 2 * mean))
 
 
-def _sweep(bench: Bench, running: Running) -> dict[int, float]:
+def _sweep(bench: Bench, running: Running, own_s: float) -> dict[int, float]:
     """Seconds a window for each batch, one pass each; larger ones are not tried once they are clearly slower."""
     found: dict[int, float] = {}
-    for batch in sorted(bench.options.batches):
-        Entrant(running, batch, (_WARM_TOKENS,) * batch).run()
-        entrant = Entrant(running, batch, (bench.options.n_tokens,) * _n_windows(batch))
+    batches = sorted(bench.options.batches)
+    Entrant(running, batches[0], (_WARM_TOKENS,) * batches[0]).run()
+    for batch in batches:
+        is_between = batches[0] < batch < batches[-1]
+        if is_between and found[batches[0]] > _FAR_BEHIND * own_s:
+            continue
+        entrant = Entrant(running, batch, (bench.options.n_tokens,) * _n_windows(bench, batch))
         found[batch] = entrant.run().wall_s / len(entrant.lengths)
         bench.note(f"{entrant.name}: {1e3 * found[batch]:.0f} ms a window")
         if found[batch] > _WORSE * min(found.values()):
@@ -127,9 +139,9 @@ def _sweep(bench: Bench, running: Running) -> dict[int, float]:
     return found
 
 
-def _n_windows(batch: int) -> int:
-    """Windows of a pass: at least four, and whole batches."""
-    return batch * -(-4 // batch)
+def _n_windows(bench: Bench, batch: int) -> int:
+    """Windows of a pass: so many at least, and whole batches."""
+    return batch * -(-bench.options.n_windows // batch)
 
 
 def _milliseconds(sweep: dict[str, dict[int, float]]) -> dict[str, dict[str, float]]:
@@ -137,11 +149,11 @@ def _milliseconds(sweep: dict[str, dict[int, float]]) -> dict[str, dict[str, flo
 
 
 def _compare(bench: Bench, model: str, entrants: Sequence[Entrant], deadline: float) -> dict[str, Any]:
-    contenders = [Contender(entrant.name, entrant.run) for entrant in entrants]
+    contenders = [Contender(entrant.name, entrant.run, entrant.is_slow) for entrant in entrants]
     own = next(entrant for entrant in reversed(entrants) if entrant.running.setup.engine == OWN)  # the least exact
     passes = alternate([Contender(AA, own.run), *contenders], bench.options.n_rounds, deadline)
     summaries = {name: summarise(measured) for name, measured in passes.items()}
-    reference = passes[entrants[0].name][0].detail["tokens"]  # ours, float32
+    reference = passes[entrants[0].name][0].detail["tokens"]  # ours, the most exact
     rows = [
         _row(bench, model, entrant, summaries[entrant.name])
         | {"agreement": _agreement(passes[entrant.name][0].detail["tokens"], reference)}
@@ -149,7 +161,7 @@ def _compare(bench: Bench, model: str, entrants: Sequence[Entrant], deadline: fl
         for entrant in entrants
     ]
     ratio = summaries[AA].wall_s / summaries[own.name].wall_s
-    return {"rows": rows, "aa": {"name": own.name, "ratio": ratio}}
+    return {"rows": rows, "aa": {"name": own.name, "ratio": ratio}, "reference": entrants[0].running.setup.name}
 
 
 def _row(bench: Bench, model: str, entrant: Entrant, summary: Summary) -> dict[str, Any]:

@@ -26,6 +26,7 @@ class BenchmarkOptions:
         batches: Windows decoded together that are tried.
         n_threads: Threads, and processors that the engines are bound to.
         n_tokens: Forced for each window.
+        n_windows: A pass has so many windows at least, and whole batches.
         n_rounds: Rounds there and back; two passes each.
         budget_s: After this long a model's measurement begins no further round.
         wait_s: A pass waits this long for the processors to be idle.
@@ -46,6 +47,7 @@ class BenchmarkOptions:
     batches: tuple[int, ...] = (1, 4, 8, 16)
     n_threads: int = 1
     n_tokens: int = 100
+    n_windows: int = 4
     n_rounds: int = 2
     budget_s: float = 600.0
     wait_s: float = 10.0
@@ -70,7 +72,12 @@ class BenchmarkOptions:
         _require_known("device", (self.device,), DEVICES)
         if not self.batches or min(self.batches) < 1:
             raise ConfigError(f"batches: got {self.batches}, allowed: integers from 1")
-        for name, highest in (("n_threads", 1024), ("n_tokens", _MAX_FORCED_TOKENS), ("n_rounds", 100)):
+        for name, highest in (
+            ("n_threads", 1024),
+            ("n_tokens", _MAX_FORCED_TOKENS),
+            ("n_windows", 10_000),
+            ("n_rounds", 100),
+        ):
             if not 1 <= getattr(self, name) <= highest:
                 raise ConfigError(f"{name}: got {getattr(self, name)}, allowed: 1 to {highest}")
 
@@ -87,6 +94,7 @@ class BenchmarkOptions:
             models=("toy",),
             batches=(1, 2),
             n_tokens=8,
+            n_windows=2,
             n_rounds=1,
             budget_s=0.0,
             wait_s=0.0,

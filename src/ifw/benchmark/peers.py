@@ -81,9 +81,12 @@ def setups(device: str, n_threads: int) -> list[Setup]:
         device: `cpu` or `cuda`.
         n_threads: On CPU.
     """
-    found = [Setup(OWN, name, {"compute_type": name}) for name in own_compute_types(device)]
+    own = own_compute_types(device)
+    if device == "cuda":
+        own = [name for name in own if name != "float32"]  # nobody runs it there
+    found = [Setup(OWN, name, {"compute_type": name}) for name in own]
     if device == "cpu" and load().kernels:
-        found += [_plain(name) for name in own_compute_types(device) if name != "int8"]
+        found += [_plain([name for name in own if name != "int8"][-1])]
     if device == "cuda":
         found += [Setup("transformers", "float16", {"compute_type": "float16"})]
         found += [_ctranslate2("float16"), _ctranslate2("int8_float16")]
@@ -91,7 +94,6 @@ def setups(device: str, n_threads: int) -> list[Setup]:
     found += [_ctranslate2("int8")]
     if n_threads > 1:
         found += [_ctranslate2("int8", n_threads)]
-    found += [_ctranslate2("float32")]
     found += [Setup("openvino", "int8 weights", {"compute_type": "int8"}, has_lengths=False, has_pipeline=False)]
     found += [Setup("transformers", name, {"compute_type": name}) for name in ("float32", "bfloat16")]
     return [*found, Setup("openai-whisper", "float32", {"compute_type": "float32"})]

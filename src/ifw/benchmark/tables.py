@@ -79,17 +79,17 @@ def _engine(model: str, found: dict[str, Any]) -> str:
     n_tokens = "the same number of tokens in every window"
     text = f"## Engine, {model}: mel in, tokens out\n\n{n_tokens.capitalize()}; our figures include the mel.\n\n"
     for title, choose in (("each set-up with the batch that suits it", best_rows), ("one window at a time", lone_rows)):
-        text += f"{title.capitalize()}:\n\n{_decoding_table(choose(found['rows']))}\n"
+        text += f"{title.capitalize()}:\n\n{_decoding_table(choose(found['rows']), found['reference'])}\n"
     return text + _aa(found)
 
 
 def _skewed(model: str, found: dict[str, Any]) -> str:
-    return f"## Skewed lengths, {model}\n\n{_decoding_table(found['rows'])}\n{_aa(found)}"
+    return f"## Skewed lengths, {model}\n\n{_decoding_table(found['rows'], found['reference'])}\n{_aa(found)}"
 
 
-def _decoding_table(rows: list[_Row]) -> str:
+def _decoding_table(rows: list[_Row], reference: str) -> str:
     head = ["engine", "set-up", "batch", "ms a window", "least to most", "times real time", "encode ms", "CPU ms"]
-    head += ["of the floor", "tokens as ours in float32", "ifw is faster", "passes"]
+    head += ["of the floor", f"tokens as ours in {reference}", "ifw is faster", "passes"]
     own = min((row for row in rows if row["engine"] == OWN), key=lambda row: row["ms_a_window"])
     lines = [_line(head), _line(["---"] * len(head))]
     for row in sorted(rows, key=lambda one: one["ms_a_window"]):

@@ -39,6 +39,7 @@ Threads = Annotated[
 ]
 Batches = Annotated[str, typer.Option("--batches", metavar="N,N,...", help="Windows decoded together that are tried.")]
 Tokens = Annotated[int, typer.Option("--tokens", help="Tokens that every window is made to have.")]
+Windows = Annotated[int, typer.Option("--windows", help="Windows of a pass at least; whole batches are made of them.")]
 Rounds = Annotated[int, typer.Option("--rounds", help="Rounds there and back (A B C C B A); two passes each.")]
 Budget = Annotated[
     float, typer.Option("--budget-s", help="No further round is begun when a model has taken so many seconds.")
@@ -60,6 +61,7 @@ def bench(
     threads: Threads = 0,
     batches: Batches = "1,4,8,16",
     tokens: Tokens = 100,
+    windows: Windows = 4,
     rounds: Rounds = 2,
     budget_s: Budget = 600.0,
     wait_s: Wait = 10.0,
@@ -85,6 +87,7 @@ def bench(
             batches=parse_batches(batches),
             n_threads=threads or BenchmarkOptions.default_threads(),
             n_tokens=tokens,
+            n_windows=windows,
             n_rounds=rounds,
             budget_s=budget_s,
             wait_s=wait_s,
