@@ -31,6 +31,20 @@ class CheckError(Exception):
     """Something is not as it must be; the message says what."""
 
 
+FENCED: Final = """
+mount --make-rprivate /
+mount --bind "$1" "$1"
+for folder in $2; do mount --bind "$folder" "$folder"; done
+mount -o remount,bind,ro "$1"
+mount -o remount,bind,ro /
+mount -t proc proc /proc
+user=$3 group=$4
+shift 4
+exec setpriv --reuid="$user" --regid="$group" --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all -- "$@"
+"""
+"""Makes all folders read-only but those in $2, and lets go of every right, as Compose and Kubernetes are told to."""
+
+
 @dataclass(frozen=True)
 class Container:
     """What `docker run` would start, as a process.
@@ -41,6 +55,8 @@ class Container:
         env: The whole environment.
         folder: Where the log is written; not one of the container's.
         user: Number of user and group; None leaves those of the caller.
+        writable: Where not None: runs as process 1, without capabilities, and only these folders can be written to.
+            Needs root, and `user`.
     """
 
     command: Sequence[str]
@@ -48,6 +64,7 @@ class Container:
     env: dict[str, str]
     folder: Path
     user: tuple[int, int] | None = None
+    writable: Sequence[Path] | None = None
 
     @property
     def log(self) -> Path:
@@ -66,16 +83,23 @@ class Container:
     @contextlib.contextmanager
     def running(self) -> Iterator[subprocess.Popen[bytes]]:
         """Run it until the block ends."""
+        command, user = self._program(self.command), self._as_user()
+        if self.writable is not None and self.user is not None:
+            shell = ["/bin/sh", "-euc", FENCED, "sh", self.folder, " ".join(map(str, self.writable)), *self.user]
+            command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", *map(str, shell), *command]
+            user = {}
         with self.log.open("ab") as log:
-            process = subprocess.Popen(
-                self._program(self.command), env=self.env, cwd="/", stdout=log, stderr=log, **self._as_user()
-            )
+            process = subprocess.Popen(command, env=self.env, cwd="/", stdout=log, stderr=log, **user)
         try:
             yield process
         finally:
             if process.poll() is None:
                 process.kill()
             process.wait()
+
+    def main_process(self, process: subprocess.Popen[bytes]) -> int:
+        """The number of what `running` has started, which may be a child of it."""
+        return process.pid if self.writable is None else _children(process.pid)[0]
 
     def health(self) -> subprocess.CompletedProcess[str]:
         """Run the health check once."""
@@ -116,7 +140,10 @@ def check_container(container: Container, say: Callable[[str], None]) -> None:
             _check_keys(url)
             text = _transcribe(client)
             say(f"transcribed {SAMPLE.name}: {text[:60]!r}...")
-            say(f"{_n_processes_left(process.pid)} processes beside the server when it rests")
+            main = container.main_process(process)
+            _require(not [child for child in _children(main) if _is_zombie(child)], "no child of it is a zombie")
+            if container.writable is not None:
+                say(_fences(main))
             task = _submit(client)
             _wait_running(client, task)
             say(f"ended {_end(container, process):.1f} s after SIGTERM, in the middle of a task, with status 0")
@@ -184,7 +211,7 @@ def _wait_running(client: httpx2.Client, task: str) -> None:
 
 def _end(container: Container, process: subprocess.Popen[bytes]) -> float:
     started = time.monotonic()
-    process.send_signal(signal.SIGTERM)
+    os.kill(container.main_process(process), signal.SIGTERM)
     status = process.wait(PATIENCE_S)
     _require(status == 0, f"it ends with 0 after SIGTERM, got {status}")
     _require(container.health().returncode != 0, "the health check fails afterwards")
@@ -200,9 +227,35 @@ def _result(client: httpx2.Client, task: str) -> str:
     return client.get(f"/tasks/{task}/transcript", params={"format": "txt"}).text.replace("\n", " ").strip()
 
 
-def _n_processes_left(pid: int) -> int:
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    return len(children.read_text(encoding="ascii").split()) if children.exists() else 0
+def _children(pid: int) -> list[int]:
+    """Nothing where the system does not say."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in listed.read_text(encoding="ascii").split()] if listed.exists() else []
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return _status(pid)["State"].startswith("Z")
+    except FileNotFoundError:
+        return False
+
+
+def _status(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def _fences(pid: int) -> str:
+    """What the process may not do, by the kernel's word."""
+    status = _status(pid)
+    _require(status["NSpid"].split()[-1] == "1", "it is process 1")
+    _require(set(status["Uid"].split()) != {"0"}, "it is not root")
+    _require(int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0, "it has no capability")
+    _require(status["NoNewPrivs"] == "1", "it cannot get any")
+    mounts = Path(f"/proc/{pid}/mountinfo").read_text(encoding="utf-8").splitlines()
+    root = [line.split()[5] for line in mounts if line.split()[4] == "/"]
+    _require(root and all("ro" in flags.split(",") for flags in root), "its root is read-only")
+    return "it is process 1, not root, without capabilities, under a read-only root"
 
 
 def new_key() -> str:

@@ -1,6 +1,7 @@
 """Build a target of `deploy/docker/Dockerfile` without Docker, as far as that goes, start it and use it.
 
     python tools/replay_image.py --target cpu
+    python tools/replay_image.py --target cpu --fenced     # read-only, without rights, as process 1; as root
     python tools/replay_image.py --target baked --build-arg FLAVOUR=cpu --build-arg MODEL=demo
 
 Each `RUN` is run as it stands, but in a folder: an absolute path in it is one below the folder of its stage, and the
@@ -149,7 +150,9 @@ def _say(text: str) -> None:
     print(f"[image] {text}", flush=True)
 
 
-def container_of(replay: Replay, dockerfile: Dockerfile, target: str, folder: Path) -> Container:
+def container_of(
+    replay: Replay, dockerfile: Dockerfile, target: str, folder: Path, *, is_fenced: bool = False
+) -> Container:
     """What `docker run` would start, on a free port of loopback, with the demo model unless another is baked in."""
     config, root = dockerfile.config(target), replay.roots[target]
     env = {name: inside(root, value).replace("$PATH", SYSTEM_PATH) for name, value in config.env.items()}
@@ -161,6 +164,7 @@ def container_of(replay: Replay, dockerfile: Dockerfile, target: str, folder: Pa
         env={"IFW_MODEL": "demo", "IFW_N_THREADS": "2"} | env,
         folder=folder,
         user=user_of(expanded(config.user, {})),
+        writable=[Path(inside(root, path)) for path in (*config.volumes, "/tmp")] if is_fenced else None,
     )
 
 
@@ -208,7 +212,10 @@ def main() -> None:
     parser.add_argument("--target", default="cpu", help="a stage of the Dockerfile (default: cpu)")
     parser.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE", help="as of docker build")
     parser.add_argument("--python", default=sys.executable, help="stands for the image of Python (default: this one)")
+    parser.add_argument("--fenced", action="store_true", help="as Compose and Kubernetes run it; needs root")
     arguments = parser.parse_args()
+    if arguments.fenced and os.getuid() != 0:
+        parser.error("--fenced: got a user, allowed: root, who can make folders read-only")
     dockerfile = Dockerfile(DOCKERFILE, dict(pair.partition("=")[::2] for pair in arguments.build_arg))
     with tempfile.TemporaryDirectory(prefix="ifw-image-") as name:
         folder = Path(name)
@@ -220,7 +227,7 @@ def main() -> None:
         require_reachable(replay.roots["base"], dockerfile.config(arguments.target).user)
         replay.build(arguments.target)
         check_contents(replay.roots[arguments.target])
-        container = container_of(replay, dockerfile, arguments.target, folder)
+        container = container_of(replay, dockerfile, arguments.target, folder, is_fenced=arguments.fenced)
         before = _listing(replay.roots[arguments.target])
         check_container(container, _say)
         if _listing(replay.roots[arguments.target]) != before:
