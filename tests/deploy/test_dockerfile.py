@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 
 import pytest
 from deploy_files import DEPLOY, DOCKERFILE, IMAGE, ROOT, SCRIPTS, TARGETS, settings_of
@@ -83,6 +84,19 @@ def test_what_is_baked_in_needs_no_volume_and_no_network():
     assert copied.text.split()[0] == FILE.config("weights").env["HF_HOME"]
     assert Dockerfile(DOCKERFILE, {"MODEL": "small", "FLAVOUR": "cpu"}).config("baked").env["IFW_MODEL"] == "small"
     assert Dockerfile(DOCKERFILE, {"FLAVOUR": "cpu"}).stages["baked"].base == "cpu"
+    assert settings_of(baked.env).diarization_model is None
+    asked = Dockerfile(DOCKERFILE, {"DIARIZATION_MODEL": "a/b"})
+    assert settings_of(asked.config("baked").env).diarization_model == "a/b"
+    (step, variables) = list(asked.variables("weights"))[-1]
+    assert expanded(step.text, variables).endswith('bake.py "turbo" "a/b"')
+
+
+def test_baking_brings_models_or_says_why_not():
+    command = [sys.executable, DEPLOY / "docker" / "bake.py", "demo"]
+    assert subprocess.run([*command, ""], capture_output=True, check=True).stdout.startswith(b"demo: /")
+    failed = subprocess.run([*command, "/no/such/model"], capture_output=True, text=True, check=False)
+    assert failed.returncode == 1
+    assert "diarization model: got '/no/such/model'" in failed.stderr
 
 
 def test_health_is_asked_for_where_no_key_is_needed():
