@@ -73,3 +73,13 @@ def test_the_log_has_a_line_a_minute_for_each_file_that_takes_longer():
         "progress: a.mp3: 2:00 written of 16:40, 7:20 left",
         "progress: a.mp3: 4:00 written of 16:40, 6:20 left",
     ]
+
+
+def test_a_file_is_as_far_as_the_last_of_those_who_make_something_of_it():
+    steps = [(0.0, "decode", 900.0), (1.0, "transcribe", 500.0)]
+    assert paced(steps[:1]).done_s is None
+    assert paced(steps).done_s == 500.0
+    both = paced([*steps, (2.0, "diarize", 300.0)])
+    assert both.done_s == 300.0
+    assert both.written(2.0) == "15:00 heard, 8:20 written, 5:00 told apart of 16:40"
+    assert paced([*steps, (2.0, "diarize", 700.0)]).done_s == 500.0

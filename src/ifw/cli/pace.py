@@ -39,6 +39,13 @@ class Pace:
         while len(steps) > MIN_STEPS and now_s - steps[0][0] > MEMORY_S:
             steps.popleft()
 
+    @property
+    def done_s(self) -> float | None:
+        """Seconds of audio behind all stages that make something of it; None before the text has begun."""
+        if "transcribe" not in self._steps:
+            return None
+        return min(steps[-1][1] for stage, steps in self._steps.items() if stage != "decode")
+
     def left_s(self, now_s: float) -> float | None:
         """Wall seconds until the end; None without evidence of how fast every stage is."""
         if self._total_s is None or "transcribe" not in self._steps:

@@ -62,8 +62,7 @@ class Bars:
             else:
                 self._tasks[index] = self._display.add_task(self._names[index], total=None, pace=pace)
         self._paces[index].advance(progress, monotonic())
-        done_s = progress.done_s if progress.stage == "transcribe" else None
-        self._display.update(self._tasks[index], completed=done_s, total=progress.total_s)
+        self._display.update(self._tasks[index], completed=self._paces[index].done_s, total=progress.total_s)
 
     def end(self, index: int) -> None:
         """Take away the bar of a file."""
