@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ifw.diarize.attribution import attribute
@@ -83,10 +83,29 @@ def test_words_that_nobody_says_are_null_and_cut_nothing():
     assert nobody == segment
 
 
+def test_words_of_nobody_before_the_first_go_with_it():
+    (one,) = attribute([said(" Well", " yes", each_s=3.0)], turns((5, 6, A)))
+    assert (one.speaker, [word.speaker for word in one.words]) == (A, [None, A])
+
+
 def test_words_beside_turns_go_to_the_nearest():
     segments = [said(" One", start_s=5.0), said(" Two", start_s=7.5), said(" Far", start_s=20.0)]
     found = attribute(segments, turns((0, 4.2, A), (9.0, 10.0, B)))
     assert told(found) == [(A, "One"), (B, "Two"), (None, "Far")]
+
+
+def test_the_nearest_of_those_who_are_over_is_who_ended_last():
+    assert told(attribute([said(" So", start_s=6.0)], turns((0, 5.5, A), (1, 2, B), (2, 5, C)))) == [(A, "So")]
+
+
+def test_a_little_overlap_is_more_than_none():
+    assert told(attribute([said(" So", start_s=6.0)], turns((0, 6.1, A), (7, 9, B)))) == [(A, "So")]
+
+
+def test_who_speaks_between_two_others_is_no_flicker():
+    segment = said(" I", " think", " well", " yes", " I", " do", each_s=0.8)
+    found = attribute([segment], turns((0, 1.6, A), (1.6, 2.4, B), (2.4, 5, C)))
+    assert told(found) == [(A, "I think"), (B, "well"), (C, "yes I do")]
 
 
 def test_segments_without_words_are_not_cut():
@@ -127,6 +146,13 @@ def test_what_lasts_a_second_is_no_flicker():
     assert told(found) == [(A, "I am"), (B, "yes"), (A, "right now so")]
 
 
+def test_flickers_in_a_row_are_smoothed_from_the_shortest_on():
+    words = [(" So", 0.0, 2.0), (" I", 2.0, 2.5), (" am", 2.5, 2.9), (" here", 2.9, 3.2), (" now", 3.2, 6.0)]
+    segment = whole("So I am here now", 0.0, 6.0, words=tuple(Word(*word, 0.9) for word in words))
+    found = attribute([segment], turns((0, 2, A), (2, 2.5, B), (2.5, 2.9, A), (2.9, 3.2, B), (3.2, 6, A)))
+    assert told(found) == [(A, "So I am here now")]
+
+
 def test_speakers_who_alternate_quickly_stay_themselves():
     segment = said(" a", " b", " c", " d", each_s=0.5)
     found = attribute([segment], turns((0, 0.5, A), (0.5, 1.0, B), (1.0, 1.5, A), (1.5, 2.0, B)))
@@ -146,13 +172,14 @@ def test_two_at_once_of_whom_one_is_heard_longer():
     assert told(attribute([said(" Hey")], turns((0.0, 1.0, B), (-1.0, 1.0, A)))) == [(A, "Hey")], "who began first"
 
 
-times = st.integers(0, 40)
+times = st.integers(0, 160).map(lambda quarter: quarter / 4)
+lengths = st.integers(1, 48).map(lambda quarter: quarter / 4)
 labels = st.sampled_from([A, B, C])
 
 
 @st.composite
 def made_turns(draw):
-    starts_and_lengths = draw(st.lists(st.tuples(times, st.integers(1, 12), labels), max_size=12))
+    starts_and_lengths = draw(st.lists(st.tuples(times, lengths, labels), max_size=12))
     return [SpeakerTurn(start, start + length, speaker) for start, length, speaker in starts_and_lengths]
 
 
@@ -176,7 +203,8 @@ def all_pairs(stretches, turns, max_gap_s):
     return found
 
 
-@given(st.lists(st.tuples(times, st.integers(0, 9)), max_size=15), made_turns(), st.integers(0, 6))
+@settings(max_examples=300)
+@given(st.lists(st.tuples(times, lengths | st.just(0)), max_size=15), made_turns(), st.integers(0, 6))
 def test_the_sweep_finds_what_all_pairs_find(spans, turns, max_gap_s):
     stretches = [(start, start + length) for start, length in spans]
     assert find_speakers(stretches, turns, max_gap_s) == all_pairs(stretches, turns, max_gap_s)
