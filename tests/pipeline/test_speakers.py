@@ -10,7 +10,9 @@ from scripted_diarizer import ScriptedDiarizer
 from ifw import AudioOptions, CancelToken, DecodeOptions, DiarizationOptions, JournalFile, TranscribeOptions
 from ifw.audio import decode
 from ifw.errors import CancelledError, EngineMemoryError
-from ifw.pipeline.speakers import place_turns
+from ifw.pipeline import speakers
+from ifw.pipeline.speaker_thread import SpeakerThread
+from ifw.pipeline.speakers import SpeakerListener, place_turns
 from ifw.types import SpeakerTurn
 
 A, B = "SPEAKER_00", "SPEAKER_01"
@@ -74,6 +76,58 @@ def test_the_diarizer_hears_what_was_decoded(transcriber, sample, diarize):
     scripted = diarize(TURNS)
     transcriber.transcribe(sample, replace(OPTIONS, audio=AudioOptions(block_s=7.0)))
     np.testing.assert_array_equal(scripted.heard[0].samples, decode(sample).samples)
+
+
+def test_of_two_at_once_the_one_who_is_heard_best_says_the_words(transcriber, sample, diarize):
+    scripted = diarize([(0.0, 40.0, A), (40.0, 80.0, B)], overlapping=[(0.0, 80.0, B)])
+    transcript = transcriber.transcribe(sample, OPTIONS)
+    assert [item.speaker for item in transcript.segments if item.end_s < 40] == [
+        A for item in transcript.segments if item.end_s < 40
+    ]
+    assert len(transcript.turns) == len(scripted.turns) + 1
+    assert transcript.turns[1] == scripted.overlapping[0]
+
+
+def test_transcription_is_not_far_ahead_of_a_slow_diarizer(transcriber, sample, diarize, monkeypatch):
+    gate, ahead_s = threading.Event(), []
+    scripted = diarize(TURNS, gate=gate)
+    monkeypatch.setattr(speakers, "MAX_AHEAD_S", 20.0)
+    wait_until = SpeakerThread.wait_until
+
+    def open_gate(thread, is_enough):
+        gate.set()
+        wait_until(thread, is_enough)
+
+    monkeypatch.setattr(SpeakerThread, "wait_until", open_gate)
+
+    def on_progress(progress):
+        if progress.stage == "decode":
+            ahead_s.append(progress.done_s - sum(map(len, scripted.heard[0].blocks)) / 16_000)
+
+    options = replace(OPTIONS, audio=AudioOptions(block_s=5.0))
+    transcript = transcriber.transcribe(sample, options, on_progress=on_progress)
+    assert 20.0 < max(ahead_s) <= 20.0 + 5.0 + 5.0, "the limit, the block that broke it, and the one that is heard"
+    assert len(scripted.heard[0].samples) == round(transcript.duration_s * 16_000)
+
+
+def test_diarization_has_all_threads_once_the_text_is_there(monkeypatch):
+    gate = threading.Event()
+    scripted = ScriptedDiarizer(TURNS, gate=gate)
+    listener = SpeakerListener(scripted, OPTIONS, on_progress=lambda done_s: None, cancel=CancelToken(), n_threads=4)
+    listener.start()
+    try:
+        gate.set()
+        listener.feed(np.zeros(16_000, np.float32))
+        listener._thread.wait_until(lambda: listener._thread.heard_s > 0)
+        gate.clear()
+        listener.feed(np.zeros(16_000, np.float32))
+        listener.feed(None)
+        wait_until = listener._thread.wait_until
+        monkeypatch.setattr(listener._thread, "wait_until", lambda is_enough: (gate.set(), wait_until(is_enough)))
+        listener.attribute([], None)
+    finally:
+        listener.close()
+    assert scripted.n_threads == [2, 2, 4]
 
 
 def test_of_a_clip_only_its_stretches_are_heard(transcriber, sample, diarize):
