@@ -2,10 +2,10 @@
 
     python benchmarks/diarization_beside.py --minutes 30 --rounds 2
 
-The file is a conversation repeated (the bundled sample, or --audio). One process, warm, transcribes it without and with
-diarization in turn (A B B A, as often as --rounds says). Printed are wall and CPU seconds of every run with the stages,
-the medians, and their ratio: of wall seconds, which counts on a machine that does nothing else, and of CPU seconds, which
-a busy machine changes less.
+The file is a conversation repeated (the bundled sample, or --audio). One process, warm, transcribes it without and
+with diarization in turn (A B B A, as often as --rounds says). Printed are wall and CPU seconds of every run with the
+stages, the medians, and their ratio: of wall seconds, which counts on a machine that does nothing else, and of CPU
+seconds, which a busy machine changes less.
 """
 
 from __future__ import annotations

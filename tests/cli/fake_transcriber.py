@@ -1,8 +1,8 @@
 """Stands in for `ifw.transcriber`: no torch, no model; what a "recording" does is written in the file itself.
 
 A recording is JSON with any of: `say` ([[start_s, end_s, text], ...]), `heard` (probabilities of languages), `warn`
-(messages), `after` (a file that must end first), `hang` (until cancelled), `stuck` (whoever cancels), `bug`, `fail` (a
-code) with `message`.
+(messages), `warn_code` (of these), `after` (a file that must end first), `hang` (until cancelled), `stuck` (whoever
+cancels), `bug`, `fail` (a code) with `message`.
 """
 
 import dataclasses
@@ -73,7 +73,8 @@ class Transcription:
     @property
     def transcript(self):
         probabilities = self.recording.get("heard", {})
-        warnings = [TranscriptWarning("audio_truncated", item) for item in self.recording.get("warn", [])]
+        code = self.recording.get("warn_code", "audio_truncated")
+        warnings = [TranscriptWarning(code, item) for item in self.recording.get("warn", [])]
         return Transcript(
             text=" ".join(segment.text for segment in self.segments),
             segments=tuple(self.segments),

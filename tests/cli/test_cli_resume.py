@@ -103,3 +103,16 @@ def test_standard_input_is_never_taken_for_what_was_transcribed_before(ifw, tmp_
         result = ifw("transcribe", "-", "-o", "out", "-f", "txt", "--resume", stdin=recording)
         assert (result.exit_code, result.stderr) == (0, "wrote out/stdin.txt\n")
         assert (tmp_path / "out" / "stdin.txt").read_text() == f"{text}\n"
+
+
+def test_a_file_whose_speakers_could_not_be_told_apart_can_be_resumed(ifw, record, tmp_path):
+    recording = {"say": [[0.0, 1.5, "Hello."]], "warn": ["no room"], "warn_code": "diarization_failed"}
+    path = record("a.mp3", **recording)
+    result = ifw("transcribe", path, "--diarize", "-o", "out", "-f", "txt")
+    assert result.exit_code == 0
+    assert "no room [diarization_failed]" in result.stderr
+    assert "the text is kept; --resume tries again to tell the speakers apart" in result.stderr
+    assert (tmp_path / "out" / "a.txt").read_text() == "Hello.\n"
+    assert (tmp_path / "out" / "a.ifw-journal").exists()
+    again = ifw("transcribe", path, "--diarize", "-o", "out", "-f", "txt", "--resume")
+    assert "already done" not in again.stderr

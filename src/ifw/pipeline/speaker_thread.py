@@ -41,7 +41,7 @@ class SpeakerThread:
     def __init__(self, diarizer: Diarizer, options: DiarizationOptions, n_threads: int) -> None:
         self.n_threads = n_threads
         self.found: Diarization | None = None
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
         self.heard_s = 0.0
         self.work_s = 0.0
         self._diarizer = diarizer
@@ -93,7 +93,7 @@ class SpeakerThread:
 
     def _listen(self) -> None:
         found: Diarization | None = None
-        failure: Exception | None = None
+        failure: BaseException | None = None
         torch.set_num_threads(self.n_threads)
         try:
             stream = self._diarizer.stream(self._options, on_progress=self._take_note, cancel=self._cancel)
@@ -104,7 +104,7 @@ class SpeakerThread:
             started = time.perf_counter()
             found = stream.finish()
             self.work_s += time.perf_counter() - started
-        except Exception as error:  # whatever it is, the text is still good
+        except BaseException as error:  # whatever it is, the text is still good
             failure = error
         with self._changed:
             self.found, self.failure = found, failure

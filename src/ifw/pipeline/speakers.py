@@ -171,7 +171,7 @@ def place_turns(turns: Sequence[SpeakerTurn], clip: Clip) -> tuple[SpeakerTurn, 
     return tuple(placed)
 
 
-def _failed(failure: Exception | None) -> TranscriptWarning:
+def _failed(failure: BaseException | None) -> TranscriptWarning:
     kind = "" if isinstance(failure, IfwError) else f"{type(failure).__name__}: "
     message = f"the speakers could not be told apart, so that none has a label: {kind}{failure}"
     return TranscriptWarning(DIARIZATION_FAILED, message)
