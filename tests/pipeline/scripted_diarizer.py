@@ -24,6 +24,7 @@ class ScriptedDiarizer:
         self.turns = tuple(SpeakerTurn(*turn) for turn in turns)
         self.overlapping = tuple(SpeakerTurn(*turn) for turn in overlapping)
         self.fail_at_s, self.error, self.gate = fail_at_s, error, gate
+        self.voices = {}
         self.options = []
         self.heard = []
         self.n_threads = []
@@ -61,5 +62,6 @@ class _Stream:
             raise self.owner.error
         speakers = dict.fromkeys(turn.speaker for turn in self.owner.turns)
         embeddings = {speaker: np.full(4, index, np.float32) for index, speaker in enumerate(speakers)}
+        embeddings |= {speaker: np.array(voice, np.float32) for speaker, voice in self.owner.voices.items()}
         turns = tuple(sorted(self.owner.turns + self.owner.overlapping, key=lambda turn: turn.start_s))
         return Diarization(turns, self.owner.turns, embeddings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 import threading
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import numpy as np
 import openai
 import pytest
 from diarizing import write_model
@@ -107,6 +109,28 @@ def test_a_failure_costs_a_task_its_speakers_and_not_its_text(script: Any, http:
     assert [one["code"] for one in whole["warnings"]] == ["diarization_failed"]
     refused = http.get(f"{path}/transcript?format=diarized_json")
     assert (refused.status_code, refused.json()["code"]) == (422, "diarization_unavailable")
+
+
+def known(client: Any) -> Any:
+    clip = f"data:audio/ogg;base64,{base64.b64encode(SHORT.read_bytes()).decode()}"
+    return ask(client, SAMPLE, known_speaker_names=["A"], known_speaker_references=[clip])
+
+
+@pytest.mark.parametrize(("voice", "names"), [([2, 2, 2, 2], ["B", "A", "C"]), ([0, 1, -1, 0], ["B", "C", "D"])])
+def test_a_letter_that_is_a_name_stands_for_nobody_else(
+    server: Any, script: Any, voice: list[float], names: list[str]
+) -> None:
+    made = script((0.0, 7.0, "SPEAKER_00"), (8.2, 14.3, "SPEAKER_01"), (14.3, 80, "SPEAKER_02"))
+    made.voices = {"SPEAKER_00": [1, 0, 0, 0], "SPEAKER_01": [1, 1, 1, 1], "SPEAKER_02": [0, 0, 1, -1]}
+    made.embed = lambda samples: np.array(voice, np.float32)
+    with server.client() as client:
+        assert list(dict.fromkeys(one.speaker for one in known(client).segments)) == names
+
+
+def test_a_clip_in_which_nobody_speaks_is_refused(server: Any, script: Any) -> None:
+    script((0.0, 7.0, "SPEAKER_00")).embed = lambda samples: np.zeros(4, np.float32)
+    with server.client() as client, pytest.raises(openai.BadRequestError, match="in clip 1 nobody speaks"):
+        known(client)
 
 
 def test_a_client_that_leaves_ends_diarization_too(server: Any, script: Any) -> None:

@@ -86,6 +86,9 @@ def test_clients_of_the_predecessor_get_speakers(diarizing: Any) -> None:
     assert {word["speaker"] for word in words} == {"SPEAKER_00"}
     assert diarizing.client.post("/predict", json={"url": diarizing.url()}).json()["speakers"] == []
     assert diarizing.client.post("/predict", json={**body, "num_speakers": 0}).status_code == 422
+    crossed = {"min_speakers": 3, "max_speakers": 2}
+    assert diarizing.client.post("/predict", json={**body, **crossed}).json()["code"] == "config_invalid"
+    assert diarizing.client.post("/predict", json={"url": diarizing.url(), **crossed}).status_code == 200
 
 
 def test_webhooks_have_speakers(diarizing: Any) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -33,15 +33,16 @@ def delta_event(segment: Segment, token_bytes: TokenBytes | None = None) -> dict
 
 
 def diarized_events(
-    transcript: Transcript, known_speakers: Mapping[str, str] = MappingProxyType({})
+    transcript: Transcript, known_speakers: Mapping[str, str] = MappingProxyType({}), taken: Collection[str] = ()
 ) -> Iterator[dict[str, Any]]:
     """What is said of a transcript with speakers before its `done_event`: a delta and a segment for each segment.
 
     Args:
         transcript: All of it, as who speaks is known at the end.
         known_speakers: Names of speakers by their labels; the others are called A, B, ...
+        taken: Names that none of the others may have.
     """
-    for number, segment in enumerate(diarized_segments(transcript, known_speakers)):
+    for number, segment in enumerate(diarized_segments(transcript, known_speakers, taken)):
         delta = segment["text"] if number == 0 else f" {segment['text']}"
         yield {"type": "transcript.text.delta", "delta": delta, "segment_id": segment["id"]}
         yield segment

@@ -5,7 +5,7 @@ Source: OpenAI's OpenAPI document, `TranscriptionDiarizedSegment`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from types import MappingProxyType
@@ -40,12 +40,13 @@ class SpeakerNames:
     """Names the speakers in the order in which they are first heard.
 
     Args:
-        known: Names of the speakers that are known, by their labels; the others get letters that are nobody's name.
+        known: Names of the speakers that are known, by their labels; the others get letters.
+        taken: Names that nobody else may have, besides those of `known`.
     """
 
-    def __init__(self, known: Mapping[str, str] = MappingProxyType({})) -> None:
+    def __init__(self, known: Mapping[str, str] = MappingProxyType({}), taken: Collection[str] = ()) -> None:
         self._names = dict(known)
-        self._taken = frozenset(self._names.values())
+        self._taken = frozenset((*taken, *self._names.values()))
         self._n_lettered = 0
 
     def name(self, label: str | None) -> str:

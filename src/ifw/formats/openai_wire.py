@@ -75,15 +75,16 @@ def verbose_response(
 
 
 def diarized_response(
-    transcript: Transcript, known_speakers: Mapping[str, str] = MappingProxyType({})
+    transcript: Transcript, known_speakers: Mapping[str, str] = MappingProxyType({}), taken: Collection[str] = ()
 ) -> dict[str, Any]:
     """The response format `diarized_json`.
 
     Args:
         transcript: What to write, with speakers.
         known_speakers: Names of speakers by their labels; the others are called A, B, ...
+        taken: Names that none of the others may have.
     """
-    segments = diarized_segments(transcript, known_speakers)
+    segments = diarized_segments(transcript, known_speakers, taken)
     turns = groupby(segments, key=lambda segment: segment["speaker"])
     return {
         "task": transcript.mode,
@@ -94,7 +95,9 @@ def diarized_response(
     }
 
 
-def diarized_segments(transcript: Transcript, known_speakers: Mapping[str, str]) -> list[dict[str, Any]]:
+def diarized_segments(
+    transcript: Transcript, known_speakers: Mapping[str, str], taken: Collection[str]
+) -> list[dict[str, Any]]:
     """The segments of `diarized_json`, which are events of a stream too; see `diarized_response`."""
     return [
         {
@@ -105,7 +108,7 @@ def diarized_segments(transcript: Transcript, known_speakers: Mapping[str, str])
             "text": piece.text,
             "speaker": piece.speaker,
         }
-        for number, piece in enumerate(SpeakerNames(known_speakers).pieces(transcript.segments), start=1)
+        for number, piece in enumerate(SpeakerNames(known_speakers, taken).pieces(transcript.segments), start=1)
     ]
 
 

@@ -65,5 +65,5 @@ class SpeakerEvents:
             EngineError: Telling the speakers apart has failed.
         """
         require_speakers(transcript)
-        events = [*diarized_events(transcript, named(transcript, self._voices)), done_event(transcript)]
+        events = [*diarized_events(transcript, named(transcript, self._voices), self._voices), done_event(transcript)]
         return "".join(map(event_text, events))

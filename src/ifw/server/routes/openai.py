@@ -95,7 +95,7 @@ def _written(
 ) -> Response:
     if asked.response_format == DIARIZED:
         require_speakers(transcript)
-        body = json_bytes(diarized_response(transcript, named(transcript, voices)))
+        body = json_bytes(diarized_response(transcript, named(transcript, voices), voices))
         return Response(body, media_type="application/json")
     if asked.response_format == "json":
         return Response(json_bytes(json_response(transcript, token_bytes)), media_type="application/json")
