@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -14,6 +15,7 @@ from ifw.engine.streams import new_stream
 _LOG = logging.getLogger(__name__)
 _ROW_STEP = 8
 _FIRST_ROWS = (1, 2, 4)
+_CAPTURING = threading.Lock()  # a capture begins by waiting for the whole device, which would break another thread's
 
 KeyT = TypeVar("KeyT", bound=Hashable)
 
@@ -78,7 +80,10 @@ class StepGraphs(Generic[KeyT]):
         graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
         try:
             # other threads may use the device meanwhile, for other models
-            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
+            with (
+                _CAPTURING,
+                torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"),
+            ):
                 self._run(key)
         except RuntimeError as error:  # torch.OutOfMemoryError is one
             self._is_on = False

@@ -184,7 +184,8 @@ class EngineStats:
         n_completed: Requests that got a result.
         n_failed: Requests that got an error.
         n_cancelled: Requests that were cancelled.
-        encode_s: Seconds spent encoding (mel, encoder, cross-attention keys and values).
+        encode_s: Seconds spent encoding (mel, encoder, cross-attention keys and values). On CUDA, here and
+            below, those of the host, beside which the device works.
         prefill_s: Seconds spent on prefixes and language detection.
         decode_s: Seconds spent on decode steps.
         search_s: Seconds spent on attempts with several hypotheses.
