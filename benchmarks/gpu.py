@@ -57,9 +57,10 @@ class Goals:
     skewed: float | None = None
     alone: float | None = None
     share: float | None = None
+    int8_kv: float | None = None
 
 
-GOALS = {"large-v3": Goals(1.1, 2.8, 1.7, 5.0, 0.5), "turbo": Goals(1.2, 2.5, 1.7, 5.0, 0.4)}
+GOALS = {"large-v3": Goals(1.1, 2.8, 1.7, 5.0, 0.5, 1.25), "turbo": Goals(1.2, 2.5, 1.7, 5.0, 0.4, 1.05)}
 
 
 class Table:
@@ -120,6 +121,7 @@ class ModelRows:
         uniform = (arguments.tokens,) * arguments.windows
         skewed = skewed_lengths(arguments.windows, arguments.tokens, seed=0)
         table.attempt(model, "share of the limits of this run", 30, partial(self._share, uniform))
+        table.attempt(model, "keys and values in int8 | in full", 30, partial(self._int8, uniform))
         if not arguments.transformers:
             return
         theirs = Theirs(self._place)
@@ -147,6 +149,10 @@ class ModelRows:
         floor = floor_s(SIZES[self._model], self._place.dtype, self._slots, self._arguments.tokens, self._ceilings)
         speed = f"{took_ms:.2f} ms a window, {1e3 * WINDOW_S / took_ms:.0f} x real time"
         return {"ours": floor and 1e3 * floor / took_ms, "must": self._goals.share, "remark": speed}
+
+    def _int8(self, lengths: tuple[int, ...]) -> dict[str, Any]:
+        own_ms = self._own.milliseconds(self._slots, lengths, self._arguments.rounds, "int8")
+        return {"ours": own_ms, "theirs": self._ours(self._slots, lengths), "must": self._goals.int8_kv}
 
     def _compare(
         self,

@@ -16,7 +16,7 @@ from ifw.benchmark.bench import N_WINDOWS, windows
 from ifw.benchmark.decoding_scenarios import check_counts
 from ifw.benchmark.random_checkpoint import prompt_ids, random_checkpoint, special_ids
 from ifw.benchmark.sizes import SIZES
-from ifw.config import DecodeOptions, EngineConfig, Steps
+from ifw.config import CrossKv, DecodeOptions, EngineConfig
 from ifw.engine.engine import Engine
 from ifw.engine.request import DecodeRequest, new_request_id
 from ifw.model.checkpoint import load_checkpoint, load_whisper
@@ -66,10 +66,6 @@ class Own:
         self.checkpoint = load_checkpoint(place.checkpoint)
         self.model = load_whisper(self.checkpoint, place.device, place.dtype)
 
-    def engine(self, n_slots: int, steps: Steps = "auto") -> Engine:
-        """An engine on the model."""
-        return Engine(self.model, self.checkpoint, EngineConfig(n_slots=n_slots, steps=steps))
-
     def requests(self, lengths: tuple[int, ...]) -> list[DecodeRequest]:
         """A window a length, and nothing but text until it has that."""
         options = DecodeOptions(
@@ -89,11 +85,11 @@ class Own:
             for index, length in enumerate(lengths)
         ]
 
-    def milliseconds(self, n_slots: int, lengths: tuple[int, ...], n_rounds: int) -> float:
+    def milliseconds(self, n_slots: int, lengths: tuple[int, ...], n_rounds: int, cross_kv: CrossKv = "same") -> float:
         """Median of some rounds, a window; the first round does not count."""
         requests = self.requests(lengths)
         took = []
-        with self.engine(n_slots) as engine:
+        with Engine(self.model, self.checkpoint, EngineConfig(n_slots=n_slots, cross_kv=cross_kv)) as engine:
             for _ in range(1 + n_rounds):
                 fresh = [replace(request, request_id=new_request_id()) for request in requests]
                 wait(self.place.device)

@@ -49,19 +49,20 @@ class Recorder(TorchDispatchMode):
         return result
 
 
-def static_step() -> StaticStep:
+def static_step(cross_kv: str = "same") -> StaticStep:
     """On a device without values, where reading one is an error; it is given the operations that CUDA is."""
     with torch.inference_mode():
         model = random_whisper(SIZES, 0, META, torch.float16)
-        cache = DecoderCache.allocate(SIZES, N_SLOTS, META, torch.float16)
+        cache = DecoderCache.allocate(SIZES, N_SLOTS, META, torch.float16, cross_kv)
         states = RowStates.allocate(N_SLOTS, TOKENS.rules.eot, META)
         return StaticStep(model, cache, states, TokenRules(TOKENS.rules, META), TOKENS)
 
 
+@pytest.mark.parametrize("cross_kv", ["same", "int8"])
 @pytest.mark.parametrize("is_sampling", [False, True])
 @pytest.mark.parametrize(("n_rows", "n_keys"), [(1, 64), (8, 256), (N_SLOTS, 448)])
-def test_a_step_needs_no_value_and_nothing_from_the_host(n_rows, n_keys, is_sampling):
-    step = static_step()
+def test_a_step_needs_no_value_and_nothing_from_the_host(n_rows, n_keys, is_sampling, cross_kv):
+    step = static_step(cross_kv)
     with torch.inference_mode(), Recorder() as recorder:
         step.run(StepKey(n_rows, n_keys, is_sampling))
     assert not recorder.faults

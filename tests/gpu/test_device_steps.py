@@ -66,12 +66,12 @@ def test_with_graphs_and_refilled_slots(device, plain, runners, n_slots):
         assert runners[0].graphs.n_captured >= len(row_buckets(n_slots))
 
 
-def drive(device, dtype, *, has_graphs: bool, n_steps: int = 30) -> list[list]:
+def drive(device, dtype, cross_kv: str, *, has_graphs: bool, n_steps: int = 30) -> list[list]:
     """What a runner says when it is driven by hand: five windows, one of which stops and one of which starts again."""
     checkpoint = tiny_models.checkpoint(traffic.SIZES)
     vocabulary = Vocabulary(checkpoint)
     model = random_whisper(traffic.SIZES, 0, device, dtype)
-    runner = StaticRunner(model, vocabulary.runner_tokens, n_slots=6, has_graphs=has_graphs)
+    runner = StaticRunner(model, vocabulary.runner_tokens, n_slots=6, cross_kv=cross_kv, has_graphs=has_graphs)
     wanted = traffic.requests()[:5]
     said: list[list] = []
     with torch.inference_mode(), runner.session():
@@ -91,12 +91,13 @@ def drive(device, dtype, *, has_graphs: bool, n_steps: int = 30) -> list[list]:
     return said
 
 
+@pytest.mark.parametrize("cross_kv", ["same", "int8"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-def test_graphs_replay_exactly_what_they_recorded(device, dtype):
+def test_graphs_replay_exactly_what_they_recorded(device, dtype, cross_kv):
     """The same kernels on the same rows, so the same tokens, in low precision too."""
     if device.type == "cpu" and dtype == torch.float16:
         pytest.skip("the CPU has no use for float16")
-    without, with_graphs = (drive(device, dtype, has_graphs=has_graphs) for has_graphs in (False, True))
+    without, with_graphs = (drive(device, dtype, cross_kv, has_graphs=on) for on in (False, True))
     tokens = [[[None if row is None else row[0] for row in step] for step in said] for said in (without, with_graphs)]
     first = next((index for index, (a, b) in enumerate(zip(*tokens, strict=True)) if a != b), None)
     assert first is None, f"step {first}: {without[first]} without graphs, {with_graphs[first]} with"

@@ -8,8 +8,9 @@ import torch
 pytest.importorskip("triton", reason="triton is not installed")
 
 from ifw.model import triton_attention
+from ifw.model.int8_rows import Int8Rows
 from ifw.model.ops import KeyLimit, matmul_decode_attention
-from ifw.model.triton_attention import BLOCK_KEYS, n_parts_for, triton_decode_attention
+from ifw.model.triton_attention import BLOCK_KEYS, n_parts_for, triton_decode_attention, triton_int8_attention
 
 TOLERANCES = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 2e-2}
 
@@ -92,7 +93,7 @@ def test_several_queries_a_row_go_to_torch(device, n_new):
 
 def test_a_layout_that_the_kernel_cannot_read_goes_to_torch(device):
     query, keys, values = slots(device, torch.float32, (2, 2, 100, 32))
-    keys = keys.transpose(2, 3).contiguous().transpose(2, 3)
+    keys, values = (rows.transpose(2, 3).contiguous().transpose(2, 3) for rows in (keys, values))
     got = triton_decode_attention(query, keys, values, None)
     assert error(got, query, keys, values, None) < 1e-5
 
@@ -104,3 +105,19 @@ def test_parts_fill_the_device_and_are_never_empty():
         assert n_parts == 1 or n_parts * n_rows * 20 <= 1056
     assert n_parts_for(1, 20, 1500) > 8
     assert n_parts_for(64, 20, 1500) == 1
+
+
+@pytest.mark.parametrize("dtype", list(TOLERANCES))
+@pytest.mark.parametrize("shape", [(1, 2, 1500, 64), (3, 1, 70, 32), (8, 20, 65, 16)])
+def test_keys_and_values_in_8_bits(device, dtype, shape):
+    """The same as attention over what they stand for; what lies beside them is not read."""
+    n_rows, n_heads, n_keys, head_dim = shape
+    query, keys, values = slots(device, dtype, shape)
+    kept = Int8Rows.zeros(2, n_rows + 2, n_heads, n_keys, head_dim, device=device)
+    kept.scales.fill_(float("nan"))
+    kept[:, 1:-1].copy_(torch.stack((keys, values)))
+    kept_keys, kept_values = kept[:, 1:-1]
+    got = triton_int8_attention(query, kept_keys, kept_values)
+    assert error(got, query, kept_keys.float(), kept_values.float(), None) < TOLERANCES[dtype]
+    if dtype == torch.float32:
+        assert error(got, query, keys, values, None) < 0.05

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ifw.config import CrossKv
 from ifw.engine.device import is_out_of_memory
 from ifw.errors import EngineMemoryError
 from ifw.model.dims import ModelDims
+from ifw.model.int8_rows import Int8Rows
 
 _MAX_AUTO_SLOTS_CPU = 16
 _MAX_AUTO_SLOTS_CUDA = 64
@@ -26,14 +28,16 @@ class DecoderCache:
     Attributes:
         self_kv: [L, 2, S, H, 448, Dh], one position a token; never holds a value that is not finite, because a masked
             position still takes part in the products.
-        cross_kv: [L, 2, S, H, 1500, Dh], computed once a window.
+        cross_kv: [L, 2, S, H, 1500, Dh], computed once a window; in 8 bits where that was asked for.
     """
 
     self_kv: Tensor
-    cross_kv: Tensor
+    cross_kv: Tensor | Int8Rows
 
     @classmethod
-    def allocate(cls, dims: ModelDims, n_slots: int, device: torch.device, dtype: torch.dtype) -> DecoderCache:
+    def allocate(
+        cls, dims: ModelDims, n_slots: int, device: torch.device, dtype: torch.dtype, cross_kv: CrossKv = "same"
+    ) -> DecoderCache:
         """Allocate `n_slots` rows of zeros.
 
         Raises:
@@ -42,15 +46,20 @@ class DecoderCache:
         rows = (dims.n_decoder_layers, 2, n_slots, dims.n_heads)
         try:
             self_kv = torch.zeros(*rows, dims.n_text_positions, dims.head_dim, device=device, dtype=dtype)
-            cross_kv = torch.zeros(*rows, dims.n_positions, dims.head_dim, device=device, dtype=dtype)
+            cross_rows = (*rows, dims.n_positions, dims.head_dim)
+            kept: Tensor | Int8Rows = (
+                Int8Rows.zeros(*cross_rows, device=device)
+                if cross_kv == "int8"
+                else torch.zeros(*cross_rows, device=device, dtype=dtype)
+            )
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
+            needed = f"{n_slots * slot_bytes(dims, dtype, cross_kv) / 1e9:.1f} GB on {device}"
             raise EngineMemoryError(
-                f"n_slots: got {n_slots}, which needs {n_slots * slot_bytes(dims, dtype) / 1e9:.1f} GB on {device}, "
-                "more than is free; ask for fewer slots"
+                f"n_slots: got {n_slots}, which needs {needed}, more than is free; ask for fewer slots"
             ) from error
-        return cls(self_kv, cross_kv)
+        return cls(self_kv, kept)
 
     @property
     def n_slots(self) -> int:
@@ -66,20 +75,23 @@ class DecoderCache:
         self.self_kv[:, :, slot] = 0
 
 
-def slot_bytes(dims: ModelDims, dtype: torch.dtype) -> int:
+def slot_bytes(dims: ModelDims, dtype: torch.dtype, cross_kv: CrossKv = "same") -> int:
     """Bytes of one slot's rows in both caches."""
-    positions = dims.n_text_positions + dims.n_positions
-    return dims.n_decoder_layers * 2 * dims.d_model * positions * dtype.itemsize
+    text = dims.n_text_positions * dims.d_model * dtype.itemsize
+    audio = dims.n_positions * dims.d_model * dtype.itemsize
+    if cross_kv == "int8":
+        audio = dims.n_positions * (dims.d_model + dims.n_heads * torch.float16.itemsize)
+    return dims.n_decoder_layers * 2 * (text + audio)
 
 
-def choose_n_slots(dims: ModelDims, device: torch.device, dtype: torch.dtype) -> int:
+def choose_n_slots(dims: ModelDims, device: torch.device, dtype: torch.dtype, cross_kv: CrossKv = "same") -> int:
     """As many slots as are useful and fit beside everything else: up to 16 on CPU, up to 64 on CUDA."""
     if device.type == "cuda":
         free_bytes, _ = torch.cuda.mem_get_info(device)
         budget, most = int(free_bytes * _CUDA_SHARE), _MAX_AUTO_SLOTS_CUDA
     else:
         budget, most = min(_CPU_CACHE_BYTES, int(_total_memory_bytes() * _CPU_SHARE)), _MAX_AUTO_SLOTS_CPU
-    return max(1, min(most, budget // slot_bytes(dims, dtype)))
+    return max(1, min(most, budget // slot_bytes(dims, dtype, cross_kv)))
 
 
 def _total_memory_bytes() -> int:

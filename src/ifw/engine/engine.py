@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Hashable
 from concurrent.futures import Future
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from ifw.engine.vocabulary import Vocabulary
 from ifw.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ifw.config import EngineConfig, Steps
+    from ifw.config import EngineConfig
     from ifw.engine.runner_interface import Runner
     from ifw.model.checkpoint import Checkpoint
     from ifw.model.whisper import Whisper
@@ -60,7 +61,7 @@ class Engine:
 
     def __init__(self, model: Whisper, checkpoint: Checkpoint, config: EngineConfig) -> None:
         is_cuda = model.device.type == "cuda"
-        n_slots = config.n_slots or choose_n_slots(model.dims, model.device, model.dtype)
+        n_slots = config.n_slots or choose_n_slots(model.dims, model.device, model.dtype, config.cross_kv)
         n_threads = config.n_threads or torch.get_num_threads()
         encode_batch = config.encode_batch or (_CUDA_ENCODE_BATCH if is_cuda else min(_MAX_CPU_ENCODE_BATCH, n_threads))
         policy = SchedulerPolicy(
@@ -69,7 +70,7 @@ class Engine:
             align_batch=_CUDA_ALIGN_BATCH if is_cuda else 1,
         )
         self._vocabulary = Vocabulary(checkpoint)
-        runner = _make_runner(model, self._vocabulary.runner_tokens, n_slots, checkpoint, config.steps)
+        runner = _make_runner(model, self._vocabulary.runner_tokens, replace(config, n_slots=n_slots), checkpoint)
         self._loop = EngineLoop(runner, self._vocabulary, policy, config.n_threads)
         self.n_slots = n_slots
         self.n_threads = n_threads
@@ -159,12 +160,13 @@ class Engine:
         self.close()
 
 
-def _make_runner(model: Whisper, tokens: RunnerTokens, n_slots: int, checkpoint: Checkpoint, steps: Steps) -> Runner:
+def _make_runner(model: Whisper, tokens: RunnerTokens, config: EngineConfig, checkpoint: Checkpoint) -> Runner:
     """The runner whose steps the configuration asks for."""
+    steps, cross_kv, n_slots = config.steps, config.cross_kv, config.n_slots or 1
     heads = checkpoint.generation.alignment_heads
     is_cuda = model.device.type == "cuda"
     if steps == "graphs" and not is_cuda:
         raise ConfigError(f"steps: got 'graphs', allowed on {model.device.type!r}: 'auto', 'plain', 'static'")
     if steps == "plain" or (steps == "auto" and not is_cuda):
-        return ModelRunner(model, tokens, n_slots, heads)
-    return StaticRunner(model, tokens, n_slots, heads, has_graphs=steps != "static")
+        return ModelRunner(model, tokens, n_slots, heads, cross_kv=cross_kv)
+    return StaticRunner(model, tokens, n_slots, heads, cross_kv=cross_kv, has_graphs=steps != "static")

@@ -11,6 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from ifw.config import CrossKv
 from ifw.engine.alignment_attention import AlignmentAttention
 from ifw.engine.cache import DecoderCache
 from ifw.engine.device import upload
@@ -72,14 +73,20 @@ class ModelRunner:
     """
 
     def __init__(
-        self, model: Whisper, tokens: RunnerTokens, n_slots: int, alignment_heads: Sequence[tuple[int, int]] = ()
+        self,
+        model: Whisper,
+        tokens: RunnerTokens,
+        n_slots: int,
+        alignment_heads: Sequence[tuple[int, int]] = (),
+        *,
+        cross_kv: CrossKv = "same",
     ) -> None:
         self._alignment_heads = alignment_heads
         self._model = model
         self._tokens = tokens
         self._device = model.device
         self._encoder = WindowEncoder(model)
-        self._cache = DecoderCache.allocate(model.dims, n_slots, model.device, model.dtype)
+        self._cache = DecoderCache.allocate(model.dims, n_slots, model.device, model.dtype, cross_kv)
         self._states = RowStates.allocate(n_slots, tokens.rules.eot, model.device)
         self._rules = TokenRules(tokens.rules, model.device)
         self._language_ids = torch.tensor(tokens.language_ids, dtype=torch.int64, device=model.device)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from ifw.config import CrossKv
 from ifw.engine.graphs import StepGraphs, bucket_of, row_buckets
 from ifw.engine.late_results import LateResult, LateResults
 from ifw.engine.request import EncodedWindow
@@ -43,6 +44,7 @@ class StaticRunner(ModelRunner):
         tokens: Those that the runner speaks about.
         n_slots: Rows of the cache.
         alignment_heads: (layer, head) pairs that follow the audio.
+        cross_kv: How the keys and values of the audio are kept.
         has_graphs: Capture the steps, where the device is CUDA.
     """
 
@@ -53,9 +55,10 @@ class StaticRunner(ModelRunner):
         n_slots: int,
         alignment_heads: Sequence[tuple[int, int]] = (),
         *,
+        cross_kv: CrossKv = "same",
         has_graphs: bool = True,
     ) -> None:
-        super().__init__(model, tokens, n_slots, alignment_heads)
+        super().__init__(model, tokens, n_slots, alignment_heads, cross_kv=cross_kv)
         self._step = StaticStep(model, self._cache, self._states, self._rules, tokens)
         self._late = LateResults(self._step.results)
         self._launched: _Launch | None = None

@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from ifw.model.int8_rows import Int8Rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +67,7 @@ class MakeLinear(Protocol):
 
 EncoderAttention = Callable[[Tensor], Tensor]
 DecodeAttention = Callable[[Tensor, Tensor, Tensor, "KeyLimit | None"], Tensor]
+Int8Attention = Callable[[Tensor, Int8Rows, Int8Rows], Tensor]
 
 
 class Decode(Protocol):
@@ -108,6 +111,8 @@ class Ops:
         weight_dtype: Of what `linear`, `conv` and `output` are given; None is the model's.
         compute_type: Its name where it is not that of the model's dtype.
         reads_by_limit: For one query a row, `decode_attention` reads only the keys that the limit shows.
+        int8_attention: The same as `decode_attention` for one query a row and all keys, which are in 8 bits; None where
+            they have to be unpacked first.
     """
 
     linear: MakeLinear
@@ -119,6 +124,7 @@ class Ops:
     weight_dtype: torch.dtype | None = None
     compute_type: str | None = None
     reads_by_limit: bool = False
+    int8_attention: Int8Attention | None = None
 
 
 def choose_ops(device: torch.device, dtype: torch.dtype) -> Ops:
@@ -132,11 +138,11 @@ def choose_ops(device: torch.device, dtype: torch.dtype) -> Ops:
         The choice. All of them agree up to rounding.
     """
     if device.type == "cuda":
-        from ifw.model.cuda_ops import choose_decode_attention  # noqa: PLC0415 - it builds on what is here
+        from ifw.model.cuda_ops import choose_cuda_ops  # noqa: PLC0415 - it builds on what is here
 
-        attention = choose_decode_attention(device, dtype)
-        is_own = attention is not sdpa_decode_attention
-        return replace(_plain_ops(PlainLinear.make, sdpa_encoder_attention, attention), reads_by_limit=is_own)
+        return choose_cuda_ops(
+            _plain_ops(PlainLinear.make, sdpa_encoder_attention, sdpa_decode_attention), device, dtype
+        )
     if device.type != "cpu":
         return _plain_ops(PlainLinear.make, sdpa_encoder_attention, sdpa_decode_attention)
     if not can_pack(dtype):

@@ -18,6 +18,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from ifw.model.int8_rows import Int8Rows
 from ifw.model.ops import KeyLimit, sdpa_decode_attention
 
 BLOCK_KEYS: Final = 64
@@ -36,19 +37,41 @@ def triton_decode_attention(query: Tensor, keys: Tensor, values: Tensor, limit: 
     n_rows, n_new, n_heads, head_dim = query.shape
     if n_new != 1 or not can_attend(keys, values, head_dim):
         return sdpa_decode_attention(query, keys, values, limit)
-    n_keys = keys.shape[2]
     # where the limit says how many keys there are, most parts of a split would be empty
-    n_parts = 1 if limit is not None else n_parts_for(n_rows, n_heads, n_keys)
+    n_parts = 1 if limit is not None else n_parts_for(n_rows, n_heads, keys.shape[2])
+    return _run(query, (keys, values), None if limit is None else limit.positions, None, n_parts)
+
+
+def triton_int8_attention(query: Tensor, keys: Int8Rows, values: Int8Rows) -> Tensor:
+    """Attention of one query a row over all of its keys, which are in 8 bits; see `Ops.int8_attention`."""
+    n_rows, _, n_heads, _ = query.shape
+    n_parts = n_parts_for(n_rows, n_heads, keys.shape[2])
+    return _run(query, (keys.values, values.values), None, (keys.scales, values.scales), n_parts)
+
+
+def _run(
+    query: Tensor,
+    cache: tuple[Tensor, Tensor],
+    positions: Tensor | None,
+    scales: tuple[Tensor, Tensor] | None,
+    n_parts: int,
+) -> Tensor:
+    """Query [B, 1, H, Dh], keys and values [B, H, N, Dh], their scales [B, H, N], keys in about so many parts."""
+    n_rows, _, n_heads, head_dim = query.shape
+    keys, values = cache
+    n_keys = keys.shape[2]
     part_keys = -(-n_keys // (n_parts * BLOCK_KEYS)) * BLOCK_KEYS
     n_parts = -(-n_keys // part_keys)
     mixed = query.new_empty(n_rows, 1, n_heads * head_dim)
     parts = query.new_empty((n_rows, n_heads, n_parts, head_dim + 2) if n_parts > 1 else (1,), dtype=torch.float32)
+    key_scales, value_scales = (mixed, mixed) if scales is None else scales
     _attend[(n_rows, n_heads, n_parts)](
-        query, keys, values, mixed if limit is None else limit.positions, mixed, parts,
+        query, keys, values, mixed if positions is None else positions, key_scales, value_scales, mixed, parts,
         query.stride(0), query.stride(2), keys.stride(0), keys.stride(1), values.stride(0), values.stride(1),
+        key_scales.stride(0), key_scales.stride(1), value_scales.stride(0), value_scales.stride(1),
         n_keys, part_keys,
-        N_HEADS=n_heads, N_PARTS=n_parts, HEAD_DIM=head_dim, BLOCK=BLOCK_KEYS, HAS_LIMIT=limit is not None,
-        num_warps=_N_WARPS,
+        N_HEADS=n_heads, N_PARTS=n_parts, HEAD_DIM=head_dim, BLOCK=BLOCK_KEYS,
+        HAS_LIMIT=positions is not None, HAS_SCALES=scales is not None, num_warps=_N_WARPS,
     )  # fmt: skip
     if n_parts > 1:
         _join[(n_rows, n_heads)](
@@ -66,10 +89,12 @@ def can_attend(keys: Tensor, values: Tensor, head_dim: int) -> bool:
 
 @triton.jit
 def _attend(
-    query, keys, values, positions, mixed, parts,
+    query, keys, values, positions, key_scales, value_scales, mixed, parts,
     query_row, query_head, key_row, key_head, value_row, value_head,
+    key_scale_row, key_scale_head, value_scale_row, value_scale_head,
     n_keys, part_keys,
-    N_HEADS: tl.constexpr, N_PARTS: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK: tl.constexpr, HAS_LIMIT: tl.constexpr,
+    N_HEADS: tl.constexpr, N_PARTS: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK: tl.constexpr,
+    HAS_LIMIT: tl.constexpr, HAS_SCALES: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     head = tl.program_id(1).to(tl.int64)
@@ -84,6 +109,9 @@ def _attend(
     wanted = tl.load(query + row * query_row + head * query_head + dims).to(tl.float32)
     keys += row * key_row + head * key_head
     values += row * value_row + head * value_head
+    if HAS_SCALES:
+        key_scales += row * key_scale_row + head * key_scale_head
+        value_scales += row * value_scale_row + head * value_scale_head
     highest = float("-inf")
     total = 0.0
     mix = tl.zeros([HEAD_DIM], dtype=tl.float32)
@@ -91,13 +119,18 @@ def _attend(
         key = start + tl.arange(0, BLOCK)
         is_inside = key < last
         place = key[:, None] * HEAD_DIM + dims[None, :]
-        key_block = tl.load(keys + place, mask=is_inside[:, None], other=0.0)
-        value_block = tl.load(values + place, mask=is_inside[:, None], other=0.0)  # both are on their way at once
-        scores = tl.where(is_inside, tl.sum(key_block.to(tl.float32) * wanted[None, :], 1), float("-inf"))
+        key_block = tl.load(keys + place, mask=is_inside[:, None], other=0)
+        value_block = tl.load(values + place, mask=is_inside[:, None], other=0)  # both are on their way at once
+        scores = tl.sum(key_block.to(tl.float32) * wanted[None, :], 1)
+        if HAS_SCALES:
+            scores *= tl.load(key_scales + key, mask=is_inside, other=0.0).to(tl.float32)
+        scores = tl.where(is_inside, scores, float("-inf"))
         now_highest = tl.maximum(highest, tl.max(scores, 0))
         weights = tl.exp(scores - now_highest)
         fading = tl.exp(highest - now_highest)
         total = total * fading + tl.sum(weights, 0)
+        if HAS_SCALES:
+            weights *= tl.load(value_scales + key, mask=is_inside, other=0.0).to(tl.float32)
         mix = mix * fading + tl.sum(value_block.to(tl.float32) * weights[:, None], 0)
         highest = now_highest
 

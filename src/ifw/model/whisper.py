@@ -8,7 +8,7 @@ Source: Radford et al. 2022; openai/whisper `model.py`; transformers `modeling_w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from ifw.errors import ShapeError
 from ifw.model.dims import ModelDims
+from ifw.model.int8_rows import Int8Rows
 from ifw.model.ops import Decode, KeyLimit, LayerNorm, Linear, Ops
 
 
@@ -114,7 +115,7 @@ class Whisper:
         return self.encoder_norm(x)
 
     @torch.inference_mode()
-    def cross_kv(self, audio: Tensor, out: Tensor) -> None:
+    def cross_kv(self, audio: Tensor, out: Tensor | Int8Rows) -> None:
         """Project encoder outputs to the cross-attention keys and values of every layer.
 
         One window at a time: the products of all windows together would need as much memory again as the rows that
@@ -122,11 +123,11 @@ class Whisper:
 
         Args:
             audio: [B, S, D] from `encode`.
-            out: [L, 2, B, H, S, Dh] in `dtype`, written in place; may be a view on slots of a larger cache.
+            out: [L, 2, B, H, S, Dh] in `dtype` or 8 bits, written in place; may be a view on slots of a larger cache.
         """
         dims = self.dims
         parts = (dims.n_positions, -1, 2, dims.n_heads, dims.head_dim)
-        groups = out.chunk(len(self.cross_kv_out))
+        groups: Sequence[Tensor | Int8Rows] = out.chunk(len(self.cross_kv_out))
         for row, window in enumerate(audio):
             for linear, group in zip(self.cross_kv_out, groups, strict=True):
                 group[:, :, row].copy_(linear(window).view(parts).permute(1, 2, 3, 0, 4))
@@ -137,7 +138,7 @@ class Whisper:
         token_ids: Tensor,
         offsets: Tensor,
         self_cache: Tensor,
-        cross_cache: Tensor,
+        cross_cache: Tensor | Int8Rows,
         n_keys: int,
         *,
         on_query: Callable[[int, Tensor], None] | None = None,
@@ -161,7 +162,7 @@ class Whisper:
         Returns:
             [B, T, D] hidden states after the final norm, in `dtype`.
         """
-        if self.fused_decode is not None and on_query is None:
+        if self.fused_decode is not None and on_query is None and isinstance(cross_cache, Tensor):
             return self.fused_decode(token_ids, offsets, self_cache, cross_cache)
         n_rows, n_new = token_ids.shape
         positions = offsets[:, None] + torch.arange(n_new, device=offsets.device)  # [B, T]
@@ -177,8 +178,7 @@ class Whisper:
             query = self._cross_query(layer, x)
             if on_query is not None:
                 on_query(index, query)
-            mixed = self.ops.decode_attention(query.view(shared), cross_kv[0], cross_kv[1], None).view(x.shape)
-            x = layer.cross_out(mixed, residual=x)
+            x = layer.cross_out(self._attend_cross(query.view(shared), cross_kv).view(x.shape), residual=x)
             x = layer.mlp_out(layer.mlp_in(x, gelu=True), residual=x)
         return self.decoder_norm(x)
 
@@ -205,6 +205,15 @@ class Whisper:
         n_keys = limit.visible.shape[-1]
         mixed = self.ops.decode_attention(qkv[:, :, 0], self_kv[0, :, :, :n_keys], self_kv[1, :, :, :n_keys], limit)
         return layer.self_out(mixed, residual=x)
+
+    def _attend_cross(self, query: Tensor, cross_kv: Tensor | Int8Rows) -> Tensor:
+        """Attention of [G, B / G * T, H, Dh] queries over all keys and values [2, G, H, S, Dh]."""
+        if isinstance(cross_kv, Tensor):
+            return self.ops.decode_attention(query, cross_kv[0], cross_kv[1], None)
+        if self.ops.int8_attention is not None and query.shape[1] == 1:
+            return self.ops.int8_attention(query, cross_kv[0], cross_kv[1])
+        keys, values = cross_kv.to(self.dtype)
+        return self.ops.decode_attention(query, keys, values, None)
 
     def _cross_query(self, layer: DecoderLayer, x: Tensor) -> Tensor:
         """Scaled cross-attention queries [B, T, H, Dh]."""
