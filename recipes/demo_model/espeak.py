@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import resample_poly
+from scipy.signal import resample, resample_poly
 
 SAMPLE_RATE = 16000
 _TRAINING_VARIANTS = (
@@ -78,15 +79,20 @@ class Speech:
 
 
 class Synthesiser:
-    """The espeak-ng library, initialised once per process."""
+    """The espeak-ng library, initialised once per process.
+
+    Args:
+        data_folder: Holds ``espeak-ng-data``, where it is not the one of the system.
+    """
 
     _MARGIN_BEFORE = 160
     _MARGIN_AFTER = 320
     _SOUND_THRESHOLD = 0.015
 
-    def __init__(self) -> None:
+    def __init__(self, data_folder: Path | None = None) -> None:
         self._library = ctypes.CDLL(_LIBRARY)
-        rate = self._library.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, 0, None, _INITIALIZE_PHONEME_EVENTS)
+        place = None if data_folder is None else str(data_folder).encode()
+        rate = self._library.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, 0, place, _INITIALIZE_PHONEME_EVENTS)
         if rate != _NATIVE_RATE:
             raise RuntimeError(f"espeak-ng reports sample rate {rate}, expected {_NATIVE_RATE}")
         self._chunks: list[npt.NDArray[np.int16]] = []
@@ -110,7 +116,7 @@ class Synthesiser:
             index += 1
         return 0
 
-    def speak(self, text: str, voice: str, rate: int, pitch: int, pitch_range: int) -> Speech:
+    def speak(self, text: str, voice: str, rate: int, pitch: int, pitch_range: int, tension: float = 1.0) -> Speech:
         """Synthesises one sentence.
 
         Args:
@@ -119,6 +125,8 @@ class Synthesiser:
             rate: Words per minute.
             pitch: Base pitch, 0 to 99.
             pitch_range: Pitch range, 0 to 99.
+            tension: Factor of all frequencies, formants and pitch alike, as of a shorter or longer throat; the words per
+                minute stay as they are.
 
         Returns:
             The speech, trimmed to its sound plus a small margin.
@@ -129,7 +137,7 @@ class Synthesiser:
         self._chunks, self._words, self._phonemes = [], [], []
         if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
             raise ValueError(f"espeak-ng has no voice {voice!r}")
-        self._library.espeak_SetParameter(_PARAMETER_RATE, rate, 0)
+        self._library.espeak_SetParameter(_PARAMETER_RATE, round(rate / tension), 0)
         self._library.espeak_SetParameter(_PARAMETER_PITCH, pitch, 0)
         self._library.espeak_SetParameter(_PARAMETER_RANGE, pitch_range, 0)
         data = text.encode() + b"\0"
@@ -138,7 +146,12 @@ class Synthesiser:
         if not self._chunks:
             raise ValueError(f"espeak-ng made no sound for {text!r}")
         native = np.concatenate(self._chunks).astype(np.float32)
-        return self._trimmed(resample_poly(native, 320, 441).astype(np.float32))
+        if tension == 1.0:
+            return self._trimmed(resample_poly(native, 320, 441).astype(np.float32))
+        self._words = [(position, time_s / tension) for position, time_s in self._words]
+        self._phonemes = [(name, time_s / tension) for name, time_s in self._phonemes]
+        length = round(len(native) * SAMPLE_RATE / _NATIVE_RATE / tension)
+        return self._trimmed(resample(native, length).astype(np.float32))
 
     def _trimmed(self, samples: FloatArray) -> Speech:
         magnitude = np.abs(samples)

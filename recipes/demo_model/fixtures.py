@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import numpy.typing as npt
 
 from .espeak import SAMPLE_RATE
 from .evalset import DENSE_CLEAN, DENSE_NOISY, SINGLE
@@ -20,10 +21,14 @@ BIT_RATE = 48_000
 def write_opus(source: Path, target: Path) -> None:
     """Encodes a mono 16-bit WAV file at 16 kHz as Opus in Ogg."""
     with wave.open(str(source)) as stream:
-        samples = np.frombuffer(stream.readframes(stream.getnframes()), "<i2")
+        encode_opus(np.frombuffer(stream.readframes(stream.getnframes()), "<i2"), target, BIT_RATE)
+
+
+def encode_opus(samples: npt.NDArray[np.int16], target: Path, bit_rate: int) -> None:
+    """Encodes mono samples at 16 kHz as Opus in Ogg."""
     # Ogg streams have random serial numbers otherwise, so that no two runs would write the same bytes.
     with av.open(str(target), "w", options={"fflags": "+bitexact"}) as container:
-        encoder = container.add_stream("libopus", rate=SAMPLE_RATE, layout="mono", bit_rate=BIT_RATE)
+        encoder = container.add_stream("libopus", rate=SAMPLE_RATE, layout="mono", bit_rate=bit_rate)
         frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
         frame.sample_rate = SAMPLE_RATE
         container.mux(encoder.encode(frame))

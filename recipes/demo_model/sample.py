@@ -94,7 +94,8 @@ def _speak(rng: np.random.Generator) -> tuple[FloatArray, list[dict[str, object]
     return np.concatenate(chunks), spoken
 
 
-def _write_mp3(path: Path, samples: FloatArray) -> None:
+def write_mp3(path: Path, samples: FloatArray) -> None:
+    """Encodes mono samples at 16 kHz, at a constant bit rate."""
     pcm = (samples.clip(-1, 1) * 32767).astype(np.int16)[None]
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libmp3lame", rate=SAMPLE_RATE)
@@ -115,7 +116,7 @@ def write_sample(folder: Path, seed: int = 0) -> float:
     """Writes the sample and its reference text; returns its length in seconds."""
     samples, spoken = _speak(np.random.default_rng(seed))
     folder.mkdir(parents=True, exist_ok=True)
-    _write_mp3(folder / AUDIO_NAME, samples)
+    write_mp3(folder / AUDIO_NAME, samples)
     reference = {"file": AUDIO_NAME, "language": "en", "segments": spoken}
     text = json.dumps(reference, indent=1, ensure_ascii=False)
     (folder / REFERENCE_NAME).write_text(text + "\n", encoding="utf-8")

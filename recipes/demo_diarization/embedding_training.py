@@ -1,0 +1,209 @@
+"""Trains WeSpeaker's ResNet34 to tell training voices apart, from chunks of conversations as it will hear them.
+
+Source: Deng et al. 2019, "ArcFace: additive angular margin loss for deep face recognition".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ifw.diarize.embedding import ResNet
+from ifw.diarize.filter_bank import FilterBank
+
+from .chunks import NOBODY, Chunks
+from .schedule import Schedule, report
+from .segmentation_training import pick
+from .sizes import EMBEDDING, N_FRAMES
+from .speech import Corpus, FloatArray
+from .voices import Voice
+
+_BATCH: Final = 28  # chunks; two speakers each
+_WHOLE_BATCH: Final = 12
+_WHOLE_FROM: Final = 0.85  # of the steps
+_PART_FRAMES: Final = 59  # two seconds
+_MARGIN_FROM, _MARGIN_FULL = 0.4, 0.7  # of the steps
+_PEAK_RATE: Final = 2e-3
+_SCALE: Final = 30.0
+_MARGIN: Final = 0.2
+_MIN_FRAMES: Final = 15  # half a second
+_TINY: Final = 1e-8
+IntArray = npt.NDArray[np.int64]
+
+
+class MarginClassifier(nn.Module):
+    """Scores of all training voices by the angle to their centres, and a margin for the right one."""
+
+    def __init__(self, width: int, n_voices: int) -> None:
+        super().__init__()
+        self.centres = nn.Parameter(0.05 * torch.randn(n_voices, width))
+
+    def forward(self, embeddings: Tensor, voices: Tensor, margin: float) -> tuple[Tensor, Tensor]:
+        """The loss of [n, D] embeddings of [n] voices, and the share that was told right without the margin."""
+        cosines = F.linear(F.normalize(embeddings), F.normalize(self.centres))
+        right = cosines.gather(1, voices[:, None]).clamp(-1 + 1e-6, 1 - 1e-6)
+        shifted = torch.where(
+            right > math.cos(math.pi - margin), torch.cos(right.acos() + margin), right - margin * math.sin(margin)
+        )
+        scores = _SCALE * cosines.scatter(1, voices[:, None], shifted)
+        share = (cosines.argmax(1) == voices).float().mean()
+        return F.cross_entropy(scores, voices), share
+
+
+class Teacher(nn.Module):
+    """What the embeddings are asked for in training: whose voice, which variant, which pitch and tension.
+
+    Args:
+        voices: The training voices.
+    """
+
+    def __init__(self, voices: Sequence[Voice]) -> None:
+        super().__init__()
+        variants = sorted({voice.variant for voice in voices})
+        # Without it all embeddings begin in the same direction.
+        self.norm = nn.BatchNorm1d(EMBEDDING.width, affine=False)
+        self.whose = MarginClassifier(EMBEDDING.width, len(voices))
+        self.variant = nn.Linear(EMBEDDING.width, len(variants))
+        self.traits = nn.Linear(EMBEDDING.width, 2)
+        traits = torch.tensor([[math.log(voice.tension), float(voice.pitch)] for voice in voices])
+        self.register_buffer("_traits", (traits - traits.mean(0)) / traits.std(0))
+        self.register_buffer("_variants", torch.tensor([variants.index(voice.variant) for voice in voices]))
+        self._traits: Tensor
+        self._variants: Tensor
+
+    def forward(self, embeddings: Tensor, voices: Tensor, margin: float) -> tuple[Tensor, Tensor]:
+        """The loss of [n, D] embeddings of [n] voices, and the share whose voice was told right."""
+        normed = self.norm(embeddings)
+        loss, share = self.whose(normed, voices, margin)
+        loss = loss + F.cross_entropy(self.variant(normed), self._variants[voices])
+        return loss + F.mse_loss(self.traits(normed), self._traits[voices]), share
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """What of some chunks is heard: [n] their rows and first frames, [n, F] the frames that count, [n] whose they are."""
+
+    rows: IntArray
+    first: IntArray
+    weights: FloatArray
+    voices: IntArray
+
+
+def draw_views(
+    rng: np.random.Generator, speech: npt.NDArray[np.uint8], voices: npt.NDArray[np.int32], n_frames: int
+) -> Views:
+    """Choose what to embed: everybody who speaks alone for long enough, in a part of the chunk.
+
+    Args:
+        rng: Source of randomness.
+        speech: [B, F, S].
+        voices: [B, S].
+        n_frames: Length of the part.
+    """
+    alone = speech * (speech.sum(2, keepdims=True) == 1)
+    rows, first, weights, owners = [], [], [], []
+    for row, speaker in zip(*np.nonzero((voices != NOBODY) & (alone.sum(1) >= _MIN_FRAMES)), strict=True):
+        spoken = np.flatnonzero(alone[row, :, speaker])
+        begin = int(np.clip(rng.choice(spoken) - n_frames // 2, 0, N_FRAMES - n_frames))
+        weight = alone[row, begin : begin + n_frames, speaker]
+        if weight.sum() < _MIN_FRAMES:
+            continue
+        rows.append(row)
+        first.append(begin)
+        weights.append(weight)
+        owners.append(voices[row, speaker])
+    return Views(
+        np.array(rows, np.int64),
+        np.array(first, np.int64),
+        np.array(weights, np.float32).reshape(-1, n_frames),
+        np.array(owners, np.int64),
+    )
+
+
+def embed(network: ResNet, energies: Tensor, views: Views) -> Tensor:
+    """Embed what is heard.
+
+    Args:
+        network: The network, in training.
+        energies: [B, frames, n_mels] less their mean over the chunk.
+        views: What is heard.
+
+    Returns:
+        [n, D].
+    """
+    ratio = energies.shape[1] / N_FRAMES
+    length = round(views.weights.shape[1] * ratio)
+    starts = np.minimum(np.round(views.first * ratio).astype(np.int64), energies.shape[1] - length)
+    heard = [energies[row, start : start + length] for row, start in zip(views.rows, starts, strict=True)]
+    with torch.autocast("cpu", torch.bfloat16):
+        features = network.trunk(torch.stack(heard))
+    weights = F.interpolate(torch.from_numpy(views.weights)[:, None], features.shape[2], mode="nearest")
+    total = weights.sum(2) + _TINY
+    mean = (features * weights).sum(2) / total
+    spread = ((features - mean[:, :, None]).square() * weights).sum(2)
+    variance = spread / (total - weights.square().sum(2) / total + _TINY)
+    # The network at work takes the root of zero; here it would have no slope.
+    statistics = torch.cat([mean, variance.clamp_min(_TINY).sqrt()], 1)
+    return F.linear(statistics, network.seg_1.weight, network.seg_1.bias)
+
+
+def with_norm(network: ResNet, norm: nn.BatchNorm1d) -> dict[str, Tensor]:
+    """The weights with a norm of the embeddings folded into the last layer."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    scale = (norm.running_var + norm.eps).rsqrt()
+    state["seg_1.weight"] *= scale[:, None]
+    state["seg_1.bias"] = (state["seg_1.bias"] - norm.running_mean) * scale
+    return state
+
+
+def train_embedding(
+    corpus: Corpus, chunk_folder: Path, names: Sequence[str], output: Path, schedule: Schedule
+) -> None:
+    """Train, and write the weights to `output`. The last steps hear whole chunks, those before two seconds of them."""
+    torch.manual_seed(schedule.seed)
+    rng = np.random.default_rng(schedule.seed)
+    sources = [Chunks(chunk_folder, name) for name in names]
+    network, teacher = ResNet(EMBEDDING).train(), Teacher(corpus.voices)
+    for name, parameter in network.named_parameters():
+        if name.endswith("bn2.weight"):
+            nn.init.zeros_(parameter)  # blocks begin as if they were not there
+    filter_bank = FilterBank(EMBEDDING.n_mels, torch.device("cpu"))
+    parameters = [*network.parameters(), *teacher.parameters()]
+    optimiser = torch.optim.AdamW(parameters, _PEAK_RATE, (0.9, 0.98), weight_decay=0.02)
+    losses, shares = [], []
+    for step, rows in schedule.batches(sum(map(len, sources)), _BATCH):
+        done = step / schedule.n_steps
+        for group in optimiser.param_groups:
+            group["lr"] = _PEAK_RATE * schedule.share(step)
+        parts = [pick(sources, row) for row in rows[: _WHOLE_BATCH if done > _WHOLE_FROM else _BATCH]]
+        samples = np.stack([chunks.samples[row] for chunks, row in parts]).astype(np.float32) / np.float32(32768)
+        speech = np.stack([chunks.speech[row] for chunks, row in parts])
+        voices = np.stack([chunks.voices[row] for chunks, row in parts])
+        views = draw_views(rng, speech, voices, N_FRAMES if done > _WHOLE_FROM else _PART_FRAMES)
+        if len(views.rows) < 2:
+            continue
+        energies = filter_bank(torch.from_numpy(samples))
+        embeddings = embed(network, energies - energies.mean(1, keepdim=True), views)
+        margin = _MARGIN * min(1.0, max(0.0, (done - _MARGIN_FROM) / (_MARGIN_FULL - _MARGIN_FROM)))
+        loss, share = teacher(embeddings, torch.from_numpy(views.voices), margin)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 5.0)
+        optimiser.step()
+        losses.append(loss.item())
+        shares.append(share.item())
+        if step % 100 == 99 or step == schedule.n_steps - 1:
+            how = f"loss {np.mean(losses[-100:]):.3f}, told right {np.mean(shares[-100:]):.1%}, margin {margin:.2f}"
+            report("embedding", step, schedule, how)
+        if step % 500 == 499 or step == schedule.n_steps - 1:
+            torch.save(with_norm(network, teacher.norm), output)

@@ -1,0 +1,49 @@
+"""How long training goes on, how fast, and in which order it sees its data."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+_STARTED = time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A warm-up, then a falling cosine.
+
+    Attributes:
+        n_steps: Steps in all.
+        seed: Of the weights and the order.
+        n_warm_up: Steps of the warm-up.
+    """
+
+    n_steps: int
+    seed: int
+    n_warm_up: int = 150
+
+    def share(self, step: int) -> float:
+        """The learning rate of a step, as a share of the highest."""
+        if step < self.n_warm_up:
+            return (step + 1) / self.n_warm_up
+        done = (step - self.n_warm_up) / max(1, self.n_steps - self.n_warm_up)
+        return 0.002 + 0.998 * 0.5 * (1 + math.cos(math.pi * done))
+
+    def batches(self, n_rows: int, size: int) -> Iterator[tuple[int, list[int]]]:
+        """The steps and their rows: all rows once before any comes again."""
+        rng = np.random.default_rng([self.seed, n_rows])
+        waiting: list[int] = []
+        for step in range(self.n_steps):
+            if len(waiting) < size:
+                waiting = rng.permutation(n_rows).tolist()
+            yield step, [waiting.pop() for _ in range(size)]
+
+
+def report(what: str, step: int, schedule: Schedule, how: str) -> None:
+    """Print how it goes."""
+    minutes = (time.monotonic() - _STARTED) / 60
+    print(f"{what} {step}/{schedule.n_steps}, {minutes:.1f} min: {how}", flush=True)

@@ -1,0 +1,143 @@
+"""Who speaks: voices of espeak-ng, altered into many more, and which of them are never trained on.
+
+A voice is a *variant* (a file that says how espeak's formants, tone and breath differ from its plain voice) with a
+pitch, a pitch range, a speed and a *tension* that scales all its frequencies. Variants come with espeak-ng; for training
+some hundred more are drawn at random, so that the networks do not learn the few by heart.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+# Never trained on, nor are the variants that are copies of them with small changes.
+TEST_VARIANTS: Final = ("m7", "f4", "Andy", "max", "steph", "quincy", "belinda", "paul")
+VALIDATION_VARIANTS: Final = ("m2", "f2", "michel", "shelby", "ed", "Alicia", "norbert", "Denis")
+RELATIVES: Final = ("AnxiousAndy", "steph2", "steph3", "linda", "edward", "edward2", "Michael", "rob", "travis")
+_NOT_VOICES: Final = ("Mr serious", "fast")
+N_DRAWN_VARIANTS: Final = 200  # espeak-ng knows at most 349 files of voices and variants
+_VOICES_A_VARIANT: Final = 6
+_VOICES_A_DRAWN_VARIANT: Final = 4
+_DRAWN_PREFIX: Final = "drawn"
+_LANGUAGE_FILES: Final = ("en*", "de", "es*")
+_SYSTEM_FOLDERS: Final = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/share")
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """One identity.
+
+    Attributes:
+        variant: The variant of espeak-ng.
+        rate: Words per minute.
+        pitch: Base pitch, 0 to 99.
+        pitch_range: Pitch range, 0 to 99.
+        tension: Factor of all frequencies.
+    """
+
+    variant: str
+    rate: int
+    pitch: int
+    pitch_range: int
+    tension: float
+
+
+def system_data() -> Path:
+    """The folder ``espeak-ng-data`` of this machine.
+
+    Raises:
+        RuntimeError: espeak-ng is not installed.
+    """
+    for parent in map(Path, _SYSTEM_FOLDERS):
+        if (parent / "espeak-ng-data" / "phontab").is_file():
+            return parent / "espeak-ng-data"
+    raise RuntimeError(f"espeak-ng-data: in none of {', '.join(_SYSTEM_FOLDERS)}; install espeak-ng")
+
+
+def system_variants() -> list[str]:
+    """The variants that come with espeak-ng, sorted."""
+    files = (system_data() / "voices" / "!v").iterdir()
+    return sorted(file.name for file in files if file.name not in _NOT_VOICES)
+
+
+def training_variants() -> list[str]:
+    """The variants to train on: those of the system that are not held out, and those that are drawn."""
+    held_out = {*TEST_VARIANTS, *VALIDATION_VARIANTS, *RELATIVES}
+    drawn = [f"{_DRAWN_PREFIX}{index:03d}" for index in range(N_DRAWN_VARIANTS)]
+    return [variant for variant in system_variants() if variant not in held_out] + drawn
+
+
+def draw_voices(variants: Sequence[str], per_variant: int, seed: int) -> list[Voice]:
+    """Draw voices; those of one variant differ in tension and pitch by at least a step."""
+    rng = random.Random(seed)
+    voices = []
+    for variant in variants:
+        n_voices = _VOICES_A_DRAWN_VARIANT if variant.startswith(_DRAWN_PREFIX) else per_variant
+        tensions, pitches = (rng.sample(range(n_voices), n_voices) for _ in range(2))
+        for tension, pitch in zip(tensions, pitches, strict=True):
+            voices.append(
+                Voice(
+                    variant,
+                    rate=rng.randint(130, 205),
+                    pitch=round(20 + 60 * (pitch + rng.random()) / n_voices),
+                    pitch_range=rng.randint(30, 70),
+                    tension=round(0.88 * (1.15 / 0.88) ** ((tension + rng.random()) / n_voices), 3),
+                )
+            )
+    return voices
+
+
+def training_voices(seed: int) -> list[Voice]:
+    """The identities to train on."""
+    return draw_voices(training_variants(), _VOICES_A_VARIANT, seed)
+
+
+def write_data_folder(folder: Path, seed: int) -> Path:
+    """Make a folder for the synthesiser with the data of the system and the variants that are drawn.
+
+    Returns:
+        The folder to give to the synthesiser.
+    """
+    data, ours = system_data(), folder / "espeak-ng-data"
+    variants = ours / "voices" / "!v"
+    variants.mkdir(parents=True, exist_ok=True)
+    languages = [file for pattern in _LANGUAGE_FILES for file in data.glob(f"lang/*/{pattern}")]
+    for original in [*data.iterdir(), *languages, *(data / "voices" / "!v").iterdir()]:
+        link = ours / original.relative_to(data)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if original.name not in ("voices", "lang") and not link.exists():
+            link.symlink_to(original)
+    rng = random.Random(seed)
+    for index in range(N_DRAWN_VARIANTS):
+        name = f"{_DRAWN_PREFIX}{index:03d}"
+        text = "\n".join(["language variant", f"name {name}", *_draw_variant(rng)])
+        (variants / name).write_text(text + "\n", encoding="ascii")
+    return folder
+
+
+def _draw_variant(rng: random.Random) -> Iterator[str]:
+    """The lines of a variant file, within what the variants of espeak-ng do."""
+    base = rng.choice((80, 100, 130, 165, 200))
+    low = round(base * rng.uniform(0.9, 1.1))
+    yield f"pitch {low} {round(low * rng.uniform(1.15, 1.5))}"
+    size = rng.uniform(0.9, 1.22)
+    for formant in range(9):
+        frequency = 100 * size * rng.uniform(0.92, 1.08) if formant else rng.uniform(80, 120)
+        yield f"formant {formant} {frequency:.0f} {rng.uniform(50, 120):.0f} {rng.uniform(70, 160):.0f}"
+    if rng.random() < 0.5:
+        points = sorted(rng.sample(range(300, 4000), 3))
+        yield "tone " + " ".join(f"{hertz} {rng.randint(40, 255)}" for hertz in points)
+    for name, share, lowest, highest in (
+        ("flutter", 0.5, 0, 6), ("roughness", 0.4, 0, 4), ("voicing", 0.5, 70, 200),
+    ):  # fmt: skip
+        if rng.random() < share:
+            yield f"{name} {rng.randint(lowest, highest)}"
+    if rng.random() < 0.4:
+        yield f"consonants {rng.randint(60, 130)} {rng.randint(60, 130)}"
+    if rng.random() < 0.25:
+        yield "breath " + " ".join(str(rng.randint(0, 6)) for _ in range(8))
+    if rng.random() < 0.2:
+        yield f"echo {rng.randint(20, 140)} {rng.randint(5, 20)}"
