@@ -8,9 +8,10 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from recipes.demo_model.espeak import SAMPLE_RATE
 from scipy.fft import next_fast_len
 from scipy.signal import butter, fftconvolve, sosfilt
+
+from recipes.demo_model.espeak import SAMPLE_RATE
 
 from .conversations import Said
 from .speech import Corpus, FloatArray
@@ -39,11 +40,23 @@ class Surroundings:
     level_spread_db: float = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Whose voices are heard.
+
+    Attributes:
+        corpus: What all voices say.
+        voices: The voice of each speaker.
+    """
+
+    corpus: Corpus
+    voices: tuple[int, ...]
+
+
 def mix(
     rng: np.random.Generator,
     said: Sequence[Said],
-    corpus: Corpus,
-    voices: Sequence[int],
+    cast: Cast,
     duration_s: float,
     surroundings: Surroundings,
 ) -> FloatArray:
@@ -52,8 +65,7 @@ def mix(
     Args:
         rng: Source of randomness.
         said: Who says what when.
-        corpus: The sound of it.
-        voices: The voice of each speaker.
+        cast: Who lends them their voices.
         duration_s: Length of the result.
         surroundings: How bad it may get.
 
@@ -64,8 +76,8 @@ def mix(
     mixed = np.zeros(n_samples, np.float32)
     is_in_room = rng.random() < surroundings.room_share
     reverberation_s = rng.uniform(0.1, surroundings.longest_reverberation_s)
-    for speaker, voice in enumerate(voices):
-        track = _track(rng, [one for one in said if one.speaker == speaker], corpus, voice, n_samples)
+    for speaker, voice in enumerate(cast.voices):
+        track = _track(rng, [one for one in said if one.speaker == speaker], cast.corpus, voice, n_samples)
         if not track.any():
             continue
         level = _level(track)
@@ -92,9 +104,7 @@ def noise(rng: np.random.Generator, n_samples: int) -> FloatArray:
     return np.asarray(sound, np.float32)
 
 
-def _track(
-    rng: np.random.Generator, said: Sequence[Said], corpus: Corpus, voice: int, n_samples: int
-) -> FloatArray:
+def _track(rng: np.random.Generator, said: Sequence[Said], corpus: Corpus, voice: int, n_samples: int) -> FloatArray:
     track = np.zeros(n_samples, np.float32)
     for one in said:
         samples = corpus.samples(voice, one.utterance) * np.float32(10 ** (rng.normal(0, 1.2) / 20))
@@ -135,7 +145,9 @@ def _finish(rng: np.random.Generator, mixed: FloatArray, surroundings: Surroundi
         snr_db = rng.uniform(surroundings.lowest_snr_db, 45)
         mixed = mixed + noise(rng, len(mixed)) * np.float32(level * 10 ** (-snr_db / 20))
     if rng.random() < surroundings.narrow_share:
-        mixed = sosfilt(butter(4, [rng.uniform(100, 300), rng.uniform(3000, 3800)], "band", fs=16000, output="sos"), mixed)
+        mixed = sosfilt(
+            butter(4, [rng.uniform(100, 300), rng.uniform(3000, 3800)], "band", fs=16000, output="sos"), mixed
+        )
     elif rng.random() < 0.3:
         mixed = _equalise(mixed, rng.normal(0, 4, len(_EQ_POINTS_HZ)))
     peak = float(np.abs(mixed).max())

@@ -11,9 +11,10 @@ from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
+
 from recipes.demo_model.espeak import SAMPLE_RATE
 
-from .acoustics import Surroundings, mix
+from .acoustics import Cast, Surroundings, mix
 from .conversations import Manner, Said, converse
 from .sizes import N_FRAMES, SEGMENTATION, SINC_NET
 from .speech import Corpus, FloatArray
@@ -90,7 +91,7 @@ def chunk_specs(seed: int, n_conversations: int) -> list[ChunkSpec]:
 
 def choose_voices(rng: np.random.Generator, corpus: Corpus) -> list[int]:
     """Draw who converses."""
-    n_speakers = 1 + int(rng.choice(len(_SPEAKER_SHARES), p=_SPEAKER_SHARES))
+    n_speakers = min(1 + int(rng.choice(len(_SPEAKER_SHARES), p=_SPEAKER_SHARES)), len(corpus.voices))
     if rng.random() < _SAME_VARIANT_SHARE:
         first = int(rng.integers(len(corpus.voices)))
         variant = corpus.voices[first].variant
@@ -110,7 +111,7 @@ def write_chunks(spec: ChunkSpec, corpus_folder: Path, folder: Path) -> int:
         said = converse(rng, [corpus.by_voice[voice] for voice in voices], _CONVERSATION_S, Manner())
         if rng.random() < _EMPTY_SHARE:
             said = []
-        samples = mix(rng, said, corpus, voices, _CONVERSATION_S + 1, Surroundings())
+        samples = mix(rng, said, Cast(corpus, tuple(voices)), _CONVERSATION_S + 1, Surroundings())
         for part in range(_CHUNKS_A_CONVERSATION):
             from_s = rng.uniform(0, 1.5) if part == 0 else rng.uniform(5, 10)
             row = conversation * _CHUNKS_A_CONVERSATION + part

@@ -58,7 +58,7 @@ def converse(
     Args:
         rng: Source of randomness.
         pools: The utterances of each speaker.
-        duration_s: When nobody begins to speak any more. The last to speak may go on for longer.
+        duration_s: When nobody takes the word any more. The last one may go on for longer.
         manner: How people converse.
 
     Returns:

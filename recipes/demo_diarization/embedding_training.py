@@ -24,7 +24,7 @@ from .chunks import NOBODY, Chunks
 from .schedule import Schedule, report
 from .segmentation_training import pick
 from .sizes import EMBEDDING, N_FRAMES
-from .speech import Corpus, FloatArray
+from .speech import FloatArray
 from .voices import Voice
 
 _BATCH: Final = 28  # chunks; two speakers each
@@ -36,6 +36,7 @@ _PEAK_RATE: Final = 2e-3
 _SCALE: Final = 30.0
 _MARGIN: Final = 0.2
 _MIN_FRAMES: Final = 15  # half a second
+_TRAITS_WEIGHT: Final = 10.0
 _TINY: Final = 1e-8
 IntArray = npt.NDArray[np.int64]
 
@@ -60,22 +61,24 @@ class MarginClassifier(nn.Module):
 
 
 class Teacher(nn.Module):
-    """What the embeddings are asked for in training: whose voice, which variant, which pitch and tension.
+    """What the embeddings are asked for in training: whose voice, which variant, and its traits.
+
+    Traits are what the synthesiser was told. They say how voices resemble each other, which the names do not.
 
     Args:
         voices: The training voices.
+        described: [voices, traits].
     """
 
-    def __init__(self, voices: Sequence[Voice]) -> None:
+    def __init__(self, voices: Sequence[Voice], described: Tensor) -> None:
         super().__init__()
         variants = sorted({voice.variant for voice in voices})
         # Without it all embeddings begin in the same direction.
         self.norm = nn.BatchNorm1d(EMBEDDING.width, affine=False)
         self.whose = MarginClassifier(EMBEDDING.width, len(voices))
         self.variant = nn.Linear(EMBEDDING.width, len(variants))
-        self.traits = nn.Linear(EMBEDDING.width, 2)
-        traits = torch.tensor([[math.log(voice.tension), float(voice.pitch)] for voice in voices])
-        self.register_buffer("_traits", (traits - traits.mean(0)) / traits.std(0))
+        self.traits = nn.Linear(EMBEDDING.width, described.shape[1])
+        self.register_buffer("_traits", (described - described.mean(0)) / described.std(0))
         self.register_buffer("_variants", torch.tensor([variants.index(voice.variant) for voice in voices]))
         self._traits: Tensor
         self._variants: Tensor
@@ -85,12 +88,19 @@ class Teacher(nn.Module):
         normed = self.norm(embeddings)
         loss, share = self.whose(normed, voices, margin)
         loss = loss + F.cross_entropy(self.variant(normed), self._variants[voices])
-        return loss + F.mse_loss(self.traits(normed), self._traits[voices]), share
+        return loss + _TRAITS_WEIGHT * F.smooth_l1_loss(self.traits(normed), self._traits[voices]), share
 
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """What of some chunks is heard: [n] their rows and first frames, [n, F] the frames that count, [n] whose they are."""
+    """What of some chunks is heard.
+
+    Attributes:
+        rows: [n] the chunk of each.
+        first: [n] the first frame.
+        weights: [n, F] 1 for the frames that count.
+        voices: [n] whose they are.
+    """
 
     rows: IntArray
     first: IntArray
@@ -158,7 +168,8 @@ def embed(network: ResNet, energies: Tensor, views: Views) -> Tensor:
 
 def with_norm(network: ResNet, norm: nn.BatchNorm1d) -> dict[str, Tensor]:
     """The weights with a norm of the embeddings folded into the last layer."""
-    assert norm.running_mean is not None and norm.running_var is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     scale = (norm.running_var + norm.eps).rsqrt()
     state["seg_1.weight"] *= scale[:, None]
@@ -167,13 +178,19 @@ def with_norm(network: ResNet, norm: nn.BatchNorm1d) -> dict[str, Tensor]:
 
 
 def train_embedding(
-    corpus: Corpus, chunk_folder: Path, names: Sequence[str], output: Path, schedule: Schedule
+    voices: Sequence[Voice],
+    described: Sequence[Sequence[float]],
+    chunk_folder: Path,
+    names: Sequence[str],
+    *,
+    output: Path,
+    schedule: Schedule,
 ) -> None:
     """Train, and write the weights to `output`. The last steps hear whole chunks, those before two seconds of them."""
     torch.manual_seed(schedule.seed)
     rng = np.random.default_rng(schedule.seed)
     sources = [Chunks(chunk_folder, name) for name in names]
-    network, teacher = ResNet(EMBEDDING).train(), Teacher(corpus.voices)
+    network, teacher = ResNet(EMBEDDING).train(), Teacher(voices, torch.tensor(described))
     for name, parameter in network.named_parameters():
         if name.endswith("bn2.weight"):
             nn.init.zeros_(parameter)  # blocks begin as if they were not there
@@ -188,8 +205,8 @@ def train_embedding(
         parts = [pick(sources, row) for row in rows[: _WHOLE_BATCH if done > _WHOLE_FROM else _BATCH]]
         samples = np.stack([chunks.samples[row] for chunks, row in parts]).astype(np.float32) / np.float32(32768)
         speech = np.stack([chunks.speech[row] for chunks, row in parts])
-        voices = np.stack([chunks.voices[row] for chunks, row in parts])
-        views = draw_views(rng, speech, voices, N_FRAMES if done > _WHOLE_FROM else _PART_FRAMES)
+        owners = np.stack([chunks.voices[row] for chunks, row in parts])
+        views = draw_views(rng, speech, owners, N_FRAMES if done > _WHOLE_FROM else _PART_FRAMES)
         if len(views.rows) < 2:
             continue
         energies = filter_bank(torch.from_numpy(samples))
@@ -202,8 +219,10 @@ def train_embedding(
         optimiser.step()
         losses.append(loss.item())
         shares.append(share.item())
-        if step % 100 == 99 or step == schedule.n_steps - 1:
-            how = f"loss {np.mean(losses[-100:]):.3f}, told right {np.mean(shares[-100:]):.1%}, margin {margin:.2f}"
+        if step % 50 == 49 or step == schedule.n_steps - 1:
+            how = (
+                f"loss {np.mean(losses[-50:]):.3f}, voices told right {np.mean(shares[-50:]):.1%}, margin {margin:.2f}"
+            )
             report("embedding", step, schedule, how)
         if step % 500 == 499 or step == schedule.n_steps - 1:
             torch.save(with_norm(network, teacher.norm), output)

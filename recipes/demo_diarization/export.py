@@ -67,11 +67,15 @@ def write_config(folder: Path, clustering: AgglomerativeSettings | VbxSettings, 
     """Write `config.yaml`."""
     if isinstance(clustering, VbxSettings):
         name = "VBxClustering"
-        numbers = {"threshold": clustering.threshold, "Fa": clustering.sharpness, "Fb": clustering.thrift}
+        numbers: dict[str, Any] = {
+            "threshold": clustering.threshold,
+            "Fa": clustering.sharpness,
+            "Fb": clustering.thrift,
+        }
     else:
         name = "AgglomerativeClustering"
-        numbers = {"method": "centroid", "min_cluster_size": clustering.min_cluster_size}
-        numbers["threshold"] = clustering.threshold
+        numbers = {"threshold": clustering.threshold, "min_cluster_size": clustering.min_cluster_size}
+        numbers["method"] = "centroid"
     params = {
         "clustering": name,
         "segmentation": "$model/segmentation",
@@ -121,7 +125,7 @@ def _save(folder: Path, package: str, kind: str, state: Mapping[str, Tensor]) ->
 
 
 def _parameters(kind: str) -> dict[str, Any]:
-    common = {"sample_rate": SAMPLE_RATE, "num_channels": 1}
+    common: dict[str, Any] = {"sample_rate": SAMPLE_RATE, "num_channels": 1}
     if kind != "PyanNet":
         heard = {"num_mel_bins": EMBEDDING.n_mels, "frame_length": 25, "frame_shift": 10, "dither": 0.0}
         return {**common, **heard, "window_type": "hamming", "use_energy": False}

@@ -25,6 +25,7 @@ from .segmentation_training import train_segmentation
 from .speech import Corpus, pools, synthesise
 from .testset import draw_set
 from .tuning import choose_settings, hear, load_listener, training_embeddings
+from .voices import traits
 
 _SEED_OF_SETS = {"validation": 21, "test": 22}
 _TRAINING_SETS = ["train0", "train1"]
@@ -47,8 +48,10 @@ def _segmentation(options: argparse.Namespace) -> None:
 
 def _embedding(options: argparse.Namespace) -> None:
     schedule = Schedule(options.embedding_steps, options.seed)
-    corpus = Corpus(options.work_dir / "speech", _TRAINING_SETS)
-    train_embedding(corpus, options.work_dir / "chunks", _TRAINING_SETS, options.work_dir / "embedding.pt", schedule)
+    voices = Corpus(options.work_dir / "speech", _TRAINING_SETS).voices
+    described = [traits(voice, options.work_dir / "speech" / "voices") for voice in voices]
+    output = options.work_dir / "embedding.pt"
+    train_embedding(voices, described, options.work_dir / "chunks", _TRAINING_SETS, output=output, schedule=schedule)
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -56,7 +59,8 @@ def _train(options: argparse.Namespace) -> None:
     command = [sys.executable, "-m", __package__]
     shared = [f"--{name.replace('_', '-')}={value}" for name, value in vars(options).items() if name != "stage"]
     children = [subprocess.Popen([*command, stage, *shared, "--threads=1"]) for stage in ("segmentation", "embedding")]
-    if any([child.wait() for child in children]):
+    statuses = [child.wait() for child in children]
+    if any(statuses):
         raise SystemExit("training failed")
 
 
@@ -67,9 +71,7 @@ def _export(options: argparse.Namespace) -> None:
 
 def _fit(options: argparse.Namespace) -> None:
     listener = load_listener(options.out)
-    embeddings, voices = training_embeddings(
-        listener, options.work_dir / "chunks", _TRAINING_SETS, options.plda_chunks
-    )
+    embeddings, voices = training_embeddings(listener, options.work_dir / "chunks", _TRAINING_SETS, options.plda_chunks)
     fit_plda(embeddings, voices, options.plda_width).write(options.out / "plda")
     corpus = Corpus(options.work_dir / "speech", ["validation"])
     heard = [hear(listener, one) for one in draw_set(corpus, options.validation_each, _SEED_OF_SETS["validation"])]
@@ -120,7 +122,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--embedding-steps", type=int, default=3000)
     parser.add_argument("--plda-chunks", type=int, default=3000)
     parser.add_argument("--plda-width", type=int, default=64)
-    parser.add_argument("--validation-each", type=int, default=8, help="conversations of each kind to choose settings by")
+    parser.add_argument(
+        "--validation-each", type=int, default=8, help="conversations of each kind to choose settings by"
+    )
     parser.add_argument("--test-each", type=int, default=20, help="conversations of each kind to measure with")
     parser.add_argument("--pool", choices=list(_SEED_OF_SETS), default="test", help="whose voices to measure with")
     return parser

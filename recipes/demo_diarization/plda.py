@@ -43,9 +43,9 @@ class PldaStatistics:
     def write(self, folder: Path) -> None:
         """Write both files."""
         folder.mkdir(parents=True, exist_ok=True)
-        arrays = {name: np.asarray(getattr(self, name), np.float32) for name in self.__slots__}
-        np.savez(folder / TRANSFORM_FILE, **{name: arrays[name] for name in ("mean1", "mean2", "lda")})
-        np.savez(folder / STATISTICS_FILE, **{name: arrays[name] for name in ("mu", "tr", "psi")})
+        mean1, lda, mean2, mu, tr, psi = (np.asarray(getattr(self, name), np.float32) for name in self.__slots__)
+        np.savez(folder / TRANSFORM_FILE, mean1=mean1, lda=lda, mean2=mean2)
+        np.savez(folder / STATISTICS_FILE, mu=mu, tr=tr, psi=psi)
 
 
 def fit_plda(embeddings: npt.NDArray[np.float32], voices: IntArray, width: int) -> PldaStatistics:
@@ -56,7 +56,7 @@ def fit_plda(embeddings: npt.NDArray[np.float32], voices: IntArray, width: int) 
         voices: [n] whose each is.
         width: L, the axes that are kept.
     """
-    names, inverse, counts = np.unique(voices, return_inverse=True, return_counts=True)
+    _, inverse, counts = np.unique(voices, return_inverse=True, return_counts=True)
     kept = counts[inverse] >= _MIN_EXAMPLES
     x, labels = embeddings[kept].astype(np.float64), np.unique(inverse[kept], return_inverse=True)[1]
     mean1 = x.mean(0)

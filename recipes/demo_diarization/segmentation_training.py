@@ -96,7 +96,7 @@ def train_segmentation(chunk_folder: Path, names: list[str], output: Path, sched
         samples, speech = _batch(sources, rows)
         loss = best_order_loss(class_scores(network, samples), speech, sets).mean()
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call] # torch has no type for it
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         if step % 100 == 0 or step == schedule.n_steps - 1:

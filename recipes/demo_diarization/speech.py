@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+
 from recipes.demo_model.espeak import SAMPLE_RATE, Synthesiser
 from recipes.demo_model.grammar import sentences
 
@@ -95,7 +96,7 @@ def synthesise_pool(spec: PoolSpec, folder: Path, data_folder: Path) -> float:
                     voice.rate + rng.randint(-8, 8),
                     voice.pitch + rng.randint(-3, 3),
                     voice.pitch_range,
-                    voice.tension,
+                    tension=voice.tension,
                 )
                 pcm = np.clip(speech.samples * 32767, -32768, 32767).astype("<i2")
                 stream.write(pcm.tobytes())

@@ -10,7 +10,7 @@ import numpy as np
 
 from ifw.types import SpeakerTurn
 
-from .acoustics import Surroundings, mix
+from .acoustics import Cast, Surroundings, mix
 from .conversations import Manner, Said, converse
 from .speech import Corpus, FloatArray
 
@@ -67,9 +67,7 @@ class Conversation:
         return tuple(SpeakerTurn(one.start_s, one.end_s, f"voice {one.speaker}") for one in self.said)
 
 
-def draw_conversation(
-    corpus: Corpus, kind: Kind, seed: Sequence[int], duration_s: float | None = None
-) -> Conversation:
+def draw_conversation(corpus: Corpus, kind: Kind, seed: Sequence[int], duration_s: float | None = None) -> Conversation:
     """Draw a conversation of a kind, of its usual length or another."""
     rng = np.random.default_rng(seed)
     voices = _choose(rng, corpus, kind)
@@ -78,7 +76,7 @@ def draw_conversation(
         if len({one.speaker for one in said}) == kind.n_speakers:
             break
     length_s = max(one.end_s for one in said) + rng.uniform(0.2, _TAIL_S)
-    return Conversation(kind, mix(rng, said, corpus, voices, length_s, _SURROUNDINGS), tuple(said))
+    return Conversation(kind, mix(rng, said, Cast(corpus, tuple(voices)), length_s, _SURROUNDINGS), tuple(said))
 
 
 def draw_set(corpus: Corpus, n_each: int, seed: int) -> list[Conversation]:

@@ -101,7 +101,13 @@ def candidates() -> Iterable[Settings]:
 
 
 def measure(
-    listener: Listener, heard: Iterable[Heard], settings: Settings, plda: Plda, min_duration_off_s: float, *, is_given: bool
+    listener: Listener,
+    heard: Iterable[Heard],
+    settings: Settings,
+    plda: Plda,
+    min_duration_off_s: float,
+    *,
+    is_given: bool,
 ) -> dict[Kind, SpeakerErrors]:
     """The errors by kind of conversation, with the number of speakers given or not."""
     assembler = Assembler(listener.grid, settings, plda, min_duration_off_s)

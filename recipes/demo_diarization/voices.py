@@ -1,12 +1,13 @@
 """Who speaks: voices of espeak-ng, altered into many more, and which of them are never trained on.
 
 A voice is a *variant* (a file that says how espeak's formants, tone and breath differ from its plain voice) with a
-pitch, a pitch range, a speed and a *tension* that scales all its frequencies. Variants come with espeak-ng; for training
-some hundred more are drawn at random, so that the networks do not learn the few by heart.
+pitch, a pitch range, a speed and a *tension* that scales all its frequencies. Variants come with espeak-ng; for
+training some hundred more are drawn at random, so that the networks do not learn the few by heart.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -63,11 +64,11 @@ def system_variants() -> list[str]:
     return sorted(file.name for file in files if file.name not in _NOT_VOICES)
 
 
-def training_variants() -> list[str]:
-    """The variants to train on: those of the system that are not held out, and those that are drawn."""
+def training_variants(of_system: Sequence[str]) -> list[str]:
+    """The variants to train on: of those of the system the ones that are not held out, and those that are drawn."""
     held_out = {*TEST_VARIANTS, *VALIDATION_VARIANTS, *RELATIVES}
     drawn = [f"{_DRAWN_PREFIX}{index:03d}" for index in range(N_DRAWN_VARIANTS)]
-    return [variant for variant in system_variants() if variant not in held_out] + drawn
+    return [variant for variant in of_system if variant not in held_out] + drawn
 
 
 def draw_voices(variants: Sequence[str], per_variant: int, seed: int) -> list[Voice]:
@@ -92,7 +93,7 @@ def draw_voices(variants: Sequence[str], per_variant: int, seed: int) -> list[Vo
 
 def training_voices(seed: int) -> list[Voice]:
     """The identities to train on."""
-    return draw_voices(training_variants(), _VOICES_A_VARIANT, seed)
+    return draw_voices(training_variants(system_variants()), _VOICES_A_VARIANT, seed)
 
 
 def write_data_folder(folder: Path, seed: int) -> Path:
@@ -141,3 +142,33 @@ def _draw_variant(rng: random.Random) -> Iterator[str]:
         yield "breath " + " ".join(str(rng.randint(0, 6)) for _ in range(8))
     if rng.random() < 0.2:
         yield f"echo {rng.randint(20, 140)} {rng.randint(5, 20)}"
+
+
+def traits(voice: Voice, data_folder: Path) -> list[float]:
+    """What makes a voice sound as it does, as numbers: pitch, formants and their strengths, timbre.
+
+    Args:
+        voice: The voice.
+        data_folder: As `write_data_folder` returns it.
+    """
+    text = (data_folder / "espeak-ng-data" / "voices" / "!v" / voice.variant).read_text(encoding="latin-1")
+    lines = [line.split() for line in text.splitlines() if line.strip() and not line.startswith("//")]
+    given = {" ".join(words[:2]) if words[0] == "formant" else words[0]: _numbers(words) for words in lines}
+    pitch = given.get("pitch") or [82.0, 118.0]
+    described = [
+        math.log(voice.tension * max(pitch[0], 20.0)) + 0.0139 * voice.pitch,
+        math.log(max(pitch[-1], 20.0) / max(pitch[0], 20.0)) + 0.01 * voice.pitch_range,
+        voice.rate / 100,
+    ]
+    for formant in range(6):
+        numbers = (given.get(f"formant {formant}") or [])[1:]
+        frequency, strength = [*numbers, *(100.0, 100.0)[len(numbers) :]][:2]
+        described += [math.log(voice.tension * max(frequency, 50.0) / 100), strength / 100]
+    for name, usual in (("voicing", 100.0), ("roughness", 2.0), ("flutter", 2.0), ("breath", 0.0), ("echo", 0.0)):
+        described.append((given.get(name) or [usual])[0])
+    return described
+
+
+def _numbers(words: Sequence[str]) -> list[float]:
+    """The whole numbers of a line."""
+    return [float(word) for word in words[1:] if word.lstrip("-").isdigit()]

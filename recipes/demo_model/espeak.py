@@ -116,7 +116,7 @@ class Synthesiser:
             index += 1
         return 0
 
-    def speak(self, text: str, voice: str, rate: int, pitch: int, pitch_range: int, tension: float = 1.0) -> Speech:
+    def speak(self, text: str, voice: str, rate: int, pitch: int, pitch_range: int, *, tension: float = 1.0) -> Speech:
         """Synthesises one sentence.
 
         Args:
@@ -125,8 +125,8 @@ class Synthesiser:
             rate: Words per minute.
             pitch: Base pitch, 0 to 99.
             pitch_range: Pitch range, 0 to 99.
-            tension: Factor of all frequencies, formants and pitch alike, as of a shorter or longer throat; the words per
-                minute stay as they are.
+            tension: Factor of all frequencies, formants and pitch alike, as of a shorter or longer throat; the words
+                per minute stay as they are.
 
         Returns:
             The speech, trimmed to its sound plus a small margin.

@@ -33,8 +33,8 @@ class Diarizer:
     """Tells speakers apart. Load it once; several threads may use it, each with its own recording.
 
     Args:
-        model: A hub id (`pyannote/speaker-diarization-community-1`, `pyannote/speaker-diarization-3.1`) or a folder of
-            that layout. Nothing in it is executed.
+        model: A hub id (`pyannote/speaker-diarization-community-1`, `pyannote/speaker-diarization-3.1`), a folder of
+            that layout, or `demo`, which is bundled and knows synthetic voices only. Nothing in it is executed.
         device: `cpu`, `cuda`, or `auto`.
         dtype: Precision of the embedding network's convolutions; `auto` is float16 on CUDA, else float32. All else is
             float32.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,8 @@ from ifw.errors import ConfigError, ModelFormatError, ModelNotFoundError
 from ifw.model.hub import fetch_files
 
 DEFAULT_MODEL: Final = "pyannote/speaker-diarization-community-1"
+DEMO: Final = "demo"
+_DEMO_FOLDER: Final = "demo_diarizer"
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]*\w", re.ASCII)
 _PATTERNS: Final = (CONFIG_FILE, f"*{WEIGHTS_FILE}", "*.npz")
 
@@ -22,7 +25,8 @@ def find_pipeline(model: str | Path) -> Path:
     """Find the folder of a pipeline, downloading it where it is not on this machine.
 
     Args:
-        model: A hub id such as `pyannote/speaker-diarization-community-1`, or a folder with a `config.yaml`.
+        model: A hub id such as `pyannote/speaker-diarization-community-1`, a folder with a `config.yaml`, or `demo`,
+            which is bundled.
 
     Raises:
         ConfigError: `model` is neither text nor a path.
@@ -32,8 +36,13 @@ def find_pipeline(model: str | Path) -> Path:
         ModelOfflineError: It is not cached, and the hub cannot be reached or must not be.
     """
     if not isinstance(model, (str, Path)):
-        raise ConfigError(f"diarization model: got {model!r}, allowed: a hub id 'organisation/name', or a folder")
-    folder = _find(str(model).strip(), _has_pipeline)
+        raise ConfigError(
+            f"diarization model: got {model!r}, allowed: {DEMO}, a hub id 'organisation/name', or a folder"
+        )
+    wanted = str(model).strip()
+    if wanted.lower() == DEMO:
+        return Path(str(resources.files("ifw") / _DEMO_FOLDER))
+    folder = _find(wanted, _has_pipeline)
     if not (folder / CONFIG_FILE).is_file():
         raise ModelFormatError(
             f"diarization model: {folder} has no {CONFIG_FILE}, "
@@ -61,7 +70,7 @@ def _find(where: str, has_all: Callable[[Path], bool]) -> Path:
     if not _HUB_ID.fullmatch(where):
         raise ModelNotFoundError(
             f"diarization model: got {where!r}, allowed: a hub id 'organisation/name' such as {DEFAULT_MODEL}, "
-            "or a folder that exists"
+            f"a folder that exists, or {DEMO}, which is bundled"
         )
     return fetch_files(where, _PATTERNS, has_all)
 

@@ -62,7 +62,7 @@ def count_speaker_errors(
     lengths_s = np.array([end_s - start_s for start_s, end_s in spans])
     middles_s = np.array([(start_s + end_s) / 2 for start_s, end_s in spans])
     speaks, heard = (
-        np.array([_is_active(turns, middles_s) for turns in labelled.values()]).reshape(-1, len(spans))
+        np.array([_is_active(turns, middles_s) for turns in labelled.values()]).reshape(len(labelled), len(spans))
         for labelled in (true, found)
     )
     together_s = (speaks * lengths_s) @ heard.T
@@ -99,7 +99,9 @@ def _spans(
     return [span for span, is_out in zip(spans, is_collar, strict=True) if not is_out]
 
 
-def _is_active(turns: Sequence[tuple[float, float]], times_s: np.ndarray[tuple[int], np.dtype[np.float64]]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _is_active(
+    turns: Sequence[tuple[float, float]], times_s: np.ndarray[tuple[int], np.dtype[np.float64]]
+) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """[n] whether each time is within a turn. The turns may overlap."""
     starts = np.sort([start_s for start_s, _ in turns])
     ends = np.sort([end_s for _, end_s in turns])
