@@ -42,7 +42,8 @@ def _render(options: argparse.Namespace) -> None:
 
 
 def _segmentation(options: argparse.Namespace) -> None:
-    schedule = Schedule(options.segmentation_steps, options.seed)
+    steps = options.segmentation_steps
+    schedule = Schedule(steps, options.seed, second_from=round(0.45 * steps))
     train_segmentation(options.work_dir / "chunks", _TRAINING_SETS, options.work_dir / "segmentation.pt", schedule)
 
 

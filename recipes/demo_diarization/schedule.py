@@ -14,24 +14,28 @@ _STARTED = time.monotonic()
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A warm-up, then a falling cosine.
+    """A warm-up, then a cosine that falls to nearly nothing, and perhaps another one from half the height.
 
     Attributes:
         n_steps: Steps in all.
         seed: Of the weights and the order.
         n_warm_up: Steps of the warm-up.
+        second_from: The step where the second cosine begins; None for one alone.
     """
 
     n_steps: int
     seed: int
     n_warm_up: int = 150
+    second_from: int | None = None
 
     def share(self, step: int) -> float:
         """The learning rate of a step, as a share of the highest."""
         if step < self.n_warm_up:
             return (step + 1) / self.n_warm_up
-        done = (step - self.n_warm_up) / max(1, self.n_steps - self.n_warm_up)
-        return 0.002 + 0.998 * 0.5 * (1 + math.cos(math.pi * done))
+        first, last, height = self.n_warm_up, self.second_from or self.n_steps, 1.0
+        if step >= last:
+            first, last, height = last, self.n_steps, 0.5
+        return height * (0.002 + 0.998 * 0.5 * (1 + math.cos(math.pi * (step - first) / max(1, last - first))))
 
     def batches(self, n_rows: int, size: int) -> Iterator[tuple[int, list[int]]]:
         """The steps and their rows: all rows once before any comes again."""

@@ -20,8 +20,8 @@ DiarizationModel = Annotated[
     str | None,
     typer.Option(
         "--diarization-model",
-        help="Hub id or folder of a model for --diarize. Left out: pyannote/speaker-diarization-community-1, for which "
-        "the hub wants accepted conditions and HF_TOKEN.",
+        help="Hub id or folder of a model for --diarize, or demo, which is bundled and knows synthetic voices only. "
+        "Left out: pyannote/speaker-diarization-community-1, for which the hub wants accepted conditions and HF_TOKEN.",
         show_default=False,
     ),
 ]

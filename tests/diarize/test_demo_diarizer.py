@@ -1,0 +1,94 @@
+"""The bundled diarizer on voices that it was never trained on. The conversations lie beside the tests."""
+
+import json
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ifw.audio import decode
+from ifw.config import DiarizationOptions
+from ifw.diarize.diarizer import Diarizer
+from ifw.diarize.places import find_pipeline
+from ifw.evaluation.speaker_errors import SpeakerErrors, count_speaker_errors
+from ifw.types import SpeakerTurn
+
+HELD_OUT = Path(__file__).with_name("heldout")
+ENTRIES = {entry["kind"]: entry for entry in json.loads((HELD_OUT / "manifest.json").read_text(encoding="utf-8"))}
+CONVERSATIONS = ("short", "two", "three", "four")
+
+
+@lru_cache(maxsize=16)
+def heard(kind):
+    return decode(str(HELD_OUT / ENTRIES[kind]["file"])).samples
+
+
+def spoken(kind):
+    return [SpeakerTurn(one["start_s"], one["end_s"], str(one["speaker"])) for one in ENTRIES[kind]["segments"]]
+
+
+@pytest.fixture(scope="module")
+def demo():
+    return Diarizer("demo", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def errors(demo):
+    """By kind of conversation: the errors with the number of speakers given, and without."""
+    found = {}
+    for kind in CONVERSATIONS:
+        options = [DiarizationOptions(num_speakers=ENTRIES[kind]["speakers"]), None]
+        turns = [demo.diarize(heard(kind), one).turns for one in options]
+        found[kind] = [count_speaker_errors(spoken(kind), one, collar_s=0.25) for one in turns]
+    return found
+
+
+def test_error_rate_with_the_number_of_speakers_given(errors):
+    assert sum((given for given, _ in errors.values()), SpeakerErrors()).rate <= 0.12, errors
+
+
+def test_error_rate_without(errors):
+    assert sum((found for _, found in errors.values()), SpeakerErrors()).rate <= 0.20, errors
+
+
+@pytest.mark.parametrize("kind", CONVERSATIONS)
+def test_no_conversation_is_far_off(errors, kind):
+    given, found = errors[kind]
+    assert given.rate <= 0.25
+    assert found.rate <= 0.35
+
+
+def test_one_who_speaks_alone_is_one(demo):
+    found = demo.diarize(heard("alone"))
+    assert found.speakers == ("SPEAKER_00",)
+    assert count_speaker_errors(spoken("alone"), found.turns, collar_s=0.25).rate <= 0.12
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-3])
+def test_where_nobody_speaks_nobody_is_found(demo, level):
+    noise = np.random.RandomState(0).standard_normal(16_000 * 25).astype(np.float32)
+    assert demo.diarize(np.float32(level) * noise).turns == ()
+
+
+def test_names_of_the_demo():
+    folder = find_pipeline("demo")
+    assert find_pipeline(" Demo ") == folder == Path(str(resources.files("ifw") / "demo_diarizer"))
+    assert (folder / "config.yaml").is_file()
+
+
+def test_the_networks_are_small():
+    folder = find_pipeline("demo")
+    sizes = {str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    assert sum(size for name, size in sizes.items() if not name.startswith("dialogue")) <= 6_000_000
+    assert sizes["dialogue.mp3"] <= 200_000
+
+
+def test_the_bundled_dialogue(demo):
+    folder = find_pipeline("demo")
+    reference = json.loads((folder / "dialogue.json").read_text(encoding="utf-8"))
+    samples = decode(str(folder / reference["file"])).samples
+    found = demo.diarize(samples, DiarizationOptions(num_speakers=reference["speakers"]))
+    turns = [SpeakerTurn(one["start_s"], one["end_s"], one["speaker"]) for one in reference["segments"]]
+    assert count_speaker_errors(turns, found.turns, collar_s=0.25).rate <= 0.12
