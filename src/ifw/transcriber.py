@@ -42,7 +42,7 @@ class Transcriber:
         compute_type: `auto` is float16 on CUDA and float32 on CPU; else float32, bfloat16, float16 or, on CPU, int8.
         n_slots: Windows decoded together; None chooses by device and free memory.
         n_threads: CPU threads of torch; None leaves torch's own choice.
-        diarization_model: What tells speakers apart: a hub id, a folder of that layout, or `demo`, which is loaded here,
+        diarization_model: What tells speakers apart: a hub id, a folder of that layout, or `demo`, loaded here
             beside the checkpoint; or one that is loaded already. None loads pyannote's
             `speaker-diarization-community-1` when somebody first diarizes.
 
