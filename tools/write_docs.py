@@ -101,7 +101,7 @@ def speed_table() -> str:
             f"{where}, {options['n_threads']} threads, {machine['date']}, `{results['command']}` "
             f"([all figures](benchmarks/results/{path.stem}.md)):\n\n{summary(results)}"
         )
-    return "\n".join(parts)
+    return "\n".join(parts) or "No results yet: `make bench` makes them.\n"
 
 
 def option_table(name: str) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ifw.benchmark.bench import windows
+from ifw.benchmark.bench import Bench, windows
 from ifw.benchmark.decoding_scenarios import check_counts, skewed_lengths
 from ifw.benchmark.floors import decoder_weights, encoder_flop, floor_s, step_bytes
 from ifw.benchmark.options import BenchmarkOptions, parse_batches, parse_names
@@ -134,3 +134,19 @@ def test_names_and_batches_with_commas():
 def test_options_are_checked(values):
     with pytest.raises(ConfigError, match=next(iter(values))):
         BenchmarkOptions(**values)
+
+
+def test_what_was_learnt_chooses_set_ups_and_batches():
+    options = BenchmarkOptions(device="cpu", n_threads=2)
+    bench = Bench(options, {}, (), {}, print)
+    every = setups("cpu", 2)
+    assert bench.fastest("base", every) == every
+    slow, fast = (one for one in every if one.engine == "faster-whisper")
+    bench.learn("base", slow, 0.4, 4)
+    bench.learn("base", fast, 0.3, 8)
+    chosen = bench.fastest("base", every)
+    assert slow not in chosen
+    assert {one.label for one in every} - {one.label for one in chosen} == {slow.label}
+    assert bench.fastest("small", every) == every
+    assert (bench.best_batch("base", fast, 1), bench.best_batch("small", fast, 1)) == (8, 1)
+    assert (bench.expected_s("base", slow), bench.expected_s("small", slow)) == (0.4, float("inf"))

@@ -74,6 +74,9 @@ def test_flags_become_options(bench):
     assert (options.scenarios, options.models, options.engines) == (("engine", "long"), ("base", "small"), ("ifw",))
     assert (options.n_threads, options.batches, options.n_tokens, options.n_rounds) == (3, (1, 8), 50, 3)
     assert options.n_windows == 6
+    assert not options.is_passive
+    ifw("--passive")
+    assert asked[1][0].is_passive
     assert (options.budget_s, options.wait_s, options.device, str(options.peers_dir)) == (9, 1, "cpu", "p")
 
 

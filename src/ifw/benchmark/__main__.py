@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=defaults.n_rounds)
     parser.add_argument("--budget-s", type=float, default=defaults.budget_s)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--passive", action="store_true")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--output-dir", type=Path, default=Path("build/bench/results"))
     parser.add_argument("--name", help="of the results; left out: the device")
@@ -42,6 +43,7 @@ def main() -> None:
         n_rounds=arguments.rounds,
         budget_s=arguments.budget_s,
         device=arguments.device,
+        is_passive=arguments.passive,
     )
     command = shlex.join(["python", "-m", "ifw.benchmark", *sys.argv[1:]])
     results = run_benchmark(options.quick() if arguments.quick else options, _note, command)

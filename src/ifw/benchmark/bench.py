@@ -26,7 +26,7 @@ from ifw.model.weights import tensor_shapes
 
 N_WINDOWS: Final = 16
 _N_TONES: Final = 24
-_BYTES_A_WEIGHT: Final = 6  # while a float32 model is loaded from float16
+_BYTES_A_WEIGHT: Final = 10  # while a model is converted: float32 twice, and the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +79,19 @@ class Bench:
         """The batch that suits a set-up; a default where nothing was learnt."""
         return self._known.get(model, {}).get(setup.label, (0.0, default))[1]
 
+    def expected_s(self, model: str, setup: Setup) -> float:
+        """Seconds a window of a set-up with the batch that suits it; infinite where nothing was learnt."""
+        return self._known.get(model, {}).get(setup.label, (math.inf, 0))[0]
+
     def fastest(self, model: str, chosen: Sequence[Setup]) -> list[Setup]:
         """The fastest of each engine, ours in every precision; all of an engine of which nothing was learnt."""
-        known = self._known.get(model, {})
-        found = []
-        for setup in chosen:
-            rivals = [known[one.label][0] for one in chosen if one.engine == setup.engine and one.label in known]
-            if setup.engine == OWN or not rivals or known.get(setup.label, (math.inf, 0))[0] == min(rivals):
-                found.append(setup)
-        return found
+        return [
+            setup
+            for setup in chosen
+            if setup.engine == OWN
+            or self.expected_s(model, setup)
+            == min(self.expected_s(model, one) for one in chosen if one.engine == setup.engine)
+        ]
 
     def setups(self) -> list[Setup]:
         """The set-ups of the engines that take part."""
@@ -146,8 +150,13 @@ class Bench:
         """Start the process of a set-up, with nothing loaded."""
         command = self.commands[setup.engine]
         log = self.options.work_dir / f"{setup.label.replace(' ', '-').replace(',', '')}.log"
-        started = DriverCommand(setup.label, command.python, command.driver, {**command.env, **setup.env})
+        started = DriverCommand(
+            setup.label, command.python, command.driver, {**command.env, **setup.env, **self._waiting()}
+        )
         return DriverProcess(started, self.cpus, self.options.n_threads, log, self.options.wait_s)
+
+    def _waiting(self) -> dict[str, str]:
+        return {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"} if self.options.is_passive else {}
 
     def _load(self, model: str, setup: Setup) -> DriverProcess | None:
         needed = sum(map(math.prod, tensor_shapes(SIZES[model]).values())) * _BYTES_A_WEIGHT

@@ -33,6 +33,7 @@ class BenchmarkOptions:
         ceiling_s: How long each ceiling is measured, three times.
         n_long_windows: Windows of half a minute in the long recording.
         n_clips: Clips that arrive at once, and windows of different lengths.
+        is_passive: Threads that wait sleep, in every engine: on a busy machine those that spin stop everything.
         is_quick: Only the first set-up of each engine.
         device: `auto` takes CUDA where there is one.
         seed: Of weights and windows.
@@ -54,6 +55,7 @@ class BenchmarkOptions:
     ceiling_s: float = 0.3
     n_long_windows: int = 20
     n_clips: int = 32
+    is_passive: bool = False
     is_quick: bool = False
     device: str = "auto"
     seed: int = 0

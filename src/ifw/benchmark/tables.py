@@ -23,10 +23,12 @@ def page(results: dict[str, Any]) -> str:
         f"them used, {machine['memory_gb']:.0f} GB, {machine['system']}, Python {machine['python']}; "
         f"ifw {machine['ifw']}, commit {machine['commit']}. Load average before the run "
         f"{_number(machine['load_before'])}.\n",
+        "Threads that wait sleep (`--passive`).\n" if options.get("is_passive") else "",
         f"Ceilings of the same run: products of matrices {gemm} GFLOP/s, reading "
         f"{results['ceilings']['read_gb_s']:.0f} GB/s.\n",
         f"Versions: {_versions(results['versions'])}.\n",
     ]
+    parts = [part for part in parts if part]
     for scenario, by_model in results["scenarios"].items():
         for model, found in by_model.items():
             parts.append(_SCENARIOS[scenario](model, found))
@@ -88,15 +90,17 @@ def _skewed(model: str, found: dict[str, Any]) -> str:
 
 
 def _decoding_table(rows: list[_Row], reference: str) -> str:
-    head = ["engine", "set-up", "batch", "ms a window", "least to most", "times real time", "encode ms", "CPU ms"]
-    head += ["of the floor", f"tokens as ours in {reference}", "ifw is faster", "passes"]
+    head = ["engine", "set-up", "batch", "ms a window", "least to most", "times real time", "encode ms", "the rest ms"]
+    head += ["CPU ms", "of the floor", f"tokens as ours in {reference}", "ifw is faster", "passes"]
     own = min((row for row in rows if row["engine"] == OWN), key=lambda row: row["ms_a_window"])
     lines = [_line(head), _line(["---"] * len(head))]
     for row in sorted(rows, key=lambda one: one["ms_a_window"]):
         share = "-" if row["floor_share"] is None else f"{row['floor_share']:.0%}"
         cells = [row["engine"], row["setup"], str(row["batch"]), f"{row['ms_a_window']:.0f}"]
         cells += [f"{row['low_ms']:.0f} to {row['high_ms']:.0f}", f"{row['times_real_time']:.0f}"]
-        cells += [_number(row["stages_ms"].get("encode_s"), 0), f"{row['cpu_ms']:.0f}", share]
+        encode_ms = row["stages_ms"].get("encode_s")
+        cells += [_number(encode_ms, 0), _number(None if encode_ms is None else row["ms_a_window"] - encode_ms, 0)]
+        cells += [f"{row['cpu_ms']:.0f}", share]
         cells += [f"{row['agreement']:.0%}", "" if row is own else _times(row, own, "ms_a_window"), _passes(row)]
         lines.append(_line(cells))
     return "\n".join(lines) + "\n"

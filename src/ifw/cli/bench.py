@@ -45,6 +45,12 @@ Budget = Annotated[
     float, typer.Option("--budget-s", help="No further round is begun when a model has taken so many seconds.")
 ]
 Wait = Annotated[float, typer.Option("--wait-s", help="How long a pass waits for others to leave its processors.")]
+Passive = Annotated[
+    bool,
+    typer.Option(
+        "--passive", help="Threads that wait sleep, in every engine: for busy machines, where those that spin stop all."
+    ),
+]
 Quick = Annotated[
     bool, typer.Option("--quick", help="Show that everything works, in seconds; the figures mean nothing.")
 ]
@@ -66,6 +72,7 @@ def bench(
     budget_s: Budget = 600.0,
     wait_s: Wait = 10.0,
     device: flags.Device = "auto",
+    passive: Passive = False,
     quick: Quick = False,
     output_dir: OutputDir = Path("build/bench/results"),
     name: Name = None,
@@ -92,6 +99,7 @@ def bench(
             budget_s=budget_s,
             wait_s=wait_s,
             device=device,
+            is_passive=passive,
             peers_dir=peers_dir,
         )
         with interruptible():
