@@ -86,6 +86,7 @@ bench-quality: install ## measure cold start, memory, accuracy, word times, qual
 	$(PY) benchmarks/server.py
 	@echo "[bench] diarization"
 	$(PY) benchmarks/diarization.py
+	$(PY) benchmarks/diarization_beside.py
 
 image-check: install ## build the CPU image without Docker, start it, use it (minutes; IMAGE_FLAGS="--target baked ...")
 	@echo "[image] the steps of deploy/docker/Dockerfile, in a temporary folder"
