@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import threading
 import weakref
 
 import pytest
 import torch
-from fake_runner import Script
+from fake_runner import FakeRunner, Script
 from turn_bench import (
     GOOD,
     Bench,
@@ -170,3 +172,32 @@ def test_what_a_failed_batch_held_is_free_before_the_next_try():
     assert alive_at_retry
     assert not any(alive_at_retry)
     assert not any(ref() for ref in held)
+
+
+def test_a_device_that_cannot_be_made_ready_fails_the_engine_and_holds_nobody_up(monkeypatch):
+    @contextlib.contextmanager
+    def broken(self):
+        raise RuntimeError("no device")
+        yield
+
+    monkeypatch.setattr(FakeRunner, "session", broken)
+    with Bench({1: GOOD}) as bench, pytest.raises(EngineClosedError, match="no device"):
+        bench.submit(1)
+
+
+def test_an_engine_is_there_when_its_device_is_ready(monkeypatch):
+    """Until then, whoever made it must not use the device either: it may be recording."""
+    seen = []
+
+    @contextlib.contextmanager
+    def slow(self):
+        threading.Event().wait(0.1)  # long enough for a constructor that does not wait to come back
+        seen.append("ready")
+        yield
+        seen.append("left")
+
+    monkeypatch.setattr(FakeRunner, "session", slow)
+    with Bench({1: GOOD}) as bench:
+        assert seen == ["ready"]
+        assert result(bench.submit(1)).text == "Good morning."
+    assert seen == ["ready", "left"]

@@ -59,8 +59,9 @@ def expected():
 
 
 def test_mel(device):
-    got = log_mel(128, device)(windows()).cpu()
-    assert torch.allclose(got, log_mel(128, torch.device("cpu"))(windows()), atol=2e-4)
+    difference = (log_mel(128, device)(windows()).cpu() - log_mel(128, torch.device("cpu"))(windows())).abs()
+    assert difference.mean() < 1e-5
+    assert difference.max() < 5e-3, "a bin that is 80 dB below the loudest has three digits left"
 
 
 @pytest.mark.parametrize("dtype", list(BOUNDS))

@@ -15,6 +15,7 @@ from ifw.engine.streams import new_stream
 _LOG = logging.getLogger(__name__)
 _ROW_STEP = 8
 _FIRST_ROWS = (1, 2, 4)
+_MAX_FAILURES = 3  # another thread that waits for the whole device breaks a capture, once
 _CAPTURING = threading.Lock()  # a capture begins by waiting for the whole device, which would break another thread's
 
 KeyT = TypeVar("KeyT", bound=Hashable)
@@ -46,7 +47,7 @@ class StepGraphs(Generic[KeyT]):
         is_on: False captures nothing.
 
     Attributes:
-        failure: Why steps are not captured any more; None where they are.
+        failure: Why the last step that could not be captured was not; None where all were.
     """
 
     def __init__(self, run: Callable[[KeyT], None], device: torch.device, *, is_on: bool) -> None:
@@ -54,6 +55,7 @@ class StepGraphs(Generic[KeyT]):
         self._is_on = is_on and device.type == "cuda"
         self._graphs: dict[KeyT, torch.cuda.CUDAGraph] = {}
         self._has_run: set[KeyT] = set()
+        self._n_failures = 0
         self.failure: str | None = None
         if self._is_on:
             self._pool = torch.cuda.graph_pool_handle()
@@ -76,7 +78,7 @@ class StepGraphs(Generic[KeyT]):
         self._has_run.add(key)
 
     def _capture(self, key: KeyT) -> None:
-        """Record a step without carrying it out; where that fails, go on without graphs and say so once."""
+        """Record a step without carrying it out; where that fails again and again, go on without and say so once."""
         graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
         try:
             # other threads may use the device meanwhile, for other models
@@ -85,13 +87,12 @@ class StepGraphs(Generic[KeyT]):
                 torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"),
             ):
                 self._run(key)
+            self._graphs[key] = graph
         except RuntimeError as error:  # torch.OutOfMemoryError is one
-            self._is_on = False
+            self._n_failures += 1
             self.failure = f"{type(error).__name__} at {key}: {error}"
-            self._graphs.clear()
-            reason = "memory is too short" if is_out_of_memory(error) else "a step could not be captured"
-            _LOG.warning("decode steps go on without CUDA graphs, because %s: %s", reason, self.failure)
-            return
+            if is_out_of_memory(error) or self._n_failures == _MAX_FAILURES:
+                self._is_on = False
+                _LOG.warning("decode steps go on without further CUDA graphs: %s", self.failure)
         finally:
             torch.cuda.set_stream(current)  # torch leaves a capture that failed without it
-        self._graphs[key] = graph

@@ -47,11 +47,16 @@ class EngineLoop:
         self._is_ended = False
         self._pid = os.getpid()
         self._failure: Exception | None = None
+        is_ready = threading.Event()
         turns = Turns(runner, vocabulary, self._scheduler, self._counters)
         self._thread = threading.Thread(
-            target=self._run, args=(runner, turns, n_threads or torch.get_num_threads()), name="ifw-engine", daemon=True
+            target=self._run,
+            args=(runner, turns, n_threads or torch.get_num_threads(), is_ready),
+            name="ifw-engine",
+            daemon=True,
         )
         self._thread.start()
+        is_ready.wait()  # whoever waits for the whole device meanwhile would break the recording of a CUDA graph
 
     def check_process(self) -> None:
         """Refuse a process that the engine was not made in.
@@ -132,10 +137,11 @@ class EngineLoop:
             self._inbox.append(command)
             self._condition.notify_all()
 
-    def _run(self, runner: Runner, turns: Turns, n_threads: int) -> None:
+    def _run(self, runner: Runner, turns: Turns, n_threads: int, is_ready: threading.Event) -> None:
         try:
             torch.set_num_threads(n_threads)
             with torch.inference_mode(), runner.session():
+                is_ready.set()
                 while self._take_commands(turns):
                     plan = self._scheduler.next_plan(runner.is_encoded)
                     if plan is not None:
@@ -144,6 +150,7 @@ class EngineLoop:
             self._failure = error
         finally:
             self._end(turns)
+            is_ready.set()
 
     def _take_commands(self, turns: Turns) -> bool:
         """Wait until there is something to do; False to end."""
