@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 from held_work import service_in
 
+sys.path.append(str(Path(__file__).parents[1] / "server"))
+from diarizing import write_model  # found by the line above
+
+from ifw.diarize.diarizer import Diarizer
 from ifw.errors import EngineError, NotReadyError
 from ifw.service import loading
 from ifw.transcriber import Transcriber
@@ -24,10 +29,26 @@ def test_speech_has_been_transcribed_once_it_is_ready(tmp_path: Path, is_warmed:
         service.close()
 
 
+@pytest.mark.parametrize("is_warmed", [False, True])
+def test_speakers_have_been_told_apart_once_it_is_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_warmed: bool
+):
+    heard = []
+    original = Diarizer.stream
+    monkeypatch.setattr(Diarizer, "stream", lambda *given, **more: heard.append(1) or original(*given, **more))
+    service = service_in(tmp_path, warm_up=is_warmed, diarization_model=str(write_model(tmp_path / "model")))
+    service.start()
+    try:
+        service.model.wait()
+        assert len(heard) == is_warmed
+    finally:
+        service.close()
+
+
 def test_a_device_that_fails_is_told_before_it_is_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     made: list[Transcriber] = []
 
-    def fail(transcriber: Transcriber) -> None:
+    def fail(transcriber: Transcriber, *, diarizes: bool) -> None:
         made.append(transcriber)
         raise EngineError("the device is broken")
 

@@ -167,7 +167,7 @@ class LoadedModel:
         if settings.warm_up:
             started = time.perf_counter()
             try:
-                warm_up(transcriber)
+                warm_up(transcriber, diarizes=diarizer is not None)
             except BaseException:
                 transcriber.close()
                 raise
