@@ -19,7 +19,6 @@ import standardwebhooks
 from prometheus_client.parser import text_string_to_metric_families
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "server"))  # the servers of its tests are those of this one too
-from diarizing import write_model  # found by the line above
 from neighbour import ROOT, SHORT, Neighbour  # found by the line above
 from server_process import ServerProcess, serving  # found by the line above
 
@@ -82,7 +81,7 @@ class Site(NamedTuple):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder, env = tmp_path_factory.mktemp("site"), {"IFW_WEBHOOK_SECRET": SECRET}
-    flags = ("--allow-nets", "127.0.0.0/8", "--diarization-model", str(write_model(folder / "model")))
+    flags = ("--allow-nets", "127.0.0.0/8", "--diarization-model", "demo")
     with Neighbour() as neighbour, serving(folder, *flags, env=env) as server:
         server.wait_ready()
         yield Site(server, neighbour)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from diarizing import write_model
 from neighbour import Neighbour
 from server_process import PATIENCE_S, ServerProcess, serving
 
@@ -60,7 +59,9 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 def diarizing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """A server that can tell speakers apart."""
     folder = tmp_path_factory.mktemp("diarizing")
-    flags = ("--allow-nets", "127.0.0.0/8", "--diarization-model", str(write_model(folder / "model")))
-    with Neighbour() as neighbour, serving(folder, *flags) as server:
+    with (
+        Neighbour() as neighbour,
+        serving(folder, "--allow-nets", "127.0.0.0/8", "--diarization-model", "demo") as server,
+    ):
         server.wait_ready()
         yield Api(server, neighbour, folder / "data")

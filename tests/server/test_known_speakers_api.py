@@ -7,6 +7,8 @@ import io
 import json
 import wave
 from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,8 @@ from openai.types.audio import (
     TranscriptionTextDoneEvent,
     TranscriptionTextSegmentEvent,
 )
+
+from ifw.audio import decode
 
 SAID = "Julia drinks coffee every morning."
 RATE = 16_000
@@ -55,7 +59,8 @@ def hum(duration_s: float, hertz: float = 160) -> bytes:
 
 
 VOICE = data_url(SHORT.read_bytes(), "audio/ogg")
-OTHER = data_url(hum(3))
+DIALOGUE = Path(str(files("ifw"))) / "demo_diarizer" / "dialogue.mp3"
+OTHER = data_url(wav(decode(DIALOGUE).samples[round(7.9 * RATE) : round(10.5 * RATE)]))  # somebody else
 
 
 def test_who_said_what(client: Any) -> None:
@@ -91,10 +96,15 @@ def test_the_model_of_openai_is_listed_and_replies_text_too(client: Any) -> None
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_whose_voice_is_known_is_called_by_name(client: Any, stream: bool) -> None:
-    names, clips = ["Hum", "Julia, PhD"], [OTHER, VOICE]
+    names, clips = ["Peter", "Julia, PhD"], [OTHER, VOICE]
     got = ask(client, known_speaker_names=names, known_speaker_references=clips, stream=stream)
     segments = got.segments if not stream else [one for one in got if one.type == "transcript.text.segment"]
     assert [one.speaker for one in segments] == ["Julia, PhD"]
+
+
+def test_an_unknown_voice_has_a_letter_that_is_nobodys_name(client: Any) -> None:
+    got = ask(client, known_speaker_names=["A"], known_speaker_references=[OTHER])
+    assert [one.speaker for one in got.segments] == ["B"]
 
 
 @pytest.mark.parametrize("media_type", ["audio/ogg", "application/octet-stream", "AUDIO/OGG;codecs=opus", ""])
@@ -110,7 +120,7 @@ def test_lists_in_every_encoding(diarizing: Any, brackets: str) -> None:
     data = {"response_format": "diarized_json", "known_speaker_names": "Julia", name: f" {VOICE} "}
     reply = diarizing.client.post("/v1/audio/transcriptions", files={"file": SHORT.read_bytes()}, data=data)
     assert reply.json()["segments"][0]["speaker"] == "Julia"
-    data |= {"known_speaker_names": '["Hum", "Julia"]', name: json.dumps([OTHER, VOICE])}
+    data |= {"known_speaker_names": '["Peter", "Julia"]', name: json.dumps([OTHER, VOICE])}
     reply = diarizing.client.post("/v1/audio/transcriptions", files={"file": SHORT.read_bytes()}, data=data)
     assert reply.json()["segments"][0]["speaker"] == "Julia"
 
@@ -128,6 +138,7 @@ CLIPS = [
     (["Ann"], [PLAYLIST], "clip 1 cannot be used"),
     (["Ann", "Bob"], [VOICE, data_url(hum(1.5))], "clip 2 has 1.5 s, allowed: 2 to 10 s"),
     (["Ann"], [data_url(hum(10.5))], "clip 1 has more than 10 s"),
+    (["Ann"], [data_url(wav(np.zeros(3 * RATE)))], "in clip 1 nobody speaks"),
     (["Ann"], ["[1]"], "neither a data URL nor a JSON list"),
     (["Ann"], ["[" * 50_000], "neither a data URL nor a JSON list"),
     (["Ann"], ["\U0001f600"], "allowed: data:audio/...;base64"),

@@ -14,7 +14,6 @@ import httpx2
 import numpy as np
 import openai
 import pytest
-from diarizing import write_model
 from in_process import InProcess, until
 from neighbour import SAMPLE, SHORT
 
@@ -30,7 +29,7 @@ FAILED = EngineMemoryError("the device has no room for the voices of /home/someb
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("scripted")
-    with InProcess(folder, diarization_model=str(write_model(folder / "model")), max_sync_waiting=4) as running:
+    with InProcess(folder, diarization_model="demo", max_sync_waiting=4) as running:
         yield running
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 from held_work import service_in
-
-sys.path.append(str(Path(__file__).parents[1] / "server"))
-from diarizing import write_model  # found by the line above
 
 from ifw.diarize.diarizer import Diarizer
 from ifw.errors import EngineError, NotReadyError
@@ -36,7 +32,7 @@ def test_speakers_have_been_told_apart_once_it_is_ready(
     heard = []
     original = Diarizer.stream
     monkeypatch.setattr(Diarizer, "stream", lambda *given, **more: heard.append(1) or original(*given, **more))
-    service = service_in(tmp_path, warm_up=is_warmed, diarization_model=str(write_model(tmp_path / "model")))
+    service = service_in(tmp_path, warm_up=is_warmed, diarization_model="demo")
     service.start()
     try:
         service.model.wait()

@@ -124,8 +124,9 @@ class Settings(BaseSettings):
     )
     diarization_model: str | None = Field(
         None,
-        description="What tells speakers apart: a hub id such as pyannote/speaker-diarization-community-1, or a "
-        "folder; loaded at the start, beside the checkpoint. Left out: requests that ask for speakers are refused.",
+        description="What tells speakers apart: a hub id such as pyannote/speaker-diarization-community-1, a "
+        "folder, or demo (synthetic voices only); loaded at the start, beside the checkpoint. Left out: requests that "
+        "ask for speakers are refused.",
     )
     device: Device = Field("auto", description="auto takes CUDA where there is one; else cpu or cuda.")
     compute_type: ComputeType = Field(
