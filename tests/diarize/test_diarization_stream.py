@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from ifw.cancellation import CancelToken
 from ifw.config import DiarizationOptions
 from ifw.diarize.overlap_add import Grid
 from ifw.diarize.stream import DiarizationStream
@@ -30,7 +31,7 @@ class WritesDown:
 
 
 class AssemblesNothing:
-    def assemble(self, speech, embeddings, options, duration_s):
+    def assemble(self, speech, embeddings, options, duration_s, *, cancel=None):
         assert len(speech) == len(embeddings)
         return Diarization()
 
@@ -61,3 +62,17 @@ def test_samples_that_were_heard_are_let_go():
     for _ in range(100):
         stream.feed(np.zeros(1000, np.float32))
         assert sum(map(len, stream._blocks)) < CHUNK + 2 * STEP
+
+
+def test_the_end_of_a_recording_can_be_cancelled_too():
+    token, given = CancelToken(), []
+
+    class Assembles(AssemblesNothing):
+        def assemble(self, speech, embeddings, options, duration_s, *, cancel=None):
+            given.append(cancel)
+            return Diarization()
+
+    stream = DiarizationStream(WritesDown(2), Assembles(), DiarizationOptions(), cancel=token)
+    stream.feed(np.zeros(2000, np.float32))
+    stream.finish()
+    assert given == [token]

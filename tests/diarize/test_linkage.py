@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from scipy.cluster.hierarchy import fcluster, linkage
 
+from ifw.cancellation import CancelToken
+from ifw.config import DiarizationOptions
 from ifw.diarize import linkage as ours
+from ifw.diarize.assembly import Assembler
+from ifw.diarize.overlap_add import Grid
+from ifw.diarize.pipeline_config import AgglomerativeSettings, ModelPlace, VbxSettings
+from ifw.errors import CancelledError
 
 
 def drawn(seed, n_vectors, n_voices, spread):
@@ -37,3 +43,18 @@ def test_many_vectors_take_the_way_of_little_memory(monkeypatch):
     monkeypatch.setattr(ours, "_MAX_PAIRWISE", 79)
     monkeypatch.setattr(ours, "linkage", None)
     np.testing.assert_allclose(ours.centroid_linkage(vectors), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "plda"),
+    [(AgglomerativeSettings(0.7, 1), None), (VbxSettings(0.6, 0.07, 0.8, ModelPlace("", "")), object())],
+)
+def test_what_takes_long_can_be_cancelled(monkeypatch, settings, plda):
+    """The end of a long recording is one piece of work; whichever way it clusters hands the token on."""
+    monkeypatch.setattr(ours, "_MAX_PAIRWISE", 10)
+    cancel = CancelToken()
+    cancel.cancel()
+    embeddings = drawn(0, 40, 3, 0.3)[:, None]
+    assembler = Assembler(Grid(10.0, 1.0, 1.0, 1.0, 10), settings, plda, 0.0)
+    with pytest.raises(CancelledError):
+        assembler.assemble(np.ones((40, 10, 1), np.uint8), embeddings, DiarizationOptions(), 49.0, cancel=cancel)

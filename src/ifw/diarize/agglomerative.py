@@ -7,6 +7,7 @@ import numpy.typing as npt
 from scipy.cluster.hierarchy import fcluster
 from scipy.spatial.distance import cdist
 
+from ifw.cancellation import CancelToken
 from ifw.diarize.clustering import Bounds, Clusters, DoubleArray, closest, formative, means, one_speaker, similarity
 from ifw.diarize.linkage import centroid_linkage
 from ifw.diarize.overlap_add import ByteArray, FloatArray, IntArray
@@ -16,7 +17,12 @@ _SMALL_RATIO = 0.1  # of the embeddings: in short recordings a speaker needs no 
 
 
 def cluster_agglomeratively(
-    embeddings: FloatArray, speech: ByteArray, bounds: Bounds, settings: AgglomerativeSettings
+    embeddings: FloatArray,
+    speech: ByteArray,
+    bounds: Bounds,
+    settings: AgglomerativeSettings,
+    *,
+    cancel: CancelToken | None = None,
 ) -> Clusters:
     """Find the speakers of a recording.
 
@@ -25,6 +31,7 @@ def cluster_agglomeratively(
         speech: [C, F, S] 1 where a local speaker speaks.
         bounds: How many speakers there may be.
         settings: The numbers of the pipeline.
+        cancel: Ends it, where it takes long.
 
     Returns:
         The speakers. Two local speakers of a chunk may be the same one.
@@ -33,7 +40,7 @@ def cluster_agglomeratively(
     bounds = bounds.within(len(trained))
     if bounds.highest is None or bounds.highest < 2:
         return one_speaker(embeddings, speech, trained)
-    labels = _labels(trained, bounds.lowest, bounds.highest, settings)
+    labels = _labels(trained, (bounds.lowest, bounds.highest), settings, cancel)
     centroids = means(trained, labels, np.arange(labels.max() + 1))
     return Clusters(closest(similarity(embeddings, centroids)), centroids.astype(np.float64))
 
@@ -56,11 +63,14 @@ def unit(vectors: FloatArray) -> FloatArray:
         return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
-def _labels(trained: FloatArray, lowest: int, highest: int, settings: AgglomerativeSettings) -> IntArray:
+def _labels(
+    trained: FloatArray, allowed: tuple[int, int], settings: AgglomerativeSettings, cancel: CancelToken | None
+) -> IntArray:
     """[n] the speaker of each formative embedding; n is at least 2."""
+    lowest, highest = allowed
     smallest = min(settings.min_cluster_size, max(1, round(_SMALL_RATIO * len(trained))))
     vectors = unit(trained)
-    dendrogram = centroid_linkage(vectors)
+    dendrogram = centroid_linkage(vectors, cancel)
     labels = cut(dendrogram, settings.threshold)
     n_large = len(_large(labels, smallest))
     wanted = min(max(n_large, lowest), highest)

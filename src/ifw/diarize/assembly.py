@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ifw.cancellation import CancelToken
 from ifw.config import DiarizationOptions
 from ifw.diarize.agglomerative import cluster_agglomeratively
 from ifw.diarize.clustering import Bounds, Clusters
@@ -33,7 +34,13 @@ class Assembler:
     min_duration_off_s: float
 
     def assemble(
-        self, speech: ByteArray, embeddings: FloatArray, options: DiarizationOptions, duration_s: float
+        self,
+        speech: ByteArray,
+        embeddings: FloatArray,
+        options: DiarizationOptions,
+        duration_s: float,
+        *,
+        cancel: CancelToken | None = None,
     ) -> Diarization:
         """Cluster, count, vote.
 
@@ -42,12 +49,16 @@ class Assembler:
             embeddings: [C, S, D].
             options: How many speakers there may be.
             duration_s: Length of the audio.
+            cancel: Ends it, where it takes long.
+
+        Raises:
+            CancelledError: The token was cancelled.
         """
         counts = count_speakers(speech, self.grid)
         if not counts.any():
             return Diarization()
         bounds = Bounds.of(options)
-        clusters = self.cluster(speech, embeddings, bounds)
+        clusters = self.cluster(speech, embeddings, bounds, cancel)
         if bounds.highest is not None:
             counts = np.minimum(counts, bounds.highest)
         votes = count_votes(speech, clusters.owners, self.grid)
@@ -57,9 +68,11 @@ class Assembler:
         )
         return name_speakers(turns, exclusive, clusters.centroids)
 
-    def cluster(self, speech: ByteArray, embeddings: FloatArray, bounds: Bounds) -> Clusters:
+    def cluster(
+        self, speech: ByteArray, embeddings: FloatArray, bounds: Bounds, cancel: CancelToken | None = None
+    ) -> Clusters:
         """Find the speakers of the whole recording."""
         if isinstance(self.settings, AgglomerativeSettings):
-            return cluster_agglomeratively(embeddings, speech, bounds, self.settings)
+            return cluster_agglomeratively(embeddings, speech, bounds, self.settings, cancel=cancel)
         assert self.plda is not None
-        return cluster_vbx(embeddings, speech, bounds, self.settings, self.plda)
+        return cluster_vbx(embeddings, speech, bounds, self.settings, self.plda, cancel=cancel)

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.cluster.hierarchy import linkage
 
+from ifw.cancellation import CancelToken
+
 _MAX_PAIRWISE: Final = (
     5000  # vectors: SciPy keeps all their distances twice, 200 MB here and four times that for 10,000
 )
@@ -16,7 +18,7 @@ _BLOCK: Final = 512
 _Doubles = npt.NDArray[np.float64]
 
 
-def centroid_linkage(vectors: npt.NDArray[np.floating]) -> _Doubles:
+def centroid_linkage(vectors: npt.NDArray[np.floating], cancel: CancelToken | None = None) -> _Doubles:
     """Merge the two clusters whose means are closest until one is left.
 
     Up to 5,000 vectors, about an hour of speech, SciPy does it. More are merged in memory that grows with their number,
@@ -24,19 +26,28 @@ def centroid_linkage(vectors: npt.NDArray[np.floating]) -> _Doubles:
 
     Args:
         vectors: [n, D], at least 2.
+        cancel: Ends it, where it takes long.
 
     Returns:
         [n - 1, 4] as SciPy's `linkage` gives it: the two clusters of each merge, their distance, the new size.
+
+    Raises:
+        CancelledError: The token was cancelled.
     """
     if len(vectors) <= _MAX_PAIRWISE:
         return np.asarray(linkage(vectors, method="centroid", metric="euclidean"), np.float64)
-    return merge_all(vectors)
+    return merge_all(vectors, cancel)
 
 
-def merge_all(vectors: npt.NDArray[np.floating]) -> _Doubles:
+def merge_all(vectors: npt.NDArray[np.floating], cancel: CancelToken | None = None) -> _Doubles:
     """Do what `centroid_linkage` does, for any number of vectors, in little memory."""
     clusters = _Clusters(vectors)
-    return np.array([clusters.merge_closest() for _ in range(len(vectors) - 1)])
+    merges = []
+    for _ in range(len(vectors) - 1):
+        if cancel is not None:
+            cancel.raise_if_cancelled()
+        merges.append(clusters.merge_closest())
+    return np.array(merges)
 
 
 class _Clusters:

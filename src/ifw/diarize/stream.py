@@ -87,7 +87,9 @@ class DiarizationStream:
         if not self._n_samples:
             return Diarization()
         speech, embeddings = np.concatenate(self._speech), np.concatenate(self._embeddings)
-        found = self._assembler.assemble(speech, embeddings, self._options, self._n_samples / SAMPLE_RATE)
+        found = self._assembler.assemble(
+            speech, embeddings, self._options, self._n_samples / SAMPLE_RATE, cancel=self._cancel
+        )
         self._report(self._n_samples)
         return found
 

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from scipy.special import logsumexp, softmax
 
+from ifw.cancellation import CancelToken
 from ifw.diarize.agglomerative import cut, cut_after, unit
 from ifw.diarize.clustering import (
     Bounds,
@@ -40,7 +41,13 @@ _MIN_SHARE: Final = 1e-7  # of the chunks, below which a speaker is gone
 
 
 def cluster_vbx(
-    embeddings: FloatArray, speech: ByteArray, bounds: Bounds, settings: VbxSettings, plda: Plda
+    embeddings: FloatArray,
+    speech: ByteArray,
+    bounds: Bounds,
+    settings: VbxSettings,
+    plda: Plda,
+    *,
+    cancel: CancelToken | None = None,
 ) -> Clusters:
     """Find the speakers of a recording.
 
@@ -50,6 +57,7 @@ def cluster_vbx(
         bounds: How many speakers there may be.
         settings: The numbers of the pipeline.
         plda: The space of VBx.
+        cancel: Ends it, where it takes long.
 
     Returns:
         The speakers. No two local speakers of a chunk are the same one, unless the bounds changed their number.
@@ -58,7 +66,7 @@ def cluster_vbx(
     if len(trained) < 2:
         return one_speaker(embeddings, speech, trained)
     vectors = unit(trained)
-    first = first_clusters(centroid_linkage(vectors), settings.threshold)
+    first = first_clusters(centroid_linkage(vectors, cancel), settings.threshold)
     responsibilities, shares = infer(plda(trained), plda.between, first, settings)
     kept = responsibilities[:, shares > _MIN_SHARE]
     centroids = kept.T @ trained / kept.sum(0)[:, None]
