@@ -37,11 +37,11 @@ def little_memory(device):
     def limit(spare_bytes: int) -> None:
         torch.cuda.synchronize()
         torch.cuda.empty_cache()
-        _, total = torch.cuda.mem_get_info(device)
-        torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved(device) + spare_bytes) / total, device)
+        _, total = torch.cuda.mem_get_info()
+        torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + spare_bytes) / total)
 
     yield limit
-    torch.cuda.set_per_process_memory_fraction(1.0, device)
+    torch.cuda.set_per_process_memory_fraction(1.0)
     torch.cuda.empty_cache()
 
 
@@ -80,4 +80,4 @@ def test_slots_that_do_not_fit_are_refused(device):
     )  # fmt: skip
     with pytest.raises(EngineMemoryError, match="ask for fewer slots"):
         DecoderCache.allocate(sizes, 4096, device, torch.float16)
-    assert torch.cuda.memory_allocated(device) < 16 << 30, "what was refused is free again"
+    assert torch.cuda.memory_allocated() < 16 << 30, "what was refused is free again"

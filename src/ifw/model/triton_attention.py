@@ -23,13 +23,14 @@ from ifw.model.ops import KeyLimit, sdpa_decode_attention
 
 BLOCK_KEYS: Final = 64
 _N_WARPS = 4
+_MOST_PARTS = 32
 _WANTED_PROGRAMS = 1056  # eight for each of the 132 multiprocessors of an H100
 
 
 def n_parts_for(n_rows: int, n_heads: int, n_keys: int) -> int:
     """Into how many parts the keys of a row are split, from the shapes alone: a CUDA graph replays the choice."""
     n_blocks = -(-n_keys // BLOCK_KEYS)
-    return max(1, min(n_blocks, _WANTED_PROGRAMS // (n_rows * n_heads)))
+    return max(1, min(n_blocks, _MOST_PARTS, _WANTED_PROGRAMS // (n_rows * n_heads)))
 
 
 def triton_decode_attention(query: Tensor, keys: Tensor, values: Tensor, limit: KeyLimit | None) -> Tensor:
@@ -69,14 +70,13 @@ def _run(
         query, keys, values, mixed if positions is None else positions, key_scales, value_scales, mixed, parts,
         query.stride(0), query.stride(2), keys.stride(0), keys.stride(1), values.stride(0), values.stride(1),
         key_scales.stride(0), key_scales.stride(1), value_scales.stride(0), value_scales.stride(1),
-        n_keys, part_keys,
-        N_HEADS=n_heads, N_PARTS=n_parts, HEAD_DIM=head_dim, BLOCK=BLOCK_KEYS,
+        n_keys, part_keys, n_heads, n_parts,
+        HEAD_DIM=head_dim, BLOCK=BLOCK_KEYS, IS_SPLIT=n_parts > 1,
         HAS_LIMIT=positions is not None, HAS_SCALES=scales is not None, num_warps=_N_WARPS,
     )  # fmt: skip
     if n_parts > 1:
         _join[(n_rows, n_heads)](
-            parts, mixed, N_HEADS=n_heads, N_PARTS=n_parts, MOST_PARTS=triton.next_power_of_2(n_parts),
-            HEAD_DIM=head_dim, num_warps=1,
+            parts, mixed, n_heads, n_parts, MOST_PARTS=_MOST_PARTS, HEAD_DIM=head_dim, num_warps=1,
         )  # fmt: skip
     return mixed
 
@@ -92,9 +92,9 @@ def _attend(
     query, keys, values, positions, key_scales, value_scales, mixed, parts,
     query_row, query_head, key_row, key_head, value_row, value_head,
     key_scale_row, key_scale_head, value_scale_row, value_scale_head,
-    n_keys, part_keys,
-    N_HEADS: tl.constexpr, N_PARTS: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK: tl.constexpr,
-    HAS_LIMIT: tl.constexpr, HAS_SCALES: tl.constexpr,
+    n_keys, part_keys, n_heads, n_parts,
+    HEAD_DIM: tl.constexpr, BLOCK: tl.constexpr, IS_SPLIT: tl.constexpr, HAS_LIMIT: tl.constexpr,
+    HAS_SCALES: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     head = tl.program_id(1).to(tl.int64)
@@ -134,11 +134,11 @@ def _attend(
         mix = mix * fading + tl.sum(value_block.to(tl.float32) * weights[:, None], 0)
         highest = now_highest
 
-    place = row * N_HEADS + head
-    if N_PARTS == 1:
+    place = row * n_heads + head
+    if not IS_SPLIT:
         tl.store(mixed + place * HEAD_DIM + dims, (mix / total).to(mixed.dtype.element_ty))
     else:
-        own = parts + (place * N_PARTS + part) * (HEAD_DIM + 2)
+        own = parts + (place * n_parts + part) * (HEAD_DIM + 2)
         tl.store(own + dims, mix)
         tl.store(own + HEAD_DIM, highest)
         tl.store(own + HEAD_DIM + 1, total)
@@ -146,14 +146,13 @@ def _attend(
 
 @triton.jit
 def _join(
-    parts, mixed,
-    N_HEADS: tl.constexpr, N_PARTS: tl.constexpr, MOST_PARTS: tl.constexpr, HEAD_DIM: tl.constexpr,
+    parts, mixed, n_heads, n_parts, MOST_PARTS: tl.constexpr, HEAD_DIM: tl.constexpr,
 ):  # fmt: skip
-    place = tl.program_id(0).to(tl.int64) * N_HEADS + tl.program_id(1)
+    place = tl.program_id(0).to(tl.int64) * n_heads + tl.program_id(1)
     dims = tl.arange(0, HEAD_DIM)
     part = tl.arange(0, MOST_PARTS)
-    is_there = part < N_PARTS
-    own = parts + (place * N_PARTS + part) * (HEAD_DIM + 2)
+    is_there = part < n_parts
+    own = parts + (place * n_parts + part) * (HEAD_DIM + 2)
     highest = tl.load(own + HEAD_DIM, mask=is_there, other=float("-inf"))
     share = tl.exp(highest - tl.max(highest, 0))  # 0 for a part without keys
     total = tl.sum(share * tl.load(own + HEAD_DIM + 1, mask=is_there, other=0.0), 0)
