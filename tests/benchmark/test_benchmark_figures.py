@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ifw.benchmark.bench import Bench, windows
-from ifw.benchmark.decoding_scenarios import check_counts, skewed_lengths
+from ifw.benchmark.decoding_scenarios import check_counts, engine_scenario, skewed_lengths
 from ifw.benchmark.floors import decoder_weights, encoder_flop, floor_s, step_bytes
 from ifw.benchmark.options import BenchmarkOptions, parse_batches, parse_names
 from ifw.benchmark.peers import own_compute_types, setups
@@ -150,3 +150,13 @@ def test_what_was_learnt_chooses_set_ups_and_batches():
     assert bench.fastest("small", every) == every
     assert (bench.best_batch("base", fast, 1), bench.best_batch("small", fast, 1)) == (8, 1)
     assert (bench.expected_s("base", slow), bench.expected_s("small", slow)) == (0.4, float("inf"))
+
+
+def test_where_our_own_engine_failed_an_error_says_so():
+    class Nobody(Bench):
+        def loaded(self, model, chosen):
+            return []
+
+    bench = Nobody(BenchmarkOptions(), {}, (), {}, lambda text: None)
+    with pytest.raises(BenchmarkError, match="toy: our own engine failed"):
+        engine_scenario(bench, "toy")

@@ -22,7 +22,8 @@ class WritesDown:
         self.batch_size = batch_size
         self.chunks = []
 
-    def hear(self, samples):
+    def hear(self, samples, cancel):
+        del cancel
         n_chunks = 1 + (len(samples) - CHUNK) // STEP
         assert len(samples) == CHUNK + (n_chunks - 1) * STEP
         assert n_chunks <= self.batch_size

@@ -232,3 +232,17 @@ def test_the_number_of_threads_changes_no_bit(diarizer, samples):
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(one[0], other[0])
         np.testing.assert_array_equal(one[1], other[1])
+
+
+def test_cancelling_ends_between_groups_of_chunks(diarizer, monkeypatch):
+    listener, cancel, n_heard = diarizer._listener, CancelToken(), []
+
+    def heard_once(group):
+        n_heard.append(len(group))
+        cancel.cancel()
+        return np.zeros((1, 1, 1), np.uint8), np.zeros((1, 1, 1), np.float32)
+
+    monkeypatch.setattr(listener, "_hear_group", heard_once)
+    with pytest.raises(CancelledError):
+        listener.hear(np.zeros(60 * RATE, np.float32), cancel)
+    assert len(n_heard) == 1

@@ -150,10 +150,10 @@ def _milliseconds(sweep: dict[str, dict[int, float]]) -> dict[str, dict[str, flo
 
 def _compare(bench: Bench, model: str, entrants: Sequence[Entrant], deadline: float) -> dict[str, Any]:
     contenders = [Contender(entrant.name, entrant.run, entrant.is_slow) for entrant in entrants]
-    own = min(
-        (entrant for entrant in entrants if entrant.running.setup.engine == OWN),
-        key=lambda entrant: (bench.expected_s(model, entrant.running.setup), -entrant.batch),
-    )
+    ours = [entrant for entrant in entrants if entrant.running.setup.engine == OWN]
+    if not ours:
+        raise BenchmarkError(f"{model}: our own engine failed, so there is nothing to compare; its logs say why")
+    own = min(ours, key=lambda entrant: (bench.expected_s(model, entrant.running.setup), -entrant.batch))
     passes = alternate([Contender(AA, own.run), *contenders], bench.options.n_rounds, deadline)
     summaries = {name: summarise(measured) for name, measured in passes.items()}
     reference = passes[entrants[0].name][0].detail["tokens"]  # ours, the most exact

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ifw.benchmark.peers import OWN
+from ifw.benchmark.rounds import AA_RANGE
 
 _Row = dict[str, Any]
 
@@ -113,7 +114,10 @@ def _passes(row: _Row) -> str:
 
 def _aa(found: dict[str, Any]) -> str:
     ratio = found["aa"]["ratio"]
-    verdict = "as it should be" if 0.97 <= ratio <= 1.03 else "**not within 0.97 to 1.03: the machine was not quiet**"
+    low, high = AA_RANGE
+    verdict = (
+        "as it should be" if low <= ratio <= high else f"**not within {low} to {high}: the machine was not quiet**"
+    )
     return f"A/A, {found['aa']['name']} against itself: {ratio:.3f}, {verdict}.\n"
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ifw.cancellation import CancelToken
 from ifw.constants import HOP_LENGTH, SAMPLE_RATE
 from ifw.diarize.embedding import ResNet
 from ifw.diarize.filter_bank import FRAME_SAMPLES, FilterBank
@@ -81,7 +82,7 @@ class Listener:
         self._hearing = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
 
-    def hear(self, samples: FloatArray) -> tuple[ByteArray, FloatArray]:
+    def hear(self, samples: FloatArray, cancel: CancelToken | None = None) -> tuple[ByteArray, FloatArray]:
         """Hear chunks that follow one another; recordings take turns.
 
         On CPU groups of chunks are heard side by side, on as many threads as torch has in the calling thread, each
@@ -89,13 +90,16 @@ class Listener:
 
         Args:
             samples: [n] float32: the first chunk, and a step more for each other.
+            cancel: On CPU ends it as soon as the groups are done that are being heard.
 
         Returns:
             [C, F, S] 1 where a local speaker speaks, and [C, S, D] how each sounds.
 
         Raises:
+            CancelledError: `cancel` was cancelled.
             EngineMemoryError: The device has no room for so many chunks at once.
         """
+        cancel = cancel or CancelToken()
         with self._hearing, self._bounded_by_memory():
             if self._device.type != "cpu":
                 return self._hear_group(samples)
@@ -104,7 +108,7 @@ class Listener:
             for first in range(0, n_chunks, _GROUP_ON_CPU):
                 n_more = min(_GROUP_ON_CPU, n_chunks - first) - 1
                 groups.append(samples[first * self.step_samples :][: self.chunk_samples + n_more * self.step_samples])
-            speech, embeddings = zip(*self._side_by_side(groups), strict=True)
+            speech, embeddings = zip(*self._side_by_side(groups, cancel), strict=True)
             return np.concatenate(speech), np.concatenate(embeddings)
 
     def hear_voice(self, samples: FloatArray) -> tuple[FloatArray, int]:
@@ -124,22 +128,26 @@ class Listener:
             speech = self.segment(heard).amax(2, keepdim=True)  # [1, F, 1]
             return self.embed(heard, speech)[0, 0].cpu().numpy(), int(speech.sum())
 
-    def _side_by_side(self, groups: Sequence[FloatArray]) -> list[tuple[ByteArray, FloatArray]]:
+    def _side_by_side(self, groups: Sequence[FloatArray], cancel: CancelToken) -> list[tuple[ByteArray, FloatArray]]:
         n_threads = torch.get_num_threads()
         n_parts = min(n_threads, len(groups))
         pool = self._pool = self._pool or ThreadPoolExecutor(thread_name_prefix="ifw-voices")
-        others = [pool.submit(self._one_by_one, groups[part::n_parts]) for part in range(1, n_parts)]
+        others = [pool.submit(self._one_by_one, groups[part::n_parts], cancel) for part in range(1, n_parts)]
         try:
-            own = self._one_by_one(groups[::n_parts])
+            own = self._one_by_one(groups[::n_parts], cancel)
         finally:
             wait(others)
             torch.set_num_threads(n_threads)
         parts = [own, *(other.result() for other in others)]
         return [parts[index % n_parts][index // n_parts] for index in range(len(groups))]
 
-    def _one_by_one(self, groups: Sequence[FloatArray]) -> list[tuple[ByteArray, FloatArray]]:
+    def _one_by_one(self, groups: Sequence[FloatArray], cancel: CancelToken) -> list[tuple[ByteArray, FloatArray]]:
         torch.set_num_threads(1)
-        return [self._hear_group(group) for group in groups]
+        heard = []
+        for group in groups:
+            cancel.raise_if_cancelled()
+            heard.append(self._hear_group(group))
+        return heard
 
     def _hear_group(self, samples: FloatArray) -> tuple[ByteArray, FloatArray]:
         heard = torch.from_numpy(samples).to(self._device)

@@ -100,7 +100,7 @@ class DiarizationStream:
     def _hear(self, waiting: FloatArray, n_chunks: int) -> FloatArray:
         """Hear the first chunks; returns the samples from the next one on."""
         self._cancel.raise_if_cancelled()
-        speech, embeddings = self._listener.hear(waiting[: self._span(n_chunks)])
+        speech, embeddings = self._listener.hear(waiting[: self._span(n_chunks)], self._cancel)
         self._speech.append(speech)
         self._embeddings.append(embeddings)
         n_heard = sum(map(len, self._speech)) * self._listener.step_samples
