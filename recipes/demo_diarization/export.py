@@ -23,7 +23,7 @@ from ifw.diarize.weights_file import WEIGHTS_FILE
 from .segmentation_training import mel_bands
 from .sizes import EMBEDDING, SEGMENTATION
 
-STEP_RATIO: Final = 0.1  # a chunk a second, as the published pipelines; one every two seconds makes half as many errors more
+STEP_RATIO: Final = 0.1  # a chunk a second, as the published pipelines; every two seconds is far worse
 _TASK_MODULE: Final = "pyannote.audio.core.task"
 _FILTERS: Final = "sincnet.conv1d.0.filterbank."
 
