@@ -238,7 +238,7 @@ def load_diarizer(model: str | Path | None, device: Device, compute_type: Comput
     """Load a diarization model as it fits to an engine.
 
     Args:
-        model: A hub id or a folder; None stands for pyannote's `speaker-diarization-community-1`.
+        model: A hub id, a folder, or `demo`; None stands for pyannote's `speaker-diarization-community-1`.
         device: Of the engine.
         compute_type: Of the engine; diarization knows no int8, and computes as it would by itself then.
 

@@ -57,7 +57,7 @@ def source_hash() -> str:
 
 
 def build() -> tuple[str, ...]:
-    """Compile and link the library, unless it is there already.
+    """Compile and link the library, in place of the one that is there.
 
     Returns:
         The instruction sets that it has kernels for; those that the compiler does not know are left out.

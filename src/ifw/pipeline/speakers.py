@@ -135,6 +135,9 @@ class SpeakerListener:
         self._thread.join()
 
     def _wait(self, is_enough: Callable[[], bool]) -> None:
+        self._cancel.raise_if_cancelled()
+        if is_enough():
+            return
         started = time.perf_counter()
         thread = self._thread
         thread.n_threads = self._n_threads  # this one does not need any

@@ -11,11 +11,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ifw.errors import ConfigError, DatabaseError, NotReadyError
 from ifw.service.database_probe import DatabaseProbe
-from ifw.service.events import EventBodies
 from ifw.service.stages import TaskStages
 from ifw.service.state_metrics import StateCollector
 from ifw.service.sync_service import SyncService
 from ifw.service.sync_work import SYNC_PRIORITY
+from ifw.service.webhook_bodies import EventBodies
 from ifw.tasks import TaskOptions, Tasks, TaskStats
 
 if TYPE_CHECKING:

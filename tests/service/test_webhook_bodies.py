@@ -11,9 +11,9 @@ import pytest
 from ifw.formats import from_json, to_json
 from ifw.formats.legacy import to_legacy_dict
 from ifw.server.schemas.legacy import LegacyOutput
-from ifw.service import events
-from ifw.service.events import EventBodies
+from ifw.service import webhook_bodies
 from ifw.service.payload import Source, make_payload
+from ifw.service.webhook_bodies import EventBodies
 from ifw.tasks import Task, TaskFailure
 from ifw.types import Segment, Transcript, Word
 
@@ -74,10 +74,10 @@ def test_a_native_event_of_a_task_without_result(state: str, error: TaskFailure 
 
 
 def test_a_very_long_transcript_is_left_out_and_that_is_said(monkeypatch):
-    monkeypatch.setattr(events, "MAX_TRANSCRIPT_BYTES", len(RESULT) - 1)
+    monkeypatch.setattr(webhook_bodies, "MAX_TRANSCRIPT_BYTES", len(RESULT) - 1)
     data = body(task("succeeded"))["data"]
     assert (data["transcript"], data["is_transcript_left_out"]) == (None, True)
-    monkeypatch.setattr(events, "MAX_TRANSCRIPT_BYTES", len(RESULT))
+    monkeypatch.setattr(webhook_bodies, "MAX_TRANSCRIPT_BYTES", len(RESULT))
     assert body(task("succeeded"))["data"]["is_transcript_left_out"] is False
 
 
