@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import shutil
 import socket
 import wave
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ import diarizing
 import numpy as np
 import pytest
 from neighbour import SAMPLE, SHORT, Neighbour
-from truss_server import PREDICT, TrussProcess, needs_truss, serving_truss, wait_for
+from truss_server import PATIENCE_S, PREDICT, TrussProcess, needs_truss, serving_truss, wait_for
 
 from ifw.audio import decode
 
@@ -192,3 +193,44 @@ def test_speakers_need_a_model(truss: TrussProcess, neighbour: Neighbour) -> Non
     reply = truss.predict(url=f"{neighbour.url}/short.ogg", diarise_audio=True)
     assert (reply.status_code, reply.json()["code"]) == (422, "diarization_unavailable")
     assert "IFW_DIARIZATION_MODEL" in reply.json()["detail"]
+
+
+HELD_LOAD = """
+
+def held(self, load=Model.load):
+    import pathlib, time
+    while not pathlib.Path(os.environ["LOAD_WHEN"]).exists():
+        time.sleep(0.02)
+    load(self)
+
+
+Model.load = held
+"""
+
+
+def test_health_before_and_after_load(model_app: Path, tmp_path: Path, neighbour: Neighbour) -> None:
+    shutil.copytree(model_app, tmp_path / "app")
+    with (tmp_path / "app" / "model" / "model.py").open("a") as module:
+        module.write(HELD_LOAD)
+    with serving_truss(tmp_path / "app", tmp_path, {"LOAD_WHEN": str(tmp_path / "now")}) as server:
+        assert server.client.get("/").status_code == 200  # the process lives
+        assert server.client.get("/v1/models/model").status_code == 503
+        assert server.predict(url=f"{neighbour.url}/short.ogg").status_code == 503
+        (tmp_path / "now").touch()
+        server.wait_ready()
+        assert server.predict(url=f"{neighbour.url}/short.ogg").json()["text"] == SAID
+
+
+def test_a_client_that_goes_away_ends_a_download_that_hangs(truss: TrussProcess) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(PATIENCE_S)
+        accepted: list[socket.socket] = []
+
+        def is_asked() -> bool:
+            accepted.append(silent.accept()[0])
+            return accepted[0].recv(4096).startswith(b"GET /")
+
+        leave(truss, {"url": f"http://127.0.0.1:{silent.getsockname()[1]}/a.mp3"}, is_asked)
+        with accepted[0] as connection:
+            connection.settimeout(PATIENCE_S)
+            assert connection.recv(1) == b""  # the other side has closed it
