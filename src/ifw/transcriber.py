@@ -220,6 +220,15 @@ class Transcriber:
     ) -> None:
         self.close()
 
+    def use_diarizer(self, diarizer: Diarizer) -> None:
+        """Tell speakers apart with this from now on.
+
+        Args:
+            diarizer: Loaded already, on the same device.
+        """
+        with self._diarizer_lock:
+            self._diarizer = diarizer
+
     def _loaded_diarizer(self, model: str | Path | Diarizer | None) -> Diarizer:
         from ifw.diarize.diarizer import Diarizer  # noqa: PLC0415 - nothing of it is imported before someone diarizes
 

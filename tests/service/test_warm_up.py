@@ -1,12 +1,18 @@
-"""A server that warms up is ready only afterwards, and not at all where that fails."""
+"""How a server comes to be ready: what is loaded beside each other, and what is warmed up."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from held_work import service_in
+from neighbour import SHORT
 
+from ifw import transcriber
+from ifw.config import DiarizationOptions, TranscribeOptions
 from ifw.diarize.diarizer import Diarizer
 from ifw.errors import EngineError, NotReadyError
 from ifw.service import loading
@@ -44,8 +50,8 @@ def test_speakers_have_been_told_apart_once_it_is_ready(
 def test_a_device_that_fails_is_told_before_it_is_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     made: list[Transcriber] = []
 
-    def fail(transcriber: Transcriber, *, diarizes: bool) -> None:
-        made.append(transcriber)
+    def fail(failing: Transcriber, *, diarizes: bool) -> None:
+        made.append(failing)
         raise EngineError("the device is broken")
 
     monkeypatch.setattr(loading, "warm_up", fail)
@@ -56,5 +62,28 @@ def test_a_device_that_fails_is_told_before_it_is_ready(tmp_path: Path, monkeypa
             service.model.wait()
         assert service.model.status.code == "engine_failed"
         assert not made[0].is_open  # it holds no memory of the device any more
+    finally:
+        service.close()
+
+
+def test_the_diarization_model_is_loaded_beside_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Neither is loaded before the other has begun."""
+    together = threading.Barrier(2)
+
+    def beside(load: Callable[..., Any]) -> Callable[..., Any]:
+        def loaded(*given: Any, **named: Any) -> Any:
+            together.wait(60)
+            return load(*given, **named)
+
+        return loaded
+
+    for name in ("load_checkpoint", "load_diarizer"):
+        monkeypatch.setattr(transcriber, name, beside(getattr(transcriber, name)))
+    service = service_in(tmp_path, diarization_model="demo")
+    service.start()
+    try:
+        service.model.wait()
+        options = TranscribeOptions(diarize=DiarizationOptions(num_speakers=1))
+        assert {one.speaker for one in service.transcribe_now(SHORT, options).result(120).segments} == {"SPEAKER_00"}
     finally:
         service.close()

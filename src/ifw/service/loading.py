@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeVar
 
 from ifw.engine.heap import keep_freed_memory
 from ifw.errors import (
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ifw.service.settings import Settings
     from ifw.transcriber import Transcriber
 
+_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 LoadState = Literal["loading", "ready", "failed", "closed"]
@@ -135,44 +137,39 @@ class LoadedModel:
         settings = self._settings
         part: LoadedPart = "model"
         keep_freed_memory()
+        started = time.perf_counter()
+        transcriber: Transcriber | None = None
         try:
-            diarizer: Diarizer | None = None
-            if settings.diarization_model is not None:  # first, as it is smaller and is what lacks a token
-                part = "diarization_model"
-                diarizer = _load_diarizer(settings.diarization_model, settings)
-                part = "model"
-            transcriber, timings = self._loaded(diarizer)
+            from ifw.transcriber import Transcriber  # noqa: PLC0415 - torch takes seconds, and the server answers
+
+            timings = {"import_s": time.perf_counter() - started}
+            diarizer = _beside(lambda: _load_diarizer(settings))
+            transcriber = Transcriber(
+                settings.model,
+                settings.device,
+                settings.compute_type,
+                n_slots=settings.n_slots,
+                n_threads=settings.n_threads,
+            )
+            timings["load_s"] = transcriber.load_s
+            part = "diarization_model"
+            if (loaded := diarizer.result()) is not None:
+                transcriber.use_diarizer(loaded)
+            part = "model"
+            self._warm_up(transcriber, timings)
         except Exception as error:
+            if transcriber is not None:
+                transcriber.close()
             self._set(None, self._failure(part, error))
         else:
-            _log.info("model loaded", extra={"model": settings.model, **timings})
+            _log.info("model loaded", extra={"model": settings.model, **_rounded(timings)})
             self._set(transcriber, LoadStatus("ready", None, ""))
 
-    def _loaded(self, diarizer: Diarizer | None) -> tuple[Transcriber, dict[str, float]]:
-        """The transcriber, and the wall seconds that each part took."""
-        started = time.perf_counter()
-        from ifw.transcriber import Transcriber  # noqa: PLC0415 - torch takes seconds, and the server answers meanwhile
-
-        settings = self._settings
-        timings = {"import_s": time.perf_counter() - started}
-        transcriber = Transcriber(
-            settings.model,
-            settings.device,
-            settings.compute_type,
-            n_slots=settings.n_slots,
-            n_threads=settings.n_threads,
-            diarization_model=diarizer,
-        )
-        timings["load_s"] = transcriber.load_s
-        if settings.warm_up:
+    def _warm_up(self, transcriber: Transcriber, timings: dict[str, float]) -> None:
+        if self._settings.warm_up:
             started = time.perf_counter()
-            try:
-                warm_up(transcriber, diarizes=diarizer is not None)
-            except BaseException:
-                transcriber.close()
-                raise
+            warm_up(transcriber, diarizes=self._settings.diarization_model is not None)
             timings["warm_up_s"] = time.perf_counter() - started
-        return transcriber, {name: round(wall_s, 2) for name, wall_s in timings.items()}
 
     def _failure(self, part: LoadedPart, error: Exception) -> LoadStatus:
         """What people are told, and the log."""
@@ -201,11 +198,31 @@ class LoadedModel:
             transcriber.close()
 
 
-def _load_diarizer(model: str, settings: Settings) -> Diarizer:
+def _beside(work: Callable[[], _T]) -> Future[_T]:
+    """Do it in a thread of its own, which does not hold up the end of the process."""
+    future: Future[_T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="ifw-load-beside", daemon=True).start()
+    return future
+
+
+def _load_diarizer(settings: Settings) -> Diarizer | None:
     from ifw.transcriber import load_diarizer  # noqa: PLC0415 - torch takes seconds, and the server answers meanwhile
 
+    if settings.diarization_model is None:
+        return None
     started = time.perf_counter()
-    diarizer = load_diarizer(model, settings.device, settings.compute_type)
+    diarizer = load_diarizer(settings.diarization_model, settings.device, settings.compute_type)
     load_s = round(time.perf_counter() - started, 2)
-    _log.info("diarization model loaded", extra={"model": model, "load_s": load_s})
+    _log.info("diarization model loaded", extra={"model": settings.diarization_model, "load_s": load_s})
     return diarizer
+
+
+def _rounded(timings: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(wall_s, 2) for name, wall_s in timings.items()}
