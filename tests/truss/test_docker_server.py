@@ -123,5 +123,6 @@ def test_secrets_are_read_where_they_are_mounted(server_context: Path, tmp_path:
         assert server.client.get("/health/live").status_code == 200
         assert server.client.get("/tasks").status_code == 401
         assert server.client.get("/tasks", headers={"X-API-Key": "correct-horse"}).status_code == 200
+        server.wait_ready()
         assert server.terminate() == 0
         assert not [secret for secret in secrets.values() if secret.strip() in server.text()]
