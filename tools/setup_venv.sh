@@ -70,5 +70,12 @@ if ! "$venv/bin/python" -c 'import torch' >/dev/null 2>&1; then
     sh tools/apt_install.sh "torch needs the C++ and OpenMP libraries of the system" libstdc++6 libgomp1
     "$venv/bin/python" -c 'import torch' || fail "torch does not load on this machine"
 fi
+"$venv/bin/python" - <<'CHECK'
+from ifw.kernels.library import load
+
+loaded = load()
+names = ", ".join(kernels.name for kernels in loaded.kernels)
+print("[setup] native kernels for CPUs:", names or f"none, torch alone computes, which is slower: {loaded.reason}")
+CHECK
 describe >"$stamp"
 say "ready: $venv"

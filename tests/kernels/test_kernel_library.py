@@ -127,3 +127,25 @@ def test_the_kernels_share_the_threads_of_torch():
         pytest.skip("torch does not bring its own OpenMP here")
     assert all(KERNELS[0].runtime)
     assert KERNELS[0].team().n_threads == torch.get_num_threads()
+
+
+@pytest.mark.parametrize(
+    ("loaded", "expected", "levels"),
+    [
+        (library.Loaded(KERNELS or (object(),), ""), "int8", []),
+        (library.Loaded((), "the native library was not built"), "float32", ["WARNING"]),
+        (library.Loaded((), "there are native kernels for Linux only", could_be=False), "float32", ["INFO"]),
+    ],
+)
+def test_auto_takes_int8_where_there_are_kernels_and_says_once_that_there_are_none(
+    loaded, expected, levels, monkeypatch, caplog
+):
+    monkeypatch.setattr(compute_type, "load", lambda: loaded)
+    compute_type.fastest_compute_type.cache_clear()
+    caplog.set_level("INFO")
+    try:
+        assert [compute_type.fastest_compute_type() for _ in range(2)] == [expected] * 2
+    finally:
+        compute_type.fastest_compute_type.cache_clear()
+    assert [record.levelname for record in caplog.records] == levels
+    assert all(loaded.reason in record.message for record in caplog.records)

@@ -224,7 +224,10 @@ ChunkSize = Annotated[
 Device = Annotated[DeviceName, typer.Option("--device", help="auto takes CUDA where there is one.")]
 ComputeType = Annotated[
     ComputeTypeName,
-    typer.Option("--compute-type", help="auto (or default) is float16 on CUDA and float32 on CPU; int8 is for CPUs."),
+    typer.Option(
+        "--compute-type",
+        help="auto (or default) is float16 on CUDA, and on CPU int8 with native kernels, else float32.",
+    ),
 ]
 BatchSize = Annotated[
     int | None,

@@ -56,6 +56,11 @@ def source_hash() -> str:
     return digest.hexdigest()[:16]
 
 
+def is_supported() -> bool:
+    """Whether there are kernels for this kind of machine: Linux on x86-64."""
+    return sys.platform == "linux" and platform.machine() in {"x86_64", "AMD64"}
+
+
 def build() -> tuple[str, ...]:
     """Compile and link the library, in place of the one that is there.
 
@@ -65,7 +70,7 @@ def build() -> tuple[str, ...]:
     Raises:
         BuildError: There are no kernels for this machine, there is no compiler, or it failed.
     """
-    if sys.platform != "linux" or platform.machine() not in {"x86_64", "AMD64"}:
+    if not is_supported():
         raise BuildError(f"there are kernels for Linux on x86-64 only, not for {sys.platform} on {platform.machine()}")
     compiler = _find_compiler()
     with tempfile.TemporaryDirectory(dir=FOLDER) as name:

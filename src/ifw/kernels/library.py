@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import torch
 
-from ifw.kernels.build import LIBRARY, source_hash
+from ifw.kernels.build import LIBRARY, is_supported, source_hash
 
 FLOAT32: Final = 0
 BFLOAT16: Final = 1
@@ -187,15 +187,19 @@ class Loaded:
     Attributes:
         kernels: For the instruction sets that this machine has, best first; none where the library is not there.
         reason: Why there are none, for people; empty where there are.
+        could_be: Whether there could be kernels on this machine.
     """
 
     kernels: tuple[Kernels, ...]
     reason: str
+    could_be: bool = True
 
 
 @functools.cache
 def load() -> Loaded:
     """Load the library, once in a process."""
+    if not is_supported():
+        return Loaded((), "there are native kernels for Linux on x86-64 only", could_be=False)
     if not LIBRARY.is_file():
         return Loaded((), "the native library was not built: install a C++ compiler and reinstall the package")
     try:
@@ -211,7 +215,7 @@ def load() -> Loaded:
     found: list[Kernels] = []
     while table := library.ifw_kernels(len(found)):
         found.append(_kernels(table.contents, runtime))
-    return Loaded(tuple(found), "" if found else "this processor has no AVX2")
+    return Loaded(tuple(found), "" if found else "this processor has no AVX2", could_be=bool(found))
 
 
 def _kernels(table: _KernelsStruct, runtime: tuple[int | None, int | None]) -> Kernels:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
 import torch
 
@@ -14,10 +16,23 @@ from ifw.kernels.library import load
 from ifw.model.native_ops import bfloat16_ops, float32_attention, int8_ops
 from ifw.model.ops import Ops, choose_ops
 
+_LOG = logging.getLogger(__name__)
 DTYPES: Final[Mapping[str, torch.dtype]] = MappingProxyType(
     {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "int8": torch.bfloat16}
 )
 """Of activations and caches; int8 has products of int8 between activations of bfloat16."""
+
+
+@functools.cache
+def fastest_compute_type() -> Literal["int8", "float32"]:
+    """What `auto` is on CPU: int8 where the native kernels are, float32 elsewhere, which is said once in a process."""
+    loaded = load()
+    if loaded.kernels:
+        return "int8"
+    _LOG.log(
+        logging.WARNING if loaded.could_be else logging.INFO, "computing in float32 by torch alone: %s", loaded.reason
+    )
+    return "float32"
 
 
 def ops_for(device: torch.device, compute_type: str) -> Ops:
