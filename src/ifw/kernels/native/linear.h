@@ -28,28 +28,21 @@ int64_t panel_words(int64_t n_in) {
 
 template <class Kind>
 void pack_words(const float* weight, int64_t n_in, int64_t n_out, uint32_t* packed, float* scale, int32_t* correction) {
-    constexpr int per_word = Kind::WORD_VALUES;
+    constexpr bool IS_INT8 = Kind::WORD_VALUES == 4;
+    static thread_local Scratch memory;
+    float* row = memory.get<float>(2 * round_up(n_in, ROW_STEP));
+    auto* words = reinterpret_cast<uint32_t*>(row + round_up(n_in, ROW_STEP));
     memset(packed, 0, sizeof(uint32_t) * panel_words<Kind>(n_in) * divide_up(n_out, PANEL));
     for (int64_t column = 0; column < round_up(n_out, PANEL); column++) {
-        if (per_word == 4) scale[column] = 0, correction[column] = 0;
+        if (IS_INT8) scale[column] = 0, correction[column] = 0;
         if (column >= n_out) continue;
-        const float* w = weight + column * n_in;
-        uint32_t* panel = packed + column / PANEL * panel_words<Kind>(n_in) + column % PANEL;
-        float largest = 0;
-        for (int64_t i = 0; i < n_in; i++) largest = fmaxf(largest, fabsf(w[i]));
-        const float step = fmaxf(largest, 1e-30f) / 127.0f;
+        const float step = prepare_row<Kind>(weight + column * n_in, n_in, nullptr, row, words, 0);
+        uint32_t* to = packed + column / PANEL * panel_words<Kind>(n_in) + column % PANEL;
+        for (int64_t word = 0; word < words_of<Kind>(n_in); word++) to[word * PANEL] = words[word];
+        if (!IS_INT8) continue;
         int32_t sum = 0;
-        for (int64_t i = 0; i < n_in; i++) {
-            uint8_t* word = reinterpret_cast<uint8_t*>(panel + i / per_word * PANEL);
-            if constexpr (per_word == 4) {
-                const int32_t value = static_cast<int32_t>(nearbyintf(w[i] / step));
-                word[i % 4] = static_cast<uint8_t>(value);
-                sum += value;
-            } else {
-                from_float(reinterpret_cast<typename Kind::Value*>(word) + i % per_word, w[i]);
-            }
-        }
-        if (per_word == 4) scale[column] = step, correction[column] = sum * Int8::ZERO_POINT;
+        for (int64_t i = 0; i < n_in; i++) sum += reinterpret_cast<const int8_t*>(words)[i];
+        scale[column] = step, correction[column] = sum * Int8::ZERO_POINT;
     }
 }
 
@@ -93,7 +86,7 @@ struct LinearCall {
         auto* words = reinterpret_cast<uint32_t*>(steps + step_floats);
         for (int64_t i = 0; i < n_rows; i++)
             steps[i] = prepare_row<Kind>(x + (first_row + i) * layer.n_in, layer.n_in, norm, row,
-                                         words + i * row_words());
+                                         words + i * row_words(), Int8::ZERO_POINT);
         return {words, steps};
     }
 

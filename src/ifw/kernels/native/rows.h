@@ -40,8 +40,9 @@ inline void normalise_row(float* row, int64_t n, const IfwNorm& norm) {
     for (int64_t i = whole; i < n; i++) row[i] = (row[i] - mean) * factor * norm.weight[i] + norm.bias[i];
 }
 
-// Quantises a padded row symmetrically to [-127, 127]; returns the size of a step, NaN where a value is not finite.
-inline float quantise_row(const float* row, int64_t n, uint8_t* quantised) {
+// Quantises a padded row symmetrically to [-127, 127], and adds zero_point; returns the size of a step, NaN where a value is
+// not finite.
+inline float quantise_row(const float* row, int64_t n, uint8_t* quantised, int zero_point) {
     const int64_t end = round_up(n, ROW_STEP);
     Floats largest = zeros(), check = zeros();
     for (int64_t i = 0; i < end; i += LANES) {
@@ -51,17 +52,17 @@ inline float quantise_row(const float* row, int64_t n, uint8_t* quantised) {
     }
     const float most = fmaxf(max_of(largest), 1e-30f);
     const Floats factor = all(127.0f / most);
-    for (int64_t i = 0; i < end; i += LANES) Int8::store(quantised + i, mul(load(row + i), factor));
+    for (int64_t i = 0; i < end; i += LANES) Int8::store(quantised + i, mul(load(row + i), factor), zero_point);
     return most / 127.0f + sum_of(check);
 }
 
 // A row on its way into a product of this kind: its words, and the size of a step for int8.
 template <class Kind, class Value>
-inline float prepare_row(const Value* x, int64_t n, const IfwNorm* norm, float* row, uint32_t* words) {
+inline float prepare_row(const Value* x, int64_t n, const IfwNorm* norm, float* row, uint32_t* words, int zero_point) {
     load_row(x, n, row);
     if (norm != nullptr) normalise_row(row, n, *norm);
     if constexpr (Kind::WORD_VALUES == 4) {
-        return quantise_row(row, n, reinterpret_cast<uint8_t*>(words));
+        return quantise_row(row, n, reinterpret_cast<uint8_t*>(words), zero_point);
     } else {
         auto* values = reinterpret_cast<typename Kind::Value*>(words);
         for (int64_t i = 0; i < round_up(n, ROW_STEP); i += LANES) store(values + i, load(row + i));

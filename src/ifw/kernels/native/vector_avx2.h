@@ -96,9 +96,9 @@ struct Int8 {
         const __m256i c = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(correction));
         return _mm256_cvtepi32_ps(_mm256_sub_epi32(sums, c));
     }
-    // Rounds 8 values that lie within [-127, 127].
-    static void store(uint8_t* p, Floats x) {
-        const __m256i values = _mm256_add_epi32(_mm256_cvtps_epi32(x), _mm256_set1_epi32(ZERO_POINT));
+    // Rounds 8 values that lie within [-127, 127], and adds a zero point.
+    static void store(uint8_t* p, Floats x, int zero_point) {
+        const __m256i values = _mm256_add_epi32(_mm256_cvtps_epi32(x), _mm256_set1_epi32(zero_point));
         const __m256i low = _mm256_and_si256(values, _mm256_set1_epi32(0xff));
         const __m256i shorts = _mm256_packus_epi32(low, low);
         const __m256i bytes = _mm256_packus_epi16(shorts, shorts);

@@ -84,9 +84,9 @@ struct Int8 {
     static Floats to_floats(Sums sums, const int32_t* correction) {
         return _mm512_cvtepi32_ps(_mm512_sub_epi32(sums, _mm512_loadu_si512(correction)));
     }
-    // Rounds 16 values that lie within [-127, 127].
-    static void store(uint8_t* p, Floats x) {
-        const __m512i values = _mm512_add_epi32(_mm512_cvtps_epi32(x), _mm512_set1_epi32(ZERO_POINT));
+    // Rounds 16 values that lie within [-127, 127], and adds a zero point.
+    static void store(uint8_t* p, Floats x, int zero_point) {
+        const __m512i values = _mm512_add_epi32(_mm512_cvtps_epi32(x), _mm512_set1_epi32(zero_point));
         _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(values));
     }
 };
