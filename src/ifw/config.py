@@ -333,7 +333,7 @@ class EngineConfig:
 
     Attributes:
         device: `auto` takes CUDA where there is one.
-        compute_type: `auto` is float16 on CUDA, and on CPU int8 where the native kernels are, else float32.
+        compute_type: `auto` is float16 on CUDA, and on CPU bfloat16 with native kernels that have it, else float32.
         n_slots: Windows decoded together; None chooses by device and free memory.
         encode_batch: Windows encoded together; None is up to 4 on CPU, as it has threads, and 8 on CUDA.
         n_threads: Threads of torch on CPU; None leaves torch's own choice.

@@ -39,8 +39,8 @@ class Transcriber:
     Args:
         model: A short name in any case (`ifw models` lists them), a hub id, or a checkpoint folder.
         device: `auto` takes CUDA where there is one.
-        compute_type: `auto` is float16 on CUDA, and on CPU int8 where the native kernels are, else float32; or one of
-            float32, bfloat16, float16 and, on CPU, int8.
+        compute_type: `auto` is float16 on CUDA, and on CPU bfloat16 with native kernels that have it, else float32; or
+            float32, bfloat16, float16 or, on CPU with native kernels, int8, the fastest.
         n_slots: Windows decoded together; None chooses by device and free memory.
         n_threads: CPU threads of torch; None leaves torch's own choice.
         diarization_model: What tells speakers apart: a hub id, a folder of that layout, or `demo`, loaded here

@@ -361,9 +361,9 @@ def test_views_share_the_cache():
 @pytest.mark.parametrize(
     ("has_cuda", "given", "expected"),
     [
-        (False, ("auto", "auto"), ("cpu", "int8")),
+        (False, ("auto", "auto"), ("cpu", "bfloat16")),
         (True, ("auto", "auto"), ("cuda", "float16")),
-        (True, ("cpu", "auto"), ("cpu", "int8")),
+        (True, ("cpu", "auto"), ("cpu", "bfloat16")),
         (True, ("cpu", "float32"), ("cpu", "float32")),
         (True, ("cuda", "bfloat16"), ("cuda", "bfloat16")),
         (False, ("cpu", "bfloat16"), ("cpu", "bfloat16")),
@@ -371,7 +371,7 @@ def test_views_share_the_cache():
 )
 def test_auto_is_resolved(monkeypatch, has_cuda, given, expected):
     monkeypatch.setattr(device.torch.cuda, "is_available", lambda: has_cuda)
-    monkeypatch.setattr(device, "fastest_compute_type", lambda: "int8")
+    monkeypatch.setattr(device, "default_compute_type", lambda: "bfloat16")
     monkeypatch.setattr(device, "ops_for", lambda device, compute_type: None)
     config = resolve_config(EngineConfig(device=given[0], compute_type=given[1], n_slots=7))
     assert (config.device, config.compute_type) == expected

@@ -129,23 +129,24 @@ def test_the_kernels_share_the_threads_of_torch():
     assert KERNELS[0].team().n_threads == torch.get_num_threads()
 
 
-@pytest.mark.parametrize(
-    ("loaded", "expected", "levels"),
-    [
-        (library.Loaded(KERNELS or (object(),), ""), "int8", []),
-        (library.Loaded((), "the native library was not built"), "float32", ["WARNING"]),
-        (library.Loaded((), "there are native kernels for Linux only", could_be=False), "float32", ["INFO"]),
-    ],
-)
-def test_auto_takes_int8_where_there_are_kernels_and_says_once_that_there_are_none(
-    loaded, expected, levels, monkeypatch, caplog
-):
+@each_level
+def test_auto_is_bfloat16_where_kernels_have_it(kernels, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(compute_type, "load", lambda: library.Loaded((kernels,), ""))
+    expected = "bfloat16" if kernels.has_bfloat16 else "float32"
+    assert compute_type.default_compute_type.__wrapped__() == expected
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(("could_be", "level"), [(True, "WARNING"), (False, "INFO")])
+def test_auto_without_kernels_is_float32_and_says_so_once(could_be, level, monkeypatch, caplog):
+    loaded = library.Loaded((), "the native library was not built", could_be=could_be)
     monkeypatch.setattr(compute_type, "load", lambda: loaded)
-    compute_type.fastest_compute_type.cache_clear()
+    compute_type.default_compute_type.cache_clear()
     caplog.set_level("INFO")
     try:
-        assert [compute_type.fastest_compute_type() for _ in range(2)] == [expected] * 2
+        assert [compute_type.default_compute_type() for _ in range(2)] == ["float32"] * 2
     finally:
-        compute_type.fastest_compute_type.cache_clear()
-    assert [record.levelname for record in caplog.records] == levels
-    assert all(loaded.reason in record.message for record in caplog.records)
+        compute_type.default_compute_type.cache_clear()
+    assert [record.levelname for record in caplog.records] == [level]
+    assert "the native library was not built" in caplog.text

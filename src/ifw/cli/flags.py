@@ -226,7 +226,8 @@ ComputeType = Annotated[
     ComputeTypeName,
     typer.Option(
         "--compute-type",
-        help="auto (or default) is float16 on CUDA, and on CPU int8 with native kernels, else float32.",
+        help="auto (or default) is float16 on CUDA, and on CPU bfloat16 with native kernels that have it, "
+        "else float32. On CPU int8 is the fastest.",
     ),
 ]
 BatchSize = Annotated[

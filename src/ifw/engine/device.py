@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ifw.config import EngineConfig
 from ifw.errors import ConfigError
-from ifw.model.compute_type import fastest_compute_type, ops_for
+from ifw.model.compute_type import default_compute_type, ops_for
 
 
 def resolve_config(config: EngineConfig) -> EngineConfig:
@@ -32,7 +32,7 @@ def resolve_config(config: EngineConfig) -> EngineConfig:
         raise ConfigError("device: got 'cuda', but torch sees no CUDA device here; use 'auto' or 'cpu'")
     compute_type = config.compute_type
     if compute_type == "auto":
-        compute_type = "float16" if device == "cuda" else fastest_compute_type()
+        compute_type = "float16" if device == "cuda" else default_compute_type()
     if device == "cpu" and compute_type == "float16":
         raise ConfigError(
             "compute_type: got 'float16', allowed on 'cpu': 'float32', 'bfloat16' or 'int8'; float16 is far slower"

@@ -24,14 +24,16 @@ DTYPES: Final[Mapping[str, torch.dtype]] = MappingProxyType(
 
 
 @functools.cache
-def fastest_compute_type() -> Literal["int8", "float32"]:
-    """What `auto` is on CPU: int8 where the native kernels are, float32 elsewhere, which is said once in a process."""
+def default_compute_type() -> Literal["bfloat16", "float32"]:
+    """What `auto` is on CPU: bfloat16 where the native kernels and the processor have it, else float32.
+
+    Where the kernels could be and are not, that is said, once in a process.
+    """
     loaded = load()
     if loaded.kernels:
-        return "int8"
-    _LOG.log(
-        logging.WARNING if loaded.could_be else logging.INFO, "computing in float32 by torch alone: %s", loaded.reason
-    )
+        return "bfloat16" if loaded.kernels[0].has_bfloat16 else "float32"
+    level = logging.WARNING if loaded.could_be else logging.INFO
+    _LOG.log(level, "computing in float32 by torch alone: %s", loaded.reason)
     return "float32"
 
 

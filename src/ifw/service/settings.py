@@ -131,8 +131,8 @@ class Settings(BaseSettings):
     device: Device = Field("auto", description="auto takes CUDA where there is one; else cpu or cuda.")
     compute_type: ComputeType = Field(
         "auto",
-        description="auto is float16 on CUDA, and on CPU int8 with native kernels, else float32; or float32, bfloat16, "
-        "float16 or, on CPU, int8.",
+        description="auto is float16 on CUDA, and on CPU bfloat16 with native kernels that have it, else float32; "
+        "or float32, bfloat16, float16 or, on CPU, int8, the fastest.",
     )
     n_slots: int | None = Field(
         None, ge=1, le=4096, description="Windows decoded together. Left out: by device and memory."
