@@ -3,17 +3,22 @@
 import numpy as np
 import pytest
 
+from ifw.audio.whole import decode
 from ifw.benchmark.bench import Bench, windows
 from ifw.benchmark.decoding_scenarios import check_counts, engine_scenario, skewed_lengths
 from ifw.benchmark.floors import decoder_weights, encoder_flop, floor_s, step_bytes
 from ifw.benchmark.options import BenchmarkOptions, parse_batches, parse_names
 from ifw.benchmark.peers import own_compute_types, setups
 from ifw.benchmark.random_checkpoint import prompt_ids, random_checkpoint, special_ids
+from ifw.benchmark.recordings import long_recording, short_recordings
 from ifw.benchmark.sizes import SIZES
 from ifw.benchmark.tables import best_rows, lone_rows, summary
+from ifw.config import VadOptions
+from ifw.constants import SAMPLE_RATE
 from ifw.errors import BenchmarkError, ConfigError
 from ifw.kernels.library import load
 from ifw.model.checkpoint import load_checkpoint
+from ifw.speech.packer import WindowPacker
 
 
 def row(engine, setup, batch, ms, *, is_disturbed=False):
@@ -160,3 +165,23 @@ def test_where_our_own_engine_failed_an_error_says_so():
     bench = Nobody(BenchmarkOptions(), {}, (), {}, lambda text: None)
     with pytest.raises(BenchmarkError, match="toy: our own engine failed"):
         engine_scenario(bench, "toy")
+
+
+def test_long_recordings_are_cut_where_they_are_said_to_be(tmp_path):
+    recording = long_recording(tmp_path, 6, 10, 0)
+    assert recording.ends_s == (29.75, 59.5, 89.25, 119.0, 148.75, 178.0)
+    samples = decode(recording.path).samples
+    assert len(samples) / SAMPLE_RATE == pytest.approx(178.0, abs=0.2)
+    packer = WindowPacker(VadOptions(enabled=False), None)
+    found = [*packer.feed(samples), *packer.finish()]
+    assert len(found) == 6
+    assert long_recording(tmp_path, 6, 10, 0) == recording
+
+
+def test_short_recordings_have_tokens_for_their_length(tmp_path):
+    found = short_recordings(tmp_path, 3, 100, 0)
+    assert [one.path for one in found] == [str(tmp_path / f"clip-{index}-0.mp3") for index in range(3)]
+    for one in found:
+        assert 5 <= one.ends_s[0] <= 29
+        assert one.n_tokens == round(100 * one.ends_s[0] / 30)
+        assert len(decode(one.path).samples) / SAMPLE_RATE == pytest.approx(one.ends_s[0], abs=0.2)

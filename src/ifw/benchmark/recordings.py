@@ -50,8 +50,8 @@ def long_recording(folder: Path, n_windows: int, n_tokens: int, seed: int) -> Re
     """
     path = folder / f"long-{n_windows}-{seed}.mp3"
     if not path.is_file():
-        random = np.random.default_rng(seed)
-        samples = np.concatenate([_speech(STEP_S, random) for _ in range(n_windows)])
+        random, sample = np.random.default_rng(seed), _sample()
+        samples = np.concatenate([_speech(sample, STEP_S, random) for _ in range(n_windows)])
         write_mp3(path, samples[: -round(_SHORTER_S * SAMPLE_RATE)])
     ends_s = [STEP_S * (index + 1) for index in range(n_windows)]
     ends_s[-1] -= _SHORTER_S
@@ -67,11 +67,11 @@ def short_recordings(folder: Path, n_clips: int, n_tokens: int, seed: int) -> li
         n_tokens: Of a clip of 30 s.
         seed: Of lengths and cuts.
     """
-    random = np.random.default_rng(seed)
+    random, sample = np.random.default_rng(seed), _sample()
     found = []
     for index, duration_s in enumerate(random.uniform(*_CLIP_S, n_clips).round(1)):
         path = folder / f"clip-{index}-{seed}.mp3"
-        samples = _speech(float(duration_s), random)
+        samples = _speech(sample, float(duration_s), random)
         if not path.is_file():
             write_mp3(path, samples)
         found.append(Recording(str(path), (float(duration_s),), max(1, round(n_tokens * duration_s / 30))))
@@ -83,9 +83,12 @@ def as_json(recordings: list[Recording]) -> list[dict[str, object]]:
     return [json.loads(json.dumps(asdict(recording))) for recording in recordings]
 
 
-def _speech(duration_s: float, random: np.random.Generator) -> npt.NDArray[np.float32]:
+def _sample() -> npt.NDArray[np.float32]:
+    return decode(str(files("ifw") / "demo" / "sample.mp3")).samples
+
+
+def _speech(sample: npt.NDArray[np.float32], duration_s: float, random: np.random.Generator) -> npt.NDArray[np.float32]:
     """A stretch of the bundled sample from anywhere, silent around its end."""
-    sample = decode(str(files("ifw") / "demo" / "sample.mp3")).samples
     made = np.resize(np.roll(sample, -int(random.integers(len(sample)))), round(duration_s * SAMPLE_RATE))
     made += _NOISE * random.standard_normal(len(made), np.float32)
     n_gap = round(_GAP_S / 2 * SAMPLE_RATE)
