@@ -43,6 +43,13 @@ class Attention(nn.Module):
         """Of the positions that are attended to."""
         return self.split(self.k_proj(x)), self.split(self.v_proj(x))
 
+    def attend_across(self, x: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """The same on keys that are [B, H, Dh, S] already: OpenVINO would turn SDPA's around at every step."""
+        scores = torch.matmul(self.split(self.q_proj(x)) * 64**-0.5, keys)
+        mixed = torch.matmul(torch.softmax(scores, -1), values)
+        found: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(2))
+        return found
+
     def attend(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
         """What the positions of x find."""
         mixed = F.scaled_dot_product_attention(self.split(self.q_proj(x)), keys, values, attn_mask=mask)
@@ -85,13 +92,14 @@ class Encoder(nn.Module):
         self.cross: Any = nn.ModuleList(layer.encoder_attn for layer in decoder.layers)
 
     def forward(self, mel: Tensor) -> tuple[Tensor, ...]:
-        """[B, n_mels, 3000] -> keys and values of each layer in turn."""
+        """[B, n_mels, 3000] -> keys [B, H, Dh, 1500] and values [B, H, 1500, Dh] of each layer in turn."""
         x = F.gelu(self.conv2(F.gelu(self.conv1(mel)))).transpose(1, 2) + self.embed_positions.weight
         for layer in self.layers:
             normed = layer.self_attn_layer_norm(x)
             x = layer.feed_forward(x + layer.self_attn.attend(normed, *layer.self_attn.keys_and_values(normed)))
         x = self.layer_norm(x)
-        return tuple(part for attention in self.cross for part in attention.keys_and_values(x))
+        pairs = [attention.keys_and_values(x) for attention in self.cross]
+        return tuple(part for keys, values in pairs for part in (keys.transpose(2, 3).contiguous(), values))
 
 
 class Decoder(nn.Module):
@@ -120,7 +128,7 @@ class Decoder(nn.Module):
             keys, values = torch.cat([past_keys, keys], 2), torch.cat([past_values, values], 2)
             grown += [keys, values]
             x = x + layer.self_attn.attend(normed, keys, values, mask)
-            x = x + layer.encoder_attn.attend(
+            x = x + layer.encoder_attn.attend_across(
                 layer.encoder_attn_layer_norm(x), caches[2 * index], caches[2 * index + 1]
             )
             x = layer.feed_forward(x)
@@ -198,7 +206,7 @@ class Driver:
 
 def exported(checkpoint: Path, dims: dict[str, int]) -> Path:
     """The two networks beside the checkpoint, with 8-bit weights."""
-    target = checkpoint.with_name(f"{checkpoint.name}-openvino")
+    target = checkpoint.with_name(f"{checkpoint.name}-openvino2")
     if target.is_dir():
         return target
     partial = target.with_name(f"{target.name}.partial")
@@ -236,11 +244,12 @@ def converted_encoder(encoder: Encoder, dims: dict[str, int]) -> ov.Model:
 def converted_decoder(decoder: Decoder, dims: dict[str, int]) -> ov.Model:
     """Any number of windows, tokens and past tokens; the own keys and values become states."""
     n_layers, n_heads = dims["n_text_layer"], dims["n_text_head"]
-    cross = [torch.zeros(2, n_heads, dims["n_audio_ctx"], 64) for _ in range(2 * n_layers)]
+    across = [[2, n_heads, 64, dims["n_audio_ctx"]], [2, n_heads, dims["n_audio_ctx"], 64]] * n_layers
+    cross = [torch.zeros(shape) for shape in across]
     past = [torch.zeros(2, n_heads, 5, 64) for _ in range(2 * n_layers)]
     example = (torch.zeros(2, 3, dtype=torch.long), torch.arange(5, 8), torch.zeros(1, 1, 3, 8), *cross, *past)
     shapes = [PartialShape([-1, -1]), PartialShape([-1]), PartialShape([1, 1, -1, -1])]
-    shapes += [PartialShape([-1, n_heads, dims["n_audio_ctx"], 64])] * (2 * n_layers)
+    shapes += [PartialShape([-1, *shape[1:]]) for shape in across]
     shapes += [PartialShape([-1, n_heads, -1, 64])] * (2 * n_layers)
     model = ov.convert_model(decoder, example_input=example, input=shapes)
     states = {}
