@@ -8,7 +8,7 @@ import torch
 pytest.importorskip("triton", reason="triton is not installed")
 
 from ifw.model import triton_attention
-from ifw.model.int8_rows import Int8Rows
+from ifw.model.int8_kv import Int8Kv
 from ifw.model.ops import KeyLimit, matmul_decode_attention
 from ifw.model.triton_attention import BLOCK_KEYS, n_parts_for, triton_decode_attention, triton_int8_attention
 
@@ -113,7 +113,7 @@ def test_keys_and_values_in_8_bits(device, dtype, shape):
     """The same as attention over what they stand for; what lies beside them is not read."""
     n_rows, n_heads, n_keys, head_dim = shape
     query, keys, values = slots(device, dtype, shape)
-    kept = Int8Rows.zeros(2, n_rows + 2, n_heads, n_keys, head_dim, device=device)
+    kept = Int8Kv.zeros(2, n_rows + 2, n_heads, n_keys, head_dim, device=device)
     kept.scales.fill_(float("nan"))
     kept[:, 1:-1].copy_(torch.stack((keys, values)))
     kept_keys, kept_values = kept[:, 1:-1]

@@ -15,10 +15,11 @@ from starlette.requests import ClientDisconnect
 
 from ifw.baseten.body import ModelInput, audio_of, read_input
 from ifw.baseten.metrics import ModelCollector
-from ifw.baseten.replies import CLIENT_GONE, error_reply, events, output_reply
+from ifw.baseten.replies import error_reply, events, output_reply
 from ifw.errors import NotReadyError, UnauthorizedError
 from ifw.server.request_folder import remove_stale, request_folder
 from ifw.server.running_items import EventStream, begun
+from ifw.server.statuses import CLIENT_LEFT
 from ifw.server.waiting import fetched, segments_of, transcribed
 from ifw.service.limits import bounded
 from ifw.service.payload import Source, make_payload, options_of
@@ -87,7 +88,7 @@ class BasetenModel:
         try:
             return await self._answer(read_input(model_input), request)
         except ClientDisconnect:
-            return Response(status_code=CLIENT_GONE)
+            return Response(status_code=CLIENT_LEFT)
         except Exception as error:
             return error_reply(error)
 

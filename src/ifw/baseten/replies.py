@@ -19,7 +19,6 @@ from ifw.types import Segment, Transcript
 
 _log = logging.getLogger(__name__)
 
-CLIENT_GONE: Final = 499
 _RETRIED_BY_THE_PLATFORM: Final = frozenset({502, 503, 504})
 _KEEP_ALIVE: Final = b": keep-alive\n\n"
 

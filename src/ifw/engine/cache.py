@@ -12,7 +12,7 @@ from ifw.config import CrossKv
 from ifw.engine.device import is_out_of_memory
 from ifw.errors import EngineMemoryError
 from ifw.model.dims import ModelDims
-from ifw.model.int8_rows import Int8Rows
+from ifw.model.int8_kv import Int8Kv
 
 _MAX_AUTO_SLOTS_CPU = 16
 _MAX_AUTO_SLOTS_CUDA = 64
@@ -32,7 +32,7 @@ class DecoderCache:
     """
 
     self_kv: Tensor
-    cross_kv: Tensor | Int8Rows
+    cross_kv: Tensor | Int8Kv
 
     @classmethod
     def allocate(
@@ -47,8 +47,8 @@ class DecoderCache:
         try:
             self_kv = torch.zeros(*rows, dims.n_text_positions, dims.head_dim, device=device, dtype=dtype)
             cross_rows = (*rows, dims.n_positions, dims.head_dim)
-            kept: Tensor | Int8Rows = (
-                Int8Rows.zeros(*cross_rows, device=device)
+            kept: Tensor | Int8Kv = (
+                Int8Kv.zeros(*cross_rows, device=device)
                 if cross_kv == "int8"
                 else torch.zeros(*cross_rows, device=device, dtype=dtype)
             )

@@ -222,6 +222,6 @@ def _likeliest(hypotheses: Sequence[SearchHypothesis]) -> SearchHypothesis:
 
 def _not_finite(token: int, logprob: float) -> EngineError:
     return EngineError(
-        f"the model gave a log-probability of {logprob} for token {token}; "
-        "the weights or the dtype do not suit the model"
+        f"the model gave a log-probability of {logprob} for token {token}: its weights are damaged, or the compute "
+        "type does not suit it; try float32"
     )

@@ -277,7 +277,13 @@ class Turns:
             if np.isfinite(attention.matrix).all():
                 self._complete(seat, replace(entry.hypothesis, attention=attention))
             else:
-                self._fail(seat, EngineError("the model gave attention that is not finite; the dtype does not suit it"))
+                self._fail(
+                    seat,
+                    EngineError(
+                        "the model gave attention that is not finite: its weights are damaged, or the compute type "
+                        "does not suit it; try float32"
+                    ),
+                )
 
     def _decoding(self, seat: Seat) -> WindowDecoding:
         decoding = self._entries[seat.request_id].decoding

@@ -98,7 +98,8 @@ class Vocabulary:
         probabilities = dict(zip(self._languages, detected.probabilities or [1.0], strict=True))
         if not all(map(math.isfinite, [*probabilities.values(), detected.no_speech_prob])):
             raise EngineError(
-                "the model gave probabilities that are not finite; the weights or the dtype do not suit it"
+                "the model gave probabilities that are not finite: its weights are damaged, or the compute type does "
+                "not suit it; try float32"
             )
         language = max(probabilities, key=lambda code: probabilities[code])
         return LanguageDetection(language, probabilities[language], probabilities, detected.no_speech_prob, encoded)

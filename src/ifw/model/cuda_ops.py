@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ifw.model.int8_rows import Int8Rows
+from ifw.model.int8_kv import Int8Kv
 from ifw.model.ops import DecodeAttention, Int8Attention, KeyLimit, Ops, sdpa_decode_attention
 
 _LOG = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def _largest_error(attention: DecodeAttention, device: torch.device, dtype: torc
 def _largest_int8_error(attention: Int8Attention, device: torch.device, dtype: torch.dtype) -> float:
     """The same with keys and values in 8 bits, which both are given."""
     query, *rows = _numbers(device, dtype)
-    kept = Int8Rows.zeros(2, *rows[0].shape, device=device)
+    kept = Int8Kv.zeros(2, *rows[0].shape, device=device)
     kept.copy_(torch.stack(rows))
     keys, values = kept
     return _difference(attention(query, keys, values), query, keys.float(), values.float(), None)

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ifw.model.int8_rows import Int8Rows
+from ifw.model.int8_kv import Int8Kv
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +67,7 @@ class MakeLinear(Protocol):
 
 EncoderAttention = Callable[[Tensor], Tensor]
 DecodeAttention = Callable[[Tensor, Tensor, Tensor, "KeyLimit | None"], Tensor]
-Int8Attention = Callable[[Tensor, Int8Rows, Int8Rows], Tensor]
+Int8Attention = Callable[[Tensor, Int8Kv, Int8Kv], Tensor]
 
 
 class Decode(Protocol):

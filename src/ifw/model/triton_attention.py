@@ -18,7 +18,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ifw.model.int8_rows import Int8Rows
+from ifw.model.int8_kv import Int8Kv
 from ifw.model.ops import KeyLimit, sdpa_decode_attention
 
 BLOCK_KEYS: Final = 64
@@ -43,7 +43,7 @@ def triton_decode_attention(query: Tensor, keys: Tensor, values: Tensor, limit: 
     return _run(query, (keys, values), None if limit is None else limit.positions, None, n_parts)
 
 
-def triton_int8_attention(query: Tensor, keys: Int8Rows, values: Int8Rows) -> Tensor:
+def triton_int8_attention(query: Tensor, keys: Int8Kv, values: Int8Kv) -> Tensor:
     """Attention of one query a row over all of its keys, which are in 8 bits; see `Ops.int8_attention`."""
     n_rows, _, n_heads, _ = query.shape
     n_parts = n_parts_for(n_rows, n_heads, keys.shape[2])

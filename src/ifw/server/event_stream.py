@@ -13,13 +13,13 @@ from typing import Any, Final
 from anyio import to_thread
 
 from ifw.errors import TaskNotFoundError
+from ifw.server.running_items import KEEP_ALIVE_S
 from ifw.server.task_replies import failure_reply, progress_reply
 from ifw.server.task_watch import POLL_S, changes_of
 from ifw.service.segment_event import SEGMENT
 from ifw.service.service import Service
 from ifw.tasks import Task
 
-KEEP_ALIVE_S: Final = 15.0
 BATCH: Final = 1000
 LAST_ID: Final = "end"
 """The id of the last event of every stream."""

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ifw.server.dependencies import ServiceOf
-from ifw.server.request_log import CLIENT_LEFT
+from ifw.server.statuses import CLIENT_LEFT
 
 _SECONDS: Final = (0.005, 0.02, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000)
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

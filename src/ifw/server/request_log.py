@@ -14,10 +14,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from ifw.server.errors import error_response
+from ifw.server.statuses import CLIENT_LEFT
 
 _log = logging.getLogger("ifw.request")
-CLIENT_LEFT: Final = 499
-"""What logs and metrics have for a status where nobody was left to reply to."""
 _QUIET: Final = ("/health/live", "/health/ready", "/metrics")
 _ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 

@@ -10,6 +10,8 @@ from ifw.errors import IfwError
 
 INTERNAL: Final = "internal"
 RETRY_AFTER_S: Final = 5
+CLIENT_LEFT: Final = 499
+"""What logs and metrics have for a status where nobody was left to reply to."""
 
 STATUS: Final[Mapping[str, int]] = MappingProxyType(
     {

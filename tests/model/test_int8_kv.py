@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ifw.engine.cache import DecoderCache, slot_bytes
-from ifw.model.int8_rows import Int8Rows
+from ifw.model.int8_kv import Int8Kv
 
 CPU = torch.device("cpu")
 
 
-def kept(numbers: torch.Tensor) -> Int8Rows:
-    rows = Int8Rows.zeros(*numbers.shape, device=CPU)
+def kept(numbers: torch.Tensor) -> Int8Kv:
+    rows = Int8Kv.zeros(*numbers.shape, device=CPU)
     rows.copy_(numbers)
     return rows
 
@@ -47,7 +47,7 @@ def test_numbers_that_are_not_finite_stay_so(bad):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_views_are_views_and_what_is_written_through_them_is_there(dtype):
-    rows = Int8Rows.zeros(6, 2, 5, 3, 8, device=CPU)
+    rows = Int8Kv.zeros(6, 2, 5, 3, 8, device=CPU)
     numbers = torch.randn(6, 2, 3, 8, generator=torch.Generator().manual_seed(0)).to(dtype)
     for part, wanted in zip(rows.chunk(2), numbers.chunk(2), strict=True):
         part[:, :, 1:4][:, :, 1].copy_(wanted)

@@ -15,7 +15,7 @@ _AT_ONCE: Final = 4  # of the first axis: what is rounded takes eight times the 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Int8Rows:
+class Int8Kv:
     """Numbers in 8 bits with a scale for each vector, that is, each token and head. Stands in for a tensor.
 
     Indexing, iterating and chunking concern the leading axes, and give views. Numbers that are not finite stay so.
@@ -29,7 +29,7 @@ class Int8Rows:
     scales: Tensor
 
     @classmethod
-    def zeros(cls, *shape: int, device: torch.device) -> Int8Rows:
+    def zeros(cls, *shape: int, device: torch.device) -> Int8Kv:
         """Zeros of a shape, the last axis being that of the vectors."""
         return cls(
             torch.zeros(*shape, device=device, dtype=torch.int8),
@@ -46,15 +46,15 @@ class Int8Rows:
         """Where they are."""
         return self.values.device
 
-    def __getitem__(self, index: Any) -> Int8Rows:
-        return Int8Rows(self.values[index], self.scales[index])
+    def __getitem__(self, index: Any) -> Int8Kv:
+        return Int8Kv(self.values[index], self.scales[index])
 
-    def __iter__(self) -> Iterator[Int8Rows]:
-        return map(Int8Rows, self.values, self.scales)
+    def __iter__(self) -> Iterator[Int8Kv]:
+        return map(Int8Kv, self.values, self.scales)
 
-    def chunk(self, n_chunks: int) -> list[Int8Rows]:
+    def chunk(self, n_chunks: int) -> list[Int8Kv]:
         """Views on parts of the first axis."""
-        return list(map(Int8Rows, self.values.chunk(n_chunks), self.scales.chunk(n_chunks)))
+        return list(map(Int8Kv, self.values.chunk(n_chunks), self.scales.chunk(n_chunks)))
 
     def copy_(self, numbers: Tensor) -> None:
         """Round numbers [..., Dh] to what can be kept."""
