@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from gpu_engines import Own, Theirs, Workplace
+from gpu_engines import Own, Theirs, Workplace, clip_lengths
 from gpu_probes import Probes
 from ifw.benchmark.ceilings import Driver as Ceilings
 from ifw.benchmark.decoding_scenarios import skewed_lengths
@@ -58,9 +58,11 @@ class Goals:
     alone: float | None = None
     share: float | None = None
     int8_kv: float | None = None
+    clients: float | None = None
 
 
-GOALS = {"large-v3": Goals(1.1, 2.8, 1.7, 5.0, 0.5, 1.25), "turbo": Goals(1.2, 2.5, 1.7, 5.0, 0.4, 1.05)}
+N_CLIENTS = 32
+GOALS = {"large-v3": Goals(1.1, 2.8, 1.7, 5.0, 0.5, 1.25, 3.0), "turbo": Goals(1.2, 2.5, 1.7, 5.0, 0.4, 1.05, 3.0)}
 
 
 class Table:
@@ -137,6 +139,15 @@ class ModelRows:
         table.attempt(model, f"skewed lengths, transformers batch {most}", 60, compare)
         alone = uniform[:1]
         table.attempt(model, "one window alone", 20, partial(self._compare, theirs, 1, alone, (1, alone), goals.alone))
+        table.attempt(model, f"{N_CLIENTS} clients, clips of 5 to 30 s, a clip", 30, partial(self._clients, theirs))
+
+    def _clients(self, theirs: Theirs) -> dict[str, Any]:
+        """Theirs decodes one clip at a time: whoever comes last waits for all others."""
+        lengths = clip_lengths(4 * N_CLIENTS, self._arguments.tokens)
+        own_ms, p95_ms = self._own.clients(N_CLIENTS, self._slots, lengths)
+        their_ms = theirs.milliseconds(1, lengths[:8], 1)
+        remark = f"95% within {p95_ms:.0f} ms; theirs, one after the other, {N_CLIENTS * their_ms:.0f} ms"
+        return {"ours": own_ms, "theirs": their_ms, "must": self._goals.clients, "remark": remark}
 
     def _ours(self, n_slots: int, lengths: tuple[int, ...]) -> float:
         key = (n_slots, lengths)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import statistics
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,6 +101,40 @@ class Own:
                 took.append(time.perf_counter() - started)
                 check_counts("ours", [len(text.token_ids) for text in texts], lengths)
         return 1e3 * statistics.median(took[1:]) / len(lengths)
+
+    def clients(self, n_clients: int, n_slots: int, lengths: tuple[int, ...]) -> tuple[float, float]:
+        """Clients that send a clip when the one before has come back: milliseconds a clip, and the 95th percentile.
+
+        The first clip of each does not count.
+        """
+        requests = self.requests(lengths)
+        shares = [requests[client::n_clients] for client in range(n_clients)]
+        took: list[float] = []
+        begun = threading.Barrier(n_clients + 1)
+        with Engine(self.model, self.checkpoint, EngineConfig(n_slots=n_slots)) as engine:
+
+            def client(share: list[DecodeRequest]) -> None:
+                engine.submit(replace(share[0], request_id=new_request_id())).result()
+                begun.wait(60)
+                for request in share:
+                    started = time.perf_counter()
+                    engine.submit(replace(request, request_id=new_request_id())).result()
+                    took.append(time.perf_counter() - started)
+
+            with ThreadPoolExecutor(n_clients) as pool:
+                waiting = [pool.submit(client, share) for share in shares]
+                begun.wait(60)
+                started = time.perf_counter()
+                for future in waiting:
+                    future.result()
+                wall_s = time.perf_counter() - started
+        return 1e3 * wall_s / len(lengths), 1e3 * float(np.percentile(took, 95))
+
+
+def clip_lengths(n_clips: int, n_tokens: int) -> tuple[int, ...]:
+    """Tokens of clips of 5 to 30 seconds, `n_tokens` for 30."""
+    seconds = np.random.default_rng(0).uniform(5, 30, n_clips)
+    return tuple(int(length) for length in np.ceil(seconds / 30 * n_tokens))
 
 
 class Theirs:
