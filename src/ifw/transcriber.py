@@ -74,6 +74,7 @@ class Transcriber:
         config = EngineConfig(device=device, compute_type=compute_type, n_slots=n_slots, n_threads=n_threads)
         started = time.perf_counter()
         self._config = config = resolve_config(config)
+        self._asked_compute_type = compute_type
         self._diarizer: Diarizer | None = None
         self._diarizer_lock = threading.Lock()
         if diarization_model is not None:
@@ -235,7 +236,7 @@ class Transcriber:
 
         if isinstance(model, Diarizer):
             return model
-        return load_diarizer(model, self._config.device, self._config.compute_type)
+        return load_diarizer(model, self._config.device, self._asked_compute_type)
 
     def _voice_detector(self) -> VoiceDetector:
         with self._detector_lock:
@@ -250,7 +251,8 @@ def load_diarizer(model: str | Path | None, device: Device, compute_type: Comput
     Args:
         model: A hub id, a folder, or `demo`; None stands for pyannote's `speaker-diarization-community-1`.
         device: Of the engine.
-        compute_type: Of the engine; diarization knows no int8, and computes as it would by itself then.
+        compute_type: As it was asked for of the engine. With `auto` diarization chooses for itself, whatever the engine
+            does; with int8, which it does not know, too.
 
     Raises:
         ModelError: It cannot be found, fetched or read; the subclass and the message say which.

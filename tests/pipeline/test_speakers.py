@@ -5,9 +5,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from scripted_diarizer import ScriptedDiarizer
 
-from ifw import AudioOptions, CancelToken, DecodeOptions, DiarizationOptions, JournalFile, TranscribeOptions
+from ifw import (
+    AudioOptions,
+    CancelToken,
+    DecodeOptions,
+    DiarizationOptions,
+    JournalFile,
+    TranscribeOptions,
+    Transcriber,
+)
+from ifw import transcriber as transcriber_module
 from ifw.audio import decode
 from ifw.errors import CancelledError, EngineMemoryError
 from ifw.pipeline import speakers
@@ -248,3 +258,11 @@ def test_a_resumed_run_has_the_same_speakers(transcriber, sample, diarize, tmp_p
     assert resumed.transcript.turns == whole.turns
     assert transcriber.stats().n_encoded == n_encoded, "the text came from the journal"
     journal.close()
+
+
+@pytest.mark.parametrize(("asked", "dtype"), [("auto", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_speakers_are_told_apart_in_float32_unless_another_is_asked_for(monkeypatch, asked, dtype):
+    """What `auto` is for the engine depends on the machine; the voices of a recording do not."""
+    monkeypatch.setattr(transcriber_module, "resolve_config", lambda config: replace(config, compute_type="bfloat16"))
+    with Transcriber("demo", "cpu", asked, n_slots=1, diarization_model="demo") as loaded:
+        assert next(loaded.diarizer._listener._embedding.parameters()).dtype == dtype
