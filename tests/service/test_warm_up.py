@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from held_work import service_in
 from neighbour import SHORT
+from server_process import wait_for
 
 from ifw import transcriber
 from ifw.config import DiarizationOptions, TranscribeOptions
@@ -87,3 +88,28 @@ def test_the_diarization_model_is_loaded_beside_the_checkpoint(tmp_path: Path, m
         assert {one.speaker for one in service.transcribe_now(SHORT, options).result(120).segments} == {"SPEAKER_00"}
     finally:
         service.close()
+
+
+def test_closing_waits_for_what_is_being_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A process that ends under torch is aborted."""
+    begun, go_on = threading.Event(), threading.Event()
+    load_checkpoint = transcriber.load_checkpoint
+
+    def slow(*given: Any, **named: Any) -> Any:
+        begun.set()
+        go_on.wait(60)
+        return load_checkpoint(*given, **named)
+
+    monkeypatch.setattr(transcriber, "load_checkpoint", slow)
+    monkeypatch.setattr(loading, "CLOSE_S", 120.0)
+    service = service_in(tmp_path)
+    service.start()
+    assert begun.wait(60)
+    closing = threading.Thread(target=service.close)
+    closing.start()
+    wait_for(lambda: service.model.status.state == "closed")
+    assert closing.is_alive()
+    go_on.set()
+    closing.join(60)
+    assert not closing.is_alive()
+    assert "ifw-load" not in {thread.name for thread in threading.enumerate()}

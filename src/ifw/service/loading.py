@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
+CLOSE_S: Final = 10.0
+"""A process that is to end waits so long for a checkpoint that is being loaded; a download may take longer."""
+
 LoadState = Literal["loading", "ready", "failed", "closed"]
 LoadedPart = Literal["model", "diarization_model"]
 
@@ -76,11 +79,13 @@ class LoadedModel:
         self._settings = settings
         self._condition = threading.Condition()
         self._transcriber: Transcriber | None = None
+        self._thread: threading.Thread | None = None
         self._status = LoadStatus("loading", None, f"the model {settings.model_name} is being loaded")
 
     def start(self) -> None:
         """Begin to load; returns at once."""
-        threading.Thread(target=self._load, name="ifw-load", daemon=True).start()
+        self._thread = threading.Thread(target=self._load, name="ifw-load", daemon=True)
+        self._thread.start()
 
     @property
     def status(self) -> LoadStatus:
@@ -121,13 +126,15 @@ class LoadedModel:
         return self.get()
 
     def close(self) -> None:
-        """Free the device; one that is being loaded is freed when it is there."""
+        """Free the device; one that is being loaded is freed when it is there, which is waited for a while."""
         with self._condition:
             transcriber, self._transcriber = self._transcriber, None
             self._status = LoadStatus("closed", None, "the server is shutting down")
             self._condition.notify_all()
         if transcriber is not None:
             transcriber.close()
+        if self._thread is not None:  # torch aborts the process where its modules go while it runs
+            self._thread.join(CLOSE_S)
 
     def _wake(self) -> None:
         with self._condition:
