@@ -60,10 +60,10 @@ peers: install ## make an environment for each engine that `make bench` compares
 
 gpu: ## test and measure what runs on CUDA, in 8 minutes, with the Python that has torch, transformers and pytest: GPU_PYTHON
 	@status=0; echo "[gpu] tests"; \
-	PYTHONPATH=src:tests/engine timeout 145 $(GPU_PYTHON) -m pytest -q -c tests/gpu/pytest.ini --rootdir tests/gpu \
+	PYTHONPATH=src:tests/engine timeout 175 $(GPU_PYTHON) -m pytest -v --tb=short --durations=8 -c tests/gpu/pytest.ini --rootdir tests/gpu \
 		--confcutdir tests/gpu tests/gpu || status=1; \
 	echo "[gpu] benchmark"; \
-	PYTHONPATH=src timeout 330 $(GPU_PYTHON) benchmarks/gpu.py --budget-s 300 --output build/gpu.json || status=1; \
+	PYTHONPATH=src timeout 300 $(GPU_PYTHON) benchmarks/gpu.py --budget-s 270 --output build/gpu.json || status=1; \
 	if [ $$status -ne 0 ]; then echo "[gpu] something failed, see above"; fi; exit $$status
 
 bench-quality: install ## measure cold start, memory, accuracy, word times, quality on degraded audio, the server under load, diarization (tens of minutes)
