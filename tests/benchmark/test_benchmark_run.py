@@ -94,3 +94,15 @@ def test_engines_are_measured_where_little_is_installed():
     program = f"import sys; sys.modules.update(dict.fromkeys({absent})); import {', '.join(modules)}"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [(("--models", "base,giant"), "models: got 'giant'"), (("--batches", "1,x"), "batches: got '1,x'")],
+)
+def test_flags_are_written_as_those_of_the_command(flags, complaint):
+    command = [sys.executable, "-m", "ifw.benchmark", "--quick", *flags]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"error: {complaint}")
+    assert ended.stderr.count("\n") == 1
