@@ -15,7 +15,7 @@ from server_process import wait_for
 from ifw import transcriber
 from ifw.config import DiarizationOptions, TranscribeOptions
 from ifw.diarize.diarizer import Diarizer
-from ifw.errors import EngineError, NotReadyError
+from ifw.errors import EngineError, ModelGatedError, NotReadyError
 from ifw.service import loading
 from ifw.transcriber import Transcriber
 
@@ -113,3 +113,29 @@ def test_closing_waits_for_what_is_being_loaded(tmp_path: Path, monkeypatch: pyt
     closing.join(60)
     assert not closing.is_alive()
     assert "ifw-load" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_diarization_model_that_lacks_is_told_before_the_checkpoint_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    is_told, load = threading.Event(), transcriber.load_checkpoint
+
+    def late(*given: Any, **named: Any) -> Any:
+        assert is_told.wait(60)
+        return load(*given, **named)
+
+    def refused(*given: Any) -> Any:
+        raise ModelGatedError("accept the conditions")
+
+    monkeypatch.setattr(transcriber, "load_checkpoint", late)
+    monkeypatch.setattr(transcriber, "load_diarizer", refused)
+    service = service_in(tmp_path, diarization_model="me/gated")
+    service.start()
+    try:
+        with pytest.raises(NotReadyError, match="accept the conditions"):
+            service.model.wait()
+        is_told.set()
+        assert service.model.status.part == "diarization_model"
+    finally:
+        is_told.set()
+        service.close()

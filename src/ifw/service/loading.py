@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 
 from ifw.engine.heap import keep_freed_memory
 from ifw.errors import (
@@ -151,6 +151,7 @@ class LoadedModel:
 
             timings = {"import_s": time.perf_counter() - started}
             diarizer = _beside(lambda: _load_diarizer(settings))
+            diarizer.add_done_callback(self._tell_failure)  # the checkpoint may take long to come
             transcriber = Transcriber(
                 settings.model,
                 settings.device,
@@ -167,10 +168,16 @@ class LoadedModel:
         except Exception as error:
             if transcriber is not None:
                 transcriber.close()
-            self._set(None, self._failure(part, error))
+            if part == "model":  # the other one's failure has been told
+                self._set(None, self._failure(part, error))
         else:
             _log.info("model loaded", extra={"model": settings.model, **_rounded(timings)})
             self._set(transcriber, LoadStatus("ready", None, ""))
+
+    def _tell_failure(self, diarizer: Future[Any]) -> None:
+        error = diarizer.exception()
+        if isinstance(error, Exception):
+            self._set(None, self._failure("diarization_model", error))
 
     def _warm_up(self, transcriber: Transcriber, timings: dict[str, float]) -> None:
         if self._settings.warm_up:
