@@ -5,7 +5,7 @@ import pytest
 
 from ifw.audio.whole import decode
 from ifw.benchmark.bench import Bench, windows
-from ifw.benchmark.decoding_scenarios import check_counts, engine_scenario, skewed_lengths
+from ifw.benchmark.decoding_scenarios import check_counts, engine_scenario, n_windows_of_pass, skewed_lengths
 from ifw.benchmark.floors import decoder_weights, encoder_flop, floor_s, step_bytes
 from ifw.benchmark.options import BenchmarkOptions, parse_batches, parse_names
 from ifw.benchmark.peers import own_compute_types, setups
@@ -185,3 +185,11 @@ def test_short_recordings_have_tokens_for_their_length(tmp_path):
         assert 5 <= one.ends_s[0] <= 29
         assert one.n_tokens == round(100 * one.ends_s[0] / 30)
         assert len(decode(one.path).samples) / SAMPLE_RATE == pytest.approx(one.ends_s[0], abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("n_least", "batch", "n_workers", "expected"), [(4, 1, 1, 4), (4, 8, 1, 8), (2, 8, 2, 16), (5, 2, 2, 8)]
+)
+def test_no_worker_is_without_a_batch(n_least, batch, n_workers, expected):
+    assert n_windows_of_pass(n_least, batch, n_workers) == expected
+    assert {setup.n_workers for setup in setups("cpu", 3)} == {1, 3}

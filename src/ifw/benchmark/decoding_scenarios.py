@@ -21,7 +21,7 @@ from ifw.errors import BenchmarkError
 AA: Final = "A/A"
 _WORSE: Final = 1.15  # a larger batch that is so much slower ends the search
 _WARM_TOKENS: Final = 4
-_FAR_BEHIND: Final = 3.0  # times our fastest: only the smallest and the largest batch are tried, and one round is made
+_FAR_BEHIND: Final = 4.0  # times ours: only the smallest and the largest batch are tried, and one round is made
 _SKEWED_BATCH: Final = 8
 
 
@@ -81,10 +81,10 @@ def engine_scenario(bench: Bench, model: str) -> dict[str, Any]:
     deadline = time.monotonic() + options.budget_s
     sweep: dict[str, dict[int, float]] = {}
     entrants: list[Entrant] = []
-    own_s = math.inf
+    own_s = own_lone_s = math.inf
     for one in bench.loaded(model, bench.setups()):
         try:
-            found = _sweep(bench, one, own_s)
+            found = _sweep(bench, one, own_lone_s)
         except BenchmarkError as error:
             bench.remark(f"{model}: {one.setup.label} is left out: {error}")
             continue
@@ -92,9 +92,9 @@ def engine_scenario(bench: Bench, model: str) -> dict[str, Any]:
         best = min(found, key=lambda batch: found[batch])
         bench.learn(model, one.setup, found[best], best)
         if one.setup.engine == OWN:
-            own_s = min(own_s, found[best])
+            own_s, own_lone_s = min(own_s, found[best]), min(own_lone_s, found[min(options.batches)])
         for batch in sorted({min(options.batches), best}):
-            lengths = (options.n_tokens,) * _n_windows(bench, batch)
+            lengths = (options.n_tokens,) * n_windows_of_pass(options.n_windows, batch, one.setup.n_workers)
             entrants.append(Entrant(one, batch, lengths, is_slow=found[best] > _FAR_BEHIND * own_s))
     return _compare(bench, model, entrants, deadline) | {"sweep_ms": _milliseconds(sweep)}
 
@@ -122,16 +122,17 @@ def skewed_lengths(n_windows: int, mean: int, seed: int) -> tuple[int, ...]:
     return tuple(int(length) for length in np.clip(np.round(drawn), 1, 2 * mean))
 
 
-def _sweep(bench: Bench, running: Running, own_s: float) -> dict[int, float]:
+def _sweep(bench: Bench, running: Running, own_lone_s: float) -> dict[int, float]:
     """Seconds a window for each batch, one pass each; larger ones are not tried once they are clearly slower."""
     found: dict[int, float] = {}
     batches = sorted(bench.options.batches)
     Entrant(running, batches[0], (_WARM_TOKENS,) * batches[0]).run()
     for batch in batches:
         is_between = batches[0] < batch < batches[-1]
-        if is_between and found[batches[0]] > _FAR_BEHIND * own_s:
+        if is_between and found[batches[0]] > _FAR_BEHIND * own_lone_s:
             continue
-        entrant = Entrant(running, batch, (bench.options.n_tokens,) * _n_windows(bench, batch))
+        n_windows = n_windows_of_pass(bench.options.n_windows, batch, running.setup.n_workers)
+        entrant = Entrant(running, batch, (bench.options.n_tokens,) * n_windows)
         found[batch] = entrant.run().wall_s / len(entrant.lengths)
         bench.note(f"{entrant.name}: {1e3 * found[batch]:.0f} ms a window")
         if found[batch] > _WORSE * min(found.values()):
@@ -139,9 +140,9 @@ def _sweep(bench: Bench, running: Running, own_s: float) -> dict[int, float]:
     return found
 
 
-def _n_windows(bench: Bench, batch: int) -> int:
-    """Windows of a pass: so many at least, and whole batches."""
-    return batch * -(-bench.options.n_windows // batch)
+def n_windows_of_pass(n_least: int, batch: int, n_workers: int) -> int:
+    """So many windows at least, and the same number of whole batches for each worker."""
+    return batch * n_workers * -(-n_least // (batch * n_workers))
 
 
 def _milliseconds(sweep: dict[str, dict[int, float]]) -> dict[str, dict[str, float]]:

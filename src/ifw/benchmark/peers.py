@@ -50,6 +50,11 @@ class Setup:
         """Engine and set-up."""
         return f"{self.engine} {self.name}"
 
+    @property
+    def n_workers(self) -> int:
+        """Batches that are computed side by side."""
+        return int(self.options.get("workers", 1))
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
