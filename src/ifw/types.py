@@ -6,11 +6,14 @@ Times are seconds from the start of the audio, timings are wall seconds.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 Mode = Literal["transcribe", "translate"]
 Stage = Literal["decode", "transcribe", "diarize"]
 SuspectReason = Literal["repetition", "low_probability", "no_speech"]
+
+DIARIZATION_FAILED: Final = "diarization_failed"
+"""Code of the warning that nobody could be told apart."""
 
 
 @dataclass(frozen=True, slots=True)

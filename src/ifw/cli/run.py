@@ -27,8 +27,7 @@ from ifw.cli.report import Report
 from ifw.config import EngineConfig, SubtitleOptions, TranscribeOptions
 from ifw.errors import ConfigError, LanguageError, ModeError, OutputError, PromptError, ResumeError
 from ifw.pipeline.journal_file import JournalFile
-from ifw.pipeline.speakers import DIARIZATION_FAILED
-from ifw.types import Transcript
+from ifw.types import DIARIZATION_FAILED, Transcript
 
 WRONG_FOR_ALL = (ConfigError, LanguageError, ModeError, PromptError)
 

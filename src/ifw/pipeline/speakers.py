@@ -12,7 +12,7 @@ from ifw.constants import SAMPLE_RATE
 from ifw.diarize.attribution import attribute
 from ifw.errors import IfwError
 from ifw.pipeline.speaker_thread import SpeakerThread
-from ifw.types import Segment, SpeakerTurn, TranscriptWarning
+from ifw.types import DIARIZATION_FAILED, Segment, SpeakerTurn, TranscriptWarning
 
 if TYPE_CHECKING:
     from ifw.cancellation import CancelToken
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from ifw.diarize.attribution import TextBytes
     from ifw.diarize.diarizer import Diarizer
     from ifw.speech.buffer import FloatArray
-
-DIARIZATION_FAILED: Final = "diarization_failed"
-"""Code of the warning that nobody could be told apart."""
 
 SHARE: Final = 0.5  # of the threads, while the text is not finished
 

@@ -13,7 +13,7 @@ from ifw.formats import from_json, to_srt, to_tsv, to_txt, to_vtt
 from ifw.formats.legacy import to_legacy_dict
 from ifw.formats.openai_wire import diarized_response, verbose_response
 from ifw.tasks import Task
-from ifw.types import Transcript
+from ifw.types import DIARIZATION_FAILED, Transcript
 
 TranscriptFormat = Literal["json", "txt", "srt", "vtt", "tsv", "verbose_json", "diarized_json"]
 
@@ -70,7 +70,7 @@ def require_speakers(transcript: Transcript) -> None:
         EngineError: The message says why, for the log.
     """
     if transcript.turns is None:
-        reasons = [warning.message for warning in transcript.warnings if warning.code == "diarization_failed"]
+        reasons = [warning.message for warning in transcript.warnings if warning.code == DIARIZATION_FAILED]
         raise EngineError("; ".join(reasons) or "the transcript has no speakers")
 
 
