@@ -1,12 +1,14 @@
 """Checkpoints in files: what is read, what is refused, and that nothing in them is ever executed."""
 
 import collections
+import itertools
 import json
 import os
 import pickle
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -205,11 +207,68 @@ def test_settings_that_are_not_allowed(tmp_path, edit):
         read_config(tmp_path)
 
 
+LAUGHS = "a: &a [ha, ha]\n" + "".join(
+    f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in itertools.pairwise("abcdefghi")
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{LAUGHS}pipeline: {{name: *i, params: {{}}}}",
+        f"{LAUGHS}pipeline: *i",
+        "pipeline: " + "[" * 20_000,
+        "pipeline: " + "{a: " * 10_000,
+        "made: 2026-13-45",
+        f"params: {'9' * 5000}",
+        f"# {'x' * 70_000}",
+        f"pipeline: {'x' * 60_000}",
+    ],
+    ids=["name bomb", "bomb", "deep list", "deep mapping", "no date", "long number", "long file", "long value"],
+)
+def test_a_config_of_somebody_who_means_harm(tmp_path, text):
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(ModelFormatError, match=r"config\.yaml") as caught:
+        read_config(tmp_path)
+    assert len(str(caught.value)) < 2000
+
+
 def edit_config(folder, edit):
     random_models.write_config(folder)
     config = yaml.safe_load((folder / "config.yaml").read_text())
     edit(config)
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-this-name/model", "x" * 5000])
+def test_a_place_that_no_file_can_have(tmp_path, own, name):
+    with pytest.raises(ModelNotFoundError, match="a folder that exists"):
+        Diarizer(name, device="cpu")
+    edit_config(tmp_path, lambda config: config["pipeline"]["params"].update(segmentation=f"$model/{name}"))
+    with pytest.raises(ModelFormatError, match=r"pytorch_model\.bin"):
+        Diarizer(tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        b"\x80\x02h\x07.",
+        b"\x80\x02K\x01Q.",
+        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n)R.",
+        b"\x80\x02X\xff",
+        b"\x80\x02t.",
+    ],
+    ids=["KeyError", "AssertionError", "TypeError", "struct.error", "IndexError"],
+)
+def test_a_pickle_that_torch_stumbles_over(own, stream):
+    path = own / "segmentation" / "pytorch_model.bin"
+    with zipfile.ZipFile(path) as good:
+        parts = {name: good.read(name) for name in good.namelist()}
+    with zipfile.ZipFile(path, "w") as damaged:
+        for name, content in parts.items():
+            damaged.writestr(name, stream if name.endswith("data.pkl") else content)
+    with pytest.raises(ModelFormatError, match=r"no checkpoint that torch can read"):
+        read_network(path.parent)
 
 
 def test_names_that_nothing_has(tmp_path):

@@ -99,7 +99,9 @@ def test_folders(demo_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert resolve_checkpoint("home/own") == Path("home/own"), "a folder that exists goes before a hub id"
 
 
-@pytest.mark.parametrize("name", ["", "large-v4", "/no/such/folder", "./tiny", "~/tiny", "a/b/c", "x" * 5000])
+@pytest.mark.parametrize(
+    "name", ["", "large-v4", "/no/such/folder", "./tiny", "~/tiny", "~nobody-of-this-name/tiny", "a/b/c", "x" * 5000]
+)
 def test_unknown_names(name: str) -> None:
     with pytest.raises(ModelNotFoundError, match="allowed: a short name, a hub id"):
         resolve_checkpoint(name)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Any, Final
 
 from ifw.errors import ModelFormatError
 
 CONFIG_FILE: Final = "config.yaml"
 _PIPELINE: Final = "SpeakerDiarization"
+_MAX_CHARS: Final = 65_536
+_MAX_CLUSTER: Final = 1_000_000  # chunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +86,24 @@ def read_config(folder: Path) -> PipelineConfig:
     Raises:
         ModelFormatError: There is none, or it is none of a speaker diarization pipeline that we know.
     """
+    path = folder / CONFIG_FILE
+    return _Reader(folder, path).config(_content(path))
+
+
+def _content(path: Path) -> Any:
+    """The values of a file, which may come from anybody: nothing in it may take long, or much memory."""
     import yaml  # noqa: PLC0415 - only who diarizes needs it
 
-    path = folder / CONFIG_FILE
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(_MAX_CHARS + 1)
+        if len(text) > _MAX_CHARS:
+            raise ModelFormatError(f"{path}: got more than {_MAX_CHARS} characters, allowed: a pipeline's settings")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):  # a few lines of them make gigabytes
+            raise ModelFormatError(f"{path}: got aliases (*name), allowed: values that are written out")
+        return yaml.safe_load(text)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ModelFormatError(f"diarization model: {path} cannot be read: {error}") from error
-    return _Reader(folder, path).config(content)
 
 
 class _Reader:
@@ -129,7 +142,7 @@ class _Reader:
         method = numbers.get("method", "centroid")
         self._expect(method == "centroid", "clustering.method", method, "centroid")
         size = numbers.get("min_cluster_size")
-        self._expect(type(size) is int and size >= 1, "min_cluster_size", size, "an integer from 1")
+        self._expect(type(size) is int and 1 <= size <= _MAX_CLUSTER, "min_cluster_size", size, f"1 to {_MAX_CLUSTER}")
         return AgglomerativeSettings(self._number(numbers, "threshold", None, 0, 2), int(str(size)))
 
     def _place(self, value: Any, name: str) -> ModelPlace:
@@ -159,4 +172,4 @@ class _Reader:
 
     def _expect(self, is_allowed: bool, name: str, got: Any, allowed: str) -> None:
         if not is_allowed:
-            raise ModelFormatError(f"{self._path}, {name}: got {got!r}, allowed: {allowed}")
+            raise ModelFormatError(f"{self._path}, {name}: got {shortened(got)}, allowed: {allowed}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Final
 
 from ifw.diarize.pipeline_config import CONFIG_FILE, ModelPlace, read_config
@@ -64,13 +66,13 @@ def find_plda(place: ModelPlace) -> Path:
 
 
 def _find(where: str, has_all: Callable[[Path], bool]) -> Path:
-    path = Path(where).expanduser()
-    if where and path.exists():
+    path = Path(os.path.expanduser(where))  # Path.expanduser raises where there is no such user
+    if where and os.path.exists(path):
         return path
     if not _HUB_ID.fullmatch(where):
         raise ModelNotFoundError(
-            f"diarization model: got {where!r}, allowed: a hub id 'organisation/name' such as {DEFAULT_MODEL}, "
-            f"a folder that exists, or {DEMO}, which is bundled"
+            f"diarization model: got {shortened(where)}, allowed: a hub id 'organisation/name' "
+            f"such as {DEFAULT_MODEL}, a folder that exists, or {DEMO}, which is bundled"
         )
     return fetch_files(where, _PATTERNS, has_all)
 

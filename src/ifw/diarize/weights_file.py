@@ -7,6 +7,7 @@ handed and do nothing.
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from ifw.errors import ModelFormatError, ModelUnsafeError
+from ifw.errors import IfwError, ModelFormatError, ModelUnsafeError
 
 WEIGHTS_FILE: Final = "pytorch_model.bin"
 _INERT_PACKAGES: Final = ("pyannote.", "lightning.", "lightning_fabric.", "pytorch_lightning.", "omegaconf.")
@@ -75,8 +76,8 @@ def read_network(folder: Path) -> SavedNetwork:
         ModelFormatError: There is none, or it is no checkpoint of pyannote.audio.
         ModelUnsafeError: It names code that has no place in such a checkpoint.
     """
-    path = folder if folder.is_file() else folder / WEIGHTS_FILE
-    if not path.is_file():
+    path = folder if os.path.isfile(folder) else folder / WEIGHTS_FILE
+    if not os.path.isfile(path):
         raise ModelFormatError(f"diarization model: {folder} has no {WEIGHTS_FILE}")
     try:
         named = torch.serialization.get_unsafe_globals_in_checkpoint(path)
@@ -92,7 +93,9 @@ def read_network(folder: Path) -> SavedNetwork:
         ]
         with torch.serialization.safe_globals(stand_ins):
             saved = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
+    except IfwError:
+        raise
+    except Exception as error:  # torch lets out whatever its unpickler stumbles over: KeyError, TypeError, struct.error
         # What torch says of its own advises to read the file unsafely.
         reason = "it holds more than plain values" if isinstance(error, pickle.UnpicklingError) else str(error)
         raise ModelFormatError(f"{path} is no checkpoint that torch can read safely: {reason}") from error

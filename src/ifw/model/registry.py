@@ -101,7 +101,7 @@ def resolve_checkpoint(name: str | Path) -> Path:
         return _demo_folder()
     if short in _KNOWN:
         return _snapshot(_KNOWN[short].repo_id)
-    folder = Path(wanted).expanduser()
+    folder = Path(os.path.expanduser(wanted))  # Path.expanduser raises where there is no such user
     if wanted and os.path.exists(folder):
         return _checked_folder(folder)
     if isinstance(name, str) and _HUB_ID.fullmatch(wanted):
