@@ -3,8 +3,8 @@
     python benchmarks/diarization_quality.py --each 20
 
 Conversations are spoken by espeak-ng, in sentences that the demo Whisper has never seen. The error rate is that of
-pyannote.metrics with a collar of 0.25 s. Words are those of `Transcriber("demo", diarization_model="demo")` with the
-number of speakers given; those count that were recognised, and are on the right speaker or not.
+pyannote.metrics with a collar of 0.25 s. Words are those of `Transcriber("demo")` with the number of speakers given;
+those count that were recognised, and are on the right speaker or not.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ def attribute(transcriber: Transcriber, conversation: Conversation, folder: Path
     return count_attributed_words(true, found)
 
 
-def words_table(conversations: list[Conversation]) -> str:
+def words_table(model: Path, conversations: list[Conversation]) -> str:
     """The shares by kind of conversation."""
     counts: dict[str, AttributedWords] = {}
-    with Transcriber("demo", diarization_model="demo") as transcriber, tempfile.TemporaryDirectory() as folder:
+    with Transcriber("demo", diarization_model=model) as transcriber, tempfile.TemporaryDirectory() as folder:
         for one in conversations:
             names = [one.kind.name, "all with goals"] if one.kind.is_goal else [one.kind.name]
             counted = attribute(transcriber, one, Path(folder))
@@ -83,7 +83,7 @@ def main() -> None:
     synthesise(arguments.speech, [pool for pool in pools(0, 12) if pool.name == "test"], seed=0, processes=1)
     conversations = draw_set(Corpus(arguments.speech, ["test"]), arguments.each, arguments.seed)
     print(table(evaluate(arguments.model, conversations)), flush=True)
-    print(words_table(conversations))
+    print(words_table(arguments.model, conversations))
 
 
 if __name__ == "__main__":
