@@ -386,9 +386,11 @@ class TranscribeOptions:
             value = getattr(self, name)
             is_off = name == "diarize" and value is None
             _require(is_off or isinstance(value, kind), name, value, f"{kind.__name__}(...)")
-        is_split = self.diarize is not None and self.audio.channels == "split"
-        allowed = "None beside channels='split', where each channel is a speaker already; mix the channels to diarize"
-        _require(not is_split, "diarize", self.diarize, allowed)
+        if self.diarize is not None and self.audio.channels == "split":
+            raise ConfigError(
+                "diarize: got it beside channels='split', allowed: one of the two; "
+                "split channels are a speaker each, without a model"
+            )
 
     @classmethod
     def preset(

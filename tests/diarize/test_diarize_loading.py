@@ -271,6 +271,12 @@ def test_a_pickle_that_torch_stumbles_over(own, stream):
         read_network(path.parent)
 
 
+def test_a_checkpoint_that_is_one_tensor(own):
+    torch.save(torch.zeros(1), own / "segmentation" / "pytorch_model.bin")
+    with pytest.raises(ModelFormatError, match="no checkpoint of pyannote"):
+        read_network(own / "segmentation")
+
+
 def test_names_that_nothing_has(tmp_path):
     with pytest.raises(ModelNotFoundError, match="community-1"):
         Diarizer("no such folder")

@@ -123,7 +123,7 @@ def _network(path: Path, saved: Any) -> SavedNetwork:
         kind = about["architecture"]["class"]
         tensors, parameters = saved["state_dict"], saved.get("hyper_parameters") or {}
         specifications = dict(getattr(about["specifications"], "__dict__", {}))
-    except (KeyError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, AttributeError) as error:
         raise ModelFormatError(f"{path} is no checkpoint of pyannote.audio: it lacks {error}") from error
     if not isinstance(tensors, Mapping) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
         raise ModelFormatError(f"{path} is no checkpoint of pyannote.audio: its state_dict holds more than tensors")
