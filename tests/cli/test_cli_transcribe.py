@@ -196,7 +196,7 @@ def test_languages_are_found_by_what_people_call_them(ifw, record, transcribers,
         (["--diarization-model", "demo"], "--diarization-model: got 'demo' without --diarize, allowed: only with"),
         (["--diarize", "--num-speakers", "2", "--max-speakers", "3"], "--num-speakers: got 2, allowed: None beside"),
         (["--diarize", "--min-speakers", "3", "--max-speakers", "2"], "--min-speakers: got 3, allowed: an integer"),
-        (["--diarize", "--channels", "split"], "--diarize: got DiarizationOptions("),
+        (["--diarize", "--channels", "split"], "--diarize: got it beside channels='split'"),
     ],
 )
 def test_messages_name_the_flag_and_the_value(ifw, record, transcribers, flags, message):
