@@ -13,6 +13,7 @@ from ifw.errors import ModelFormatError
 CONFIG_FILE: Final = "config.yaml"
 _PIPELINE: Final = "SpeakerDiarization"
 _MAX_CHARS: Final = 65_536
+_MAX_DEPTH: Final = 50
 _MAX_CLUSTER: Final = 1_000_000  # chunks
 
 
@@ -99,8 +100,13 @@ def _content(path: Path) -> Any:
             text = file.read(_MAX_CHARS + 1)
         if len(text) > _MAX_CHARS:
             raise ModelFormatError(f"{path}: got more than {_MAX_CHARS} characters, allowed: a pipeline's settings")
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):  # a few lines of them make gigabytes
-            raise ModelFormatError(f"{path}: got aliases (*name), allowed: values that are written out")
+        depth = 0
+        for event in yaml.parse(text):
+            if isinstance(event, yaml.AliasEvent):  # a few lines of them make gigabytes
+                raise ModelFormatError(f"{path}: got aliases (*name), allowed: values that are written out")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _MAX_DEPTH:  # the parser's time grows with the square of it
+                raise ModelFormatError(f"{path}: got values in more than {_MAX_DEPTH} others, allowed: at most that")
         return yaml.safe_load(text)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ModelFormatError(f"diarization model: {path} cannot be read: {error}") from error
