@@ -66,6 +66,6 @@ def _spread(times: Sequence[tuple[float, float]], span: SpeechSpan) -> list[tupl
     for index, (start_s, end_s) in enumerate(times):
         last_s = max(span.end_s - (len(times) - index) * least_s, free_s)  # where it must start, at the latest
         begin_s = min(max(start_s, free_s), last_s)
-        free_s = min(max(end_s, begin_s + least_s), last_s + least_s)
+        free_s = min(max(end_s, begin_s + least_s), last_s + least_s, span.end_s)  # sums may round beyond the end
         spread.append((begin_s, free_s))
     return spread
