@@ -25,15 +25,23 @@ SAMPLE = Path(ifw.__file__).parent / "demo" / "sample.mp3"
 
 @pytest.fixture(scope="module")
 def long_audio(tmp_path_factory) -> Path:
-    """The sample twice, almost three minutes."""
+    """The sample ten times, almost fourteen minutes."""
     path = tmp_path_factory.mktemp("audio") / "long.wav"
     samples = (decode(SAMPLE).samples * 32767).astype("int16")
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(16000)
-        for _ in range(2):
+        for _ in range(10):
             file.writeframes(samples.tobytes())
+    return path
+
+
+@pytest.fixture(scope="module")
+def endless_audio(tmp_path_factory) -> Path:
+    """More than five hours, which nobody waits for."""
+    path = tmp_path_factory.mktemp("audio") / "endless.mp3"
+    path.write_bytes(SAMPLE.read_bytes() * 240)
     return path
 
 
@@ -91,10 +99,10 @@ def test_a_request_that_is_waited_for_finishes_after_sigterm(tmp_path: Path, lon
     assert len(asking.reply.json()["text"]) > 1000
 
 
-def test_requests_and_streams_that_take_too_long_do_not_hold_the_end(tmp_path: Path, long_audio: Path):
+def test_requests_and_streams_that_take_too_long_do_not_hold_the_end(tmp_path: Path, endless_audio: Path):
     with serving(tmp_path, *SLOW, "--drain", "0") as server:
         server.wait_ready()
-        asking = [Asking(server, long_audio), Asking(server, long_audio, stream="true")]
+        asking = [Asking(server, endless_audio), Asking(server, endless_audio, stream="true")]
         wait_for(lambda: server.metric("ifw_sync_requests") == 2)
         assert server.terminate() == 0
         for one in asking:
