@@ -73,6 +73,8 @@ bench-quality: install ## measure cold start, memory, accuracy, word times, qual
 	@echo "[bench] cold start of servers"
 	@sh tools/setup_truss_venv.sh .venv-truss $(VENV)
 	$(PY) benchmarks/cold_start_server.py
+	@echo "[bench] eight clips at once"
+	$(PY) benchmarks/together.py
 	@echo "[bench] memory"
 	$(PY) benchmarks/memory.py
 	@echo "[bench] accuracy"

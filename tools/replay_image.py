@@ -183,7 +183,7 @@ def check_contents(root: Path) -> None:
         sys.exit("pip is in the environment of the server")
     if not (package / "demo" / "model.safetensors").exists():
         sys.exit("the demo model is not in the wheel")
-    if (package / "kernels").exists() and not list((package / "kernels").glob("*.so")):
+    if (package / "kernels").exists() and not list((package / "kernels").glob("*.native")):
         sys.exit("the native kernels are not in the wheel: the stage that builds it has no compiler that they know")
     if len(sources & compiled) < 0.95 * len(sources):
         sys.exit("modules have no bytecode: every start would compile them")

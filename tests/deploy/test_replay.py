@@ -184,7 +184,7 @@ def contents(tmp_path):
     (package / "demo" / "model.safetensors").touch()
     (package / "one.py").touch()
     (package / "kernels").mkdir()
-    (package / "kernels" / "library.so").touch()
+    (package / "kernels" / "ifw_kernels.native").touch()
     subprocess.run([sys.executable, "-m", "compileall", "-q", package], check=True)
     (tmp_path / "opt" / "ifw" / "bin").mkdir()
     return tmp_path
@@ -200,7 +200,7 @@ def test_contents_that_are_wrong_are_refused(contents, broken):
     if broken == "bytecode":
         (package / "two.py").touch()
     elif broken == "native kernels":
-        (package / "kernels" / "library.so").unlink()
+        (package / "kernels" / "ifw_kernels.native").unlink()
     elif broken == "pip":
         (contents / "opt" / "ifw" / "bin" / "pip").touch()
     else:

@@ -51,7 +51,7 @@ def test_what_is_built_is_loaded_unless_its_sources_have_changed(build, loading)
     assert build.build() == ("avx2",)
     assert {path.name for path in build.FOLDER.iterdir()} - {"__pycache__"} == {
         "build.py",
-        "libifw_kernels.so",
+        "ifw_kernels.native",
         "native",
     }
     loaded = loading(build.LIBRARY, build.source_hash)
@@ -94,7 +94,7 @@ def test_elsewhere_there_are_no_kernels(build, monkeypatch):
     ("content", "reason"), [(None, "was not built"), (b"\x7fELF", "does not load"), (b"", "does not load")]
 )
 def test_a_library_that_is_missing_or_damaged_is_no_error(content, reason, tmp_path, loading):
-    path = tmp_path / "libifw_kernels.so"
+    path = tmp_path / "ifw_kernels.native"
     if content is not None:
         path.write_bytes(content)
     loaded = loading(path, lambda: "")

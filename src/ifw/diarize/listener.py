@@ -20,6 +20,7 @@ from ifw.diarize.filter_bank import FRAME_SAMPLES, FilterBank
 from ifw.diarize.overlap_add import ByteArray, FloatArray, Grid
 from ifw.diarize.segmentation import SegmentationNetwork
 from ifw.errors import EngineMemoryError
+from ifw.model.cores import use_cores
 
 _TRUNK_BATCH_ON_CPU: Final = 1  # chunk: more need 40 MB each and are no faster
 _GROUP_ON_CPU: Final = 4  # chunks
@@ -142,7 +143,7 @@ class Listener:
         return [parts[index % n_parts][index // n_parts] for index in range(len(groups))]
 
     def _one_by_one(self, groups: Sequence[FloatArray], cancel: CancelToken) -> list[tuple[ByteArray, FloatArray]]:
-        torch.set_num_threads(1)
+        use_cores(1)
         heard = []
         for group in groups:
             cancel.raise_if_cancelled()

@@ -18,6 +18,7 @@ from ifw.engine.scheduler import Scheduler, SchedulerPolicy
 from ifw.engine.turns import Counters, Entry, Turns
 from ifw.engine.vocabulary import Vocabulary
 from ifw.errors import EngineClosedError, EngineError
+from ifw.model.cores import use_cores
 
 Command = Callable[[Turns], None]
 
@@ -139,7 +140,7 @@ class EngineLoop:
 
     def _run(self, runner: Runner, turns: Turns, n_threads: int, is_ready: threading.Event) -> None:
         try:
-            torch.set_num_threads(n_threads)
+            use_cores(n_threads)
             with torch.inference_mode(), runner.session():
                 is_ready.set()
                 while self._take_commands(turns):

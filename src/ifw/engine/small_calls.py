@@ -8,6 +8,7 @@ from typing import Final
 
 import torch
 
+from ifw.model.cores import cores
 from ifw.model.dims import ModelDims
 
 MAX_MULTIPLICATIONS: Final = 64_000_000
@@ -25,15 +26,11 @@ def suitable_cores(dims: ModelDims, n_rows: int, n_tokens: int = 1) -> Iterator[
         n_rows: Rows of the cache.
         n_tokens: New tokens of each.
     """
-    n_threads = torch.get_num_threads()
-    if n_threads == 1 or decode_multiplications(dims, n_rows, n_tokens) > MAX_MULTIPLICATIONS:
+    if torch.get_num_threads() == 1 or decode_multiplications(dims, n_rows, n_tokens) > MAX_MULTIPLICATIONS:
         yield
         return
-    torch.set_num_threads(1)
-    try:
+    with cores(1):
         yield
-    finally:
-        torch.set_num_threads(n_threads)
 
 
 def decode_multiplications(dims: ModelDims, n_rows: int, n_tokens: int = 1) -> int:

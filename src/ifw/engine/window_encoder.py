@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ifw.engine.staging import PinnedWindows
+from ifw.model.cores import use_cores
 from ifw.model.mel import Samples, log_mel
 from ifw.model.whisper import Whisper
 
@@ -62,5 +63,5 @@ class WindowEncoder:
         return [parts[index % n_parts][index // n_parts] for index in range(len(windows))]
 
     def _one_by_one(self, windows: Sequence[Samples], n_threads: int) -> list[Tensor]:
-        torch.set_num_threads(n_threads)
+        use_cores(n_threads)
         return [self._model.encode(self._log_mel([window]))[0] for window in windows]

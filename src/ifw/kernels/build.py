@@ -21,7 +21,8 @@ from typing import Final
 
 FOLDER: Final = Path(__file__).resolve().parent
 SOURCES: Final = FOLDER / "native"
-LIBRARY: Final = FOLDER / "libifw_kernels.so"
+LIBRARY: Final = FOLDER / "ifw_kernels.native"
+"""Not `.so`: truss, among others, leaves out what is called so."""
 _AVX512: Final = ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni")
 LEVELS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {

@@ -8,10 +8,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-import torch
-
 from ifw.cancellation import CancelToken
 from ifw.constants import SAMPLE_RATE
+from ifw.model.cores import use_cores
 
 if TYPE_CHECKING:
     from ifw.config import DiarizationOptions
@@ -94,7 +93,7 @@ class SpeakerThread:
     def _listen(self) -> None:
         found: Diarization | None = None
         failure: BaseException | None = None
-        torch.set_num_threads(self.n_threads)
+        use_cores(self.n_threads)
         try:
             stream = self._diarizer.stream(self._options, on_progress=self._take_note, cancel=self._cancel)
             for block in self._fed():
@@ -126,7 +125,7 @@ class SpeakerThread:
             yield block
 
     def _take_note(self, heard_s: float) -> None:
-        torch.set_num_threads(self.n_threads)
+        use_cores(self.n_threads)
         with self._changed:
             self.heard_s = heard_s
             self._changed.notify_all()

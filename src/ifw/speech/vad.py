@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ifw.errors import ModelFormatError, ModelNotFoundError
+from ifw.model.cores import cores
 from ifw.speech.buffer import FloatArray, SampleBuffer, check_samples
 from ifw.speech.spans import VAD_FRAME_SAMPLES
 
@@ -142,20 +141,6 @@ def load_network(path: Path) -> VoiceNetwork:
     return network.eval().requires_grad_(False)
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Run on one CPU thread: the products are so small that more threads only wait for each other.
-
-    On a machine whose cores are busy that wait is thousands of times the work.
-    """
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)
-
-
 class VoiceDetector:
     """Hears where somebody speaks. Holds the weights only, so threads and transcriptions can share it.
 
@@ -227,7 +212,7 @@ class VoiceProbabilities:
         return self._score_block()[:n_frames] if n_frames else np.zeros(0, np.float32)
 
     @torch.inference_mode()
-    @_one_thread()
+    @cores(1)  # more only wait for each other: where other work has them, a thousand times as long as this takes
     def _score_block(self) -> FloatArray:
         first, last = self._n_scored - _CONTEXT_SAMPLES, self._n_scored + _BLOCK_SAMPLES
         block = torch.from_numpy(self._buffer.read(first, last))

@@ -1,0 +1,37 @@
+"""How many cores torch computes on in the calling thread.
+
+torch's number is one of the thread, but a thread that has never asked for it has none: when it first asks, it takes
+what any thread has set last, and forgets what it has set itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+def use_cores(n_cores: int) -> None:
+    """Have torch compute on so many cores in this thread, from now on.
+
+    Args:
+        n_cores: Threads of torch.
+    """
+    torch.get_num_threads()
+    torch.set_num_threads(n_cores)
+
+
+@contextmanager
+def cores(n_cores: int) -> Iterator[None]:
+    """Have torch compute on so many cores in this thread, until the block or the function ends.
+
+    Args:
+        n_cores: Threads of torch.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_cores)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

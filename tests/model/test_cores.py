@@ -1,0 +1,61 @@
+"""The number of cores is one of the thread, whatever other threads do meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from ifw.errors import ShapeError
+from ifw.model.cores import cores, use_cores
+
+
+def in_a_new_thread(work):
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result()
+
+
+def test_a_new_thread_keeps_what_it_has_set_while_another_sets_something_else():
+    is_set, may_ask = threading.Event(), threading.Event()
+
+    def work():
+        use_cores(3)
+        is_set.set()
+        may_ask.wait()
+        return torch.get_num_threads()
+
+    with ThreadPoolExecutor(2) as pool:
+        asked = pool.submit(work)
+        is_set.wait()
+        pool.submit(torch.set_num_threads, 2).result()
+        may_ask.set()
+        assert asked.result() == 3
+
+
+def test_the_cores_come_back_also_after_an_error():
+    def work():
+        use_cores(3)
+        with pytest.raises(ShapeError), cores(1):
+            raise ShapeError(str(torch.get_num_threads()))
+        return torch.get_num_threads()
+
+    assert in_a_new_thread(work) == 3
+
+
+def test_a_function_that_several_threads_call_at_once():
+    """Each call has a context of its own."""
+    inside = threading.Barrier(2)
+
+    @cores(1)
+    def wait_inside():
+        inside.wait()
+        return torch.get_num_threads()
+
+    def work(n_cores):
+        use_cores(n_cores)
+        return wait_inside(), torch.get_num_threads()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(work, (2, 3))) == [(1, 2), (1, 3)]
