@@ -25,6 +25,7 @@ CueLayout = Literal["sentences", "openai"]
 
 DEFAULT_TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 MAX_HYPOTHESES = 16
+MAX_DRAFT_TOKENS = 32
 MAX_CLIP_S = 1e7
 MAX_SPEAKERS = 100
 DEFAULT_PRESET: Final[Preset] = "balanced"
@@ -342,6 +343,7 @@ class EngineConfig:
             `graphs` on CUDA and `plain` on CPU. The texts are the same.
         cross_kv: How keys and values of the audio are kept: `same` as the other numbers, or `int8`, which rounds, and
             halves what a decode step of a large model reads on CUDA. On CPU it saves memory, not time.
+        draft_tokens: Tokens that a draft model proposes at a time, where there is one.
     """
 
     device: Device = "auto"
@@ -351,6 +353,7 @@ class EngineConfig:
     n_threads: int | None = None
     steps: Steps = "auto"
     cross_kv: CrossKv = "same"
+    draft_tokens: int = 5
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -361,6 +364,7 @@ class EngineConfig:
         for name in ("n_slots", "encode_batch", "n_threads"):
             if getattr(self, name) is not None:
                 _require_number(getattr(self, name), name, 1, 4096, kind=int)
+        _require_number(self.draft_tokens, "draft_tokens", 1, MAX_DRAFT_TOKENS, kind=int)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,9 @@ from ifw.cancellation import CancelToken
 from ifw.config import AudioOptions, ComputeType, Device, EngineConfig, TranscribeOptions, checked_options
 from ifw.engine.device import resolve_config
 from ifw.engine.engine import Engine
+from ifw.errors import ConfigError
 from ifw.model.checkpoint import load_checkpoint, load_whisper
+from ifw.model.draft import check_draft, load_draft
 from ifw.model.registry import resolve_checkpoint
 from ifw.pipeline.language import resolve_language
 from ifw.pipeline.prompt import encode_prompts
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from ifw.audio import AudioSource
     from ifw.diarize.diarizer import Diarizer
     from ifw.engine.engine import EngineStats
+    from ifw.model.checkpoint import Checkpoint
     from ifw.pipeline.journal import Journal
 
 
@@ -46,13 +49,16 @@ class Transcriber:
         diarization_model: What tells speakers apart: a hub id, a folder of that layout, or `demo`, loaded here
             beside the checkpoint; or one that is loaded already. None loads pyannote's
             `speaker-diarization-community-1` when somebody first diarizes.
+        draft_model: A checkpoint whose decoder proposes tokens to this one, such as distil-large-v3 to large-v3: the
+            text is the same, found in fewer steps. transformers calls it the assistant model.
+        config: All about the engine at once, instead of the device, the compute type, slots and threads above.
 
     Attributes:
         checkpoint: What was loaded.
         load_s: Wall seconds that loading took.
 
     Raises:
-        ConfigError: An option has a value that is not allowed.
+        ConfigError: An option has a value that is not allowed, or the draft model does not fit the checkpoint.
         ModelError: The checkpoint cannot be found, fetched or read; the subclass and the message say which.
         EngineMemoryError: The device has no room for the slots.
 
@@ -70,20 +76,25 @@ class Transcriber:
         n_slots: int | None = None,
         n_threads: int | None = None,
         diarization_model: str | Path | Diarizer | None = None,
+        draft_model: str | Path | None = None,
+        config: EngineConfig | None = None,
     ) -> None:
-        config = EngineConfig(device=device, compute_type=compute_type, n_slots=n_slots, n_threads=n_threads)
+        asked = EngineConfig(device=device, compute_type=compute_type, n_slots=n_slots, n_threads=n_threads)
+        if config is not None and asked != EngineConfig():
+            raise ConfigError(
+                "config: got it beside device, compute_type, n_slots or n_threads, allowed: either; it has them all"
+            )
+        asked = config or asked
         started = time.perf_counter()
-        self._config = config = resolve_config(config)
-        self._asked_compute_type = compute_type
+        self._config = config = resolve_config(asked)
+        self._asked_compute_type = asked.compute_type
         self._diarizer: Diarizer | None = None
         self._diarizer_lock = threading.Lock()
         if diarization_model is not None:
             self._diarizer = self._loaded_diarizer(diarization_model)
         self._decoders = ForkServer()  # gets ready while the model is loaded
         self.checkpoint = load_checkpoint(resolve_checkpoint(model), name=str(model))
-        self._engine = Engine(
-            load_whisper(self.checkpoint, config.device, config.compute_type), self.checkpoint, config
-        )
+        self._engine = _load_engine(self.checkpoint, draft_model, config)
         self.load_s = time.perf_counter() - started
         self._detector: VoiceDetector | None = None
         self._detector_lock = threading.Lock()
@@ -243,6 +254,15 @@ class Transcriber:
             if self._detector is None:
                 self._detector = VoiceDetector()
             return self._detector
+
+
+def _load_engine(checkpoint: Checkpoint, draft_model: str | Path | None, config: EngineConfig) -> Engine:
+    if draft_model is None:
+        return Engine(load_whisper(checkpoint, config.device, config.compute_type), checkpoint, config)
+    draft = load_checkpoint(resolve_checkpoint(draft_model), name=str(draft_model))
+    check_draft(draft, checkpoint)  # before the weights, which take long
+    model = load_whisper(checkpoint, config.device, config.compute_type)
+    return Engine(model, checkpoint, config, load_draft(draft, checkpoint, model))
 
 
 def load_diarizer(model: str | Path | None, device: Device, compute_type: ComputeType) -> Diarizer:

@@ -92,18 +92,10 @@ class Transcription:
 class Transcriber:
     made: ClassVar[list["Transcriber"]] = []
 
-    def __init__(
-        self, model="turbo", device="auto", compute_type="auto", *, n_slots=None, n_threads=None, diarization_model=None
-    ):
+    def __init__(self, model="turbo", *, config, diarization_model=None, draft_model=None):
         if model == "missing":
             raise errors.ModelNotFoundError("no checkpoint is called 'missing'")
-        self.model, self.device, self.compute_type, self.n_slots, self.n_threads = (
-            model,
-            device,
-            compute_type,
-            n_slots,
-            n_threads,
-        )
+        self.model, self.config, self.draft_model = model, config, draft_model
         self.diarization_model = diarization_model
         self.options, self.is_closed, self.n_warm_ups = [], False, 0
         self.hanging = threading.Event()

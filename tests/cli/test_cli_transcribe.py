@@ -40,20 +40,14 @@ CHECKED = {
     for made in (DecodeOptions, VadOptions, SubtitleOptions, EngineConfig, DiarizationOptions)
     for field in dataclasses.fields(made)
 }
-CHECKED = CHECKED - WITHOUT_FLAG - {"encode_batch", "steps", "cross_kv"}
+CHECKED = CHECKED - WITHOUT_FLAG - {"encode_batch"}
 
 
 def test_options_left_alone_are_the_library_s(ifw, record, transcribers):
     ifw("transcribe", record("a.mp3"))
     made = transcribers[0]
     assert made.options == [TranscribeOptions()]
-    assert (made.model, made.device, made.compute_type, made.n_slots, made.n_threads) == (
-        "turbo",
-        "auto",
-        "auto",
-        None,
-        None,
-    )
+    assert (made.model, made.draft_model, made.config) == ("turbo", None, EngineConfig())
 
 
 def test_every_option_arrives(ifw, record, transcribers):
@@ -65,15 +59,19 @@ def test_every_option_arrives(ifw, record, transcribers):
         " --logprob-threshold -2 --no-speech-threshold None --vad-onset 0.4 --vad-offset 0.2"
         " --vad-min-speech-ms 1 --vad-min-silence-ms 2 --vad-pad-ms 3 --chunk-size 20 --no-vad"
         " --device cpu --compute-type bfloat16 --batch-size 5 --threads 2"
+        " --steps static --cross-kv int8 --draft-model small --draft-tokens 3"
     )
     assert ifw("transcribe", record("a.mp3"), *flags.split()).exit_code == 0
     made = transcribers[0]
-    assert (made.model, made.device, made.compute_type, made.n_slots, made.n_threads) == (
-        "demo",
-        "cpu",
-        "bfloat16",
-        5,
-        2,
+    assert (made.model, made.draft_model) == ("demo", "small")
+    assert made.config == EngineConfig(
+        device="cpu",
+        compute_type="bfloat16",
+        n_slots=5,
+        n_threads=2,
+        steps="static",
+        cross_kv="int8",
+        draft_tokens=3,
     )
     decode, vad = made.options[0].decode, made.options[0].vad
     assert decode == DecodeOptions(
@@ -161,7 +159,7 @@ def test_underscores_are_dashes(ifw, record, transcribers):
     assert ifw("transcribe", record("a_b.mp3"), *flags.split()).exit_code == 0
     made = transcribers[0]
     assert (made.options[0].decode.initial_prompt, made.options[0].vad.enabled) == ("a_b", False)
-    assert (made.options[0].vad.min_speech_ms, made.n_slots, made.compute_type) == (9, 3, "auto")
+    assert (made.options[0].vad.min_speech_ms, made.config.n_slots, made.config.compute_type) == (9, 3, "auto")
 
 
 @pytest.mark.parametrize(

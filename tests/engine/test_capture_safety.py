@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_leaves
 from ifw.engine.cache import DecoderCache
 from ifw.engine.graphs import StepGraphs, bucket_of, row_buckets
 from ifw.engine.rules import RowStates, TokenRules
+from ifw.engine.speculative_step import Decoder, RoundKey, SpeculativeStep
 from ifw.engine.static_step import StaticStep, StepKey
 from ifw.engine.vocabulary import Vocabulary
 from ifw.model.random import random_whisper
@@ -67,6 +68,34 @@ def test_a_step_needs_no_value_and_nothing_from_the_host(n_rows, n_keys, is_samp
         step.run(StepKey(n_rows, n_keys, is_sampling))
     assert not recorder.faults
     assert "argmax.default" in recorder.names
+
+
+def speculative_step(cross_kv: str = "same") -> SpeculativeStep:
+    """Likewise; the draft has a layer less."""
+    draft_sizes = tiny_models.dims(layers=(1, 1), d_model=64, n_heads=1)
+    with torch.inference_mode():
+        decoders = [
+            Decoder(
+                random_whisper(sizes, 0, META, torch.float16),
+                DecoderCache.allocate(sizes, N_SLOTS, META, torch.float16, cross_kv),
+            )
+            for sizes in (SIZES, draft_sizes)
+        ]
+        states, rules = RowStates.allocate(N_SLOTS, TOKENS.rules.eot, META), TokenRules(TOKENS.rules, META)
+        return SpeculativeStep(*decoders, states, rules, TOKENS.rules, max_drafted=5)
+
+
+@pytest.mark.parametrize("cross_kv", ["same", "int8"])
+@pytest.mark.parametrize("is_sampling", [False, True])
+@pytest.mark.parametrize(("n_rows", "n_keys", "n_drafted"), [(1, 64, 5), (8, 256, 3), (N_SLOTS, 448, 0)])
+def test_a_round_with_a_draft_needs_no_value_and_nothing_from_the_host(
+    n_rows, n_keys, n_drafted, is_sampling, cross_kv
+):
+    step = speculative_step(cross_kv)
+    with torch.inference_mode(), Recorder() as recorder:
+        step.run(RoundKey(n_rows, n_keys, n_drafted, is_sampling))
+    assert not recorder.faults
+    assert recorder.names.count("argmax.default") == n_drafted + 1 + is_sampling
 
 
 def test_the_recorder_sees_what_a_graph_cannot_replay():

@@ -319,12 +319,12 @@ def test_slots_follow_from_memory(monkeypatch):
     large = ModelDims(128, 51_866, 1280, 20, 32, 32, 5120, 5120)
     assert slot_bytes(large, torch.float16) == 32 * 2 * 1280 * (448 + 1500) * 2
     monkeypatch.setattr(cache, "_total_memory_bytes", lambda: 1 << 36)
-    assert choose_n_slots(SIZES, cpu, fp32) == 16
-    assert choose_n_slots(large, cpu, fp32) == 3
+    assert choose_n_slots(slot_bytes(SIZES, fp32), cpu) == 16
+    assert choose_n_slots(slot_bytes(large, fp32), cpu) == 3
     monkeypatch.setattr(cache, "_total_memory_bytes", lambda: 1 << 30)
-    assert choose_n_slots(large, cpu, fp32) == 1
+    assert choose_n_slots(slot_bytes(large, fp32), cpu) == 1
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (20 << 30, 24 << 30))
-    assert choose_n_slots(large, torch.device("cuda"), torch.float16) == 40
+    assert choose_n_slots(slot_bytes(large, torch.float16), torch.device("cuda")) == 40
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ifw.cli.setting_flags import parse_settings, settings_help
+from ifw.config import EngineConfig
 from ifw.errors import ConfigError
 from ifw.service.settings import Settings, default_of, flag_of, load_settings, unknown_variables, variable_of
 
@@ -53,6 +54,18 @@ def test_lists_and_sizes_are_written_as_people_do(monkeypatch):
     assert settings.max_upload_bytes == 2 << 20
     assert settings.admin_keys() == ("one", "two")
     assert settings.n_slots is None
+
+
+def test_the_engine_is_as_the_settings_say(monkeypatch):
+    assert load_settings().engine_config == EngineConfig()
+    for name, value in {"STEPS": "static", "CROSS_KV": "int8", "DRAFT_MODEL": "distil-large-v3"}.items():
+        monkeypatch.setenv(f"IFW_{name}", value)
+    settings = load_settings({"n_slots": 3, "n_threads": 2, "device": "cpu", "compute_type": "float32"})
+    assert settings.draft_model == "distil-large-v3"
+    assert settings.engine_config == EngineConfig("cpu", "float32", 3, None, 2, "static", "int8")
+    for flag in ("--steps=fast", "--cross-kv=int4", "--draft-tokens=0"):
+        with pytest.raises(ConfigError, match=flag.partition("=")[0].replace("-", "_").strip("_").upper()):
+            parse_settings([flag])
 
 
 def test_keys_come_from_a_file_too(tmp_path: Path):

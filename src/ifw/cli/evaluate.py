@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ifw import __version__
-from ifw.cli import flags
+from ifw.cli import engine_flags, flags
 from ifw.cli.destinations import STDOUT, prepare_folders, refuse_to_replace, replace_file
 from ifw.cli.ending import ending
 from ifw.cli.exit_status import exit_status
 from ifw.cli.interrupt import interruptible
 from ifw.cli.report import Report
-from ifw.config import DEFAULT_PRESET, EngineConfig, TranscribeOptions, VadOptions
+from ifw.config import DEFAULT_PRESET, TranscribeOptions, VadOptions
 from ifw.errors import ConfigError, OutputError
 from ifw.model.languages import language_code
 
@@ -60,6 +60,10 @@ def evaluate(
     compute_type: flags.ComputeType = "auto",
     batch_size: flags.BatchSize = None,
     threads: flags.Threads = 0,
+    steps: engine_flags.Steps = engine_flags.DEFAULTS.steps,
+    cross_kv: engine_flags.CrossKv = engine_flags.DEFAULTS.cross_kv,
+    draft_model: engine_flags.DraftModel = None,
+    draft_tokens: engine_flags.DraftTokens = engine_flags.DEFAULTS.draft_tokens,
     jobs: flags.Jobs = 4,
 ) -> None:
     """Measure word and character error rates, times and speed on files whose text is known.
@@ -76,11 +80,8 @@ def evaluate(
         from ifw.evaluation import read_manifest, read_results, results_json
         from ifw.evaluation.results import is_results
 
-        engine = EngineConfig(
-            device=device,
-            compute_type="auto" if compute_type == "default" else compute_type,
-            n_slots=batch_size,
-            n_threads=threads or None,
+        engine = engine_flags.engine_config(
+            device, compute_type, batch_size, threads, steps=steps, cross_kv=cross_kv, draft_tokens=draft_tokens
         )
         _prepare(output)
         earlier = None if compare is None else read_results(compare)
@@ -96,6 +97,7 @@ def evaluate(
                 is_language_given=language is not None,
                 model=model,
                 engine=engine,
+                draft_model=draft_model,
                 n_parallel=jobs,
                 settings={
                     "ifw": __version__,
@@ -106,6 +108,8 @@ def evaluate(
                     "vad": vad,
                     "device": device,
                     "compute_type": compute_type,
+                    "cross_kv": cross_kv,
+                    "draft_model": draft_model,
                 },
             )
             with interruptible() as interruption, report:

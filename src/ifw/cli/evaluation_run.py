@@ -34,6 +34,7 @@ class EvaluationOptions:
         options: How to transcribe; the mode and the word times of each file come from its entry.
         is_language_given: The language of `options` holds for every file, not that of its entry.
         model: Name, hub id or folder of the checkpoint.
+        draft_model: What proposes tokens; None goes without.
         engine: How to use the device.
         n_parallel: Files in flight at the same time.
         settings: Written into the results.
@@ -43,6 +44,7 @@ class EvaluationOptions:
     options: TranscribeOptions
     is_language_given: bool
     model: str
+    draft_model: str | None
     engine: EngineConfig
     n_parallel: int
     settings: dict[str, Any]
@@ -83,7 +85,7 @@ class _Run:
 
     def transcribe(self) -> float:
         """Transcribe and score everything; the wall seconds that it took, the model loaded and warm."""
-        asked, config = self._asked, self._asked.engine
+        asked = self._asked
         inputs = [
             Input(label, entry.path, Path(entry.path.name))
             for label, entry in zip(self._labels, asked.entries, strict=True)
@@ -94,9 +96,7 @@ class _Run:
         from ifw.transcriber import Transcriber
 
         keep_freed_memory()
-        with Transcriber(
-            asked.model, config.device, config.compute_type, n_slots=config.n_slots, n_threads=config.n_threads
-        ) as transcriber:
+        with Transcriber(asked.model, config=asked.engine, draft_model=asked.draft_model) as transcriber:
             _warm_up(transcriber)
             self._report.start_bars(self._labels)
             started = time.perf_counter()

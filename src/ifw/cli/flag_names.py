@@ -47,6 +47,10 @@ _FLAG_OF: Final[Mapping[str, str]] = MappingProxyType(
         "compute_type": "--compute-type",
         "n_slots": "--batch-size",
         "n_threads": "--threads",
+        "steps": "--steps",
+        "cross_kv": "--cross-kv",
+        "draft_model": "--draft-model",
+        "draft_tokens": "--draft-tokens",
     }
 )
 

@@ -43,6 +43,7 @@ class RunOptions:
         subtitles: How the cues of srt and vtt are made.
         model: Name, hub id or folder of the checkpoint.
         diarization_model: What tells speakers apart; None stands for the default, where they are told apart.
+        draft_model: What proposes tokens; None goes without.
         engine: How to use the device.
         n_parallel: Files in flight at the same time.
         is_resuming: Go on where an earlier run stopped, and leave out what it finished.
@@ -56,6 +57,7 @@ class RunOptions:
     subtitles: SubtitleOptions
     model: str
     diarization_model: str | None
+    draft_model: str | None
     engine: EngineConfig
     n_parallel: int
     is_resuming: bool
@@ -157,7 +159,7 @@ class Run:
                 self._report.note(f"starting over: {work.item.label} is half done; --resume would continue it")
 
     def _transcribe(self) -> None:
-        asked, config = self._asked, self._asked.engine
+        asked = self._asked
         self._report.loading(asked.model)
         started = time.perf_counter()
         from ifw.engine.heap import keep_freed_memory
@@ -167,10 +169,8 @@ class Run:
         self._import_s = time.perf_counter() - started
         with Transcriber(
             asked.model,
-            config.device,
-            config.compute_type,
-            n_slots=config.n_slots,
-            n_threads=config.n_threads,
+            config=asked.engine,
+            draft_model=asked.draft_model,
             diarization_model=self._diarization_model(),
         ) as transcriber:
             self._report.start_bars([work.item.label for work in self._works])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ifw.cli import diarize_flags, flags, subtitle_flags, temperature_flags
+from ifw.cli import diarize_flags, engine_flags, flags, subtitle_flags, temperature_flags
 from ifw.cli.clip_flag import parse_clips
 from ifw.cli.destinations import choose_destination
 from ifw.cli.ending import ending
@@ -17,7 +17,6 @@ from ifw.config import (
     DEFAULT_PRESET,
     AudioOptions,
     DecodeOptions,
-    EngineConfig,
     SubtitleOptions,
     TranscribeOptions,
     VadOptions,
@@ -80,6 +79,10 @@ def transcribe(
     compute_type: flags.ComputeType = "auto",
     batch_size: flags.BatchSize = None,
     threads: flags.Threads = 0,
+    steps: engine_flags.Steps = engine_flags.DEFAULTS.steps,
+    cross_kv: engine_flags.CrossKv = engine_flags.DEFAULTS.cross_kv,
+    draft_model: engine_flags.DraftModel = None,
+    draft_tokens: engine_flags.DraftTokens = engine_flags.DEFAULTS.draft_tokens,
     jobs: flags.Jobs = 4,
 ) -> None:
     """Transcribe audio and video files.
@@ -133,11 +136,8 @@ def transcribe(
             min_cue_s=min_cue_s,
             layout=cue_layout,
         )
-        engine = EngineConfig(
-            device=device,
-            compute_type="auto" if compute_type == "default" else compute_type,
-            n_slots=batch_size,
-            n_threads=threads or None,
+        engine = engine_flags.engine_config(
+            device, compute_type, batch_size, threads, steps=steps, cross_kv=cross_kv, draft_tokens=draft_tokens
         )
         inputs, bad_inputs = expand_inputs(files)
         destination = choose_destination(output_dir, [item.value for item in output_format or ()], len(inputs))
@@ -150,6 +150,7 @@ def transcribe(
             subtitles,
             model,
             diarization_model,
+            draft_model,
             engine,
             jobs,
             resume,

@@ -84,14 +84,19 @@ def slot_bytes(dims: ModelDims, dtype: torch.dtype, cross_kv: CrossKv = "same") 
     return dims.n_decoder_layers * 2 * (text + audio)
 
 
-def choose_n_slots(dims: ModelDims, device: torch.device, dtype: torch.dtype, cross_kv: CrossKv = "same") -> int:
-    """As many slots as are useful and fit beside everything else: up to 16 on CPU, up to 64 on CUDA."""
+def choose_n_slots(bytes_each: int, device: torch.device) -> int:
+    """As many slots as are useful and fit beside everything else: up to 16 on CPU, up to 64 on CUDA.
+
+    Args:
+        bytes_each: Of one slot, in all caches.
+        device: Where they are.
+    """
     if device.type == "cuda":
         free_bytes, _ = torch.cuda.mem_get_info(device)
         budget, most = int(free_bytes * _CUDA_SHARE), _MAX_AUTO_SLOTS_CUDA
     else:
         budget, most = min(_CPU_CACHE_BYTES, int(_total_memory_bytes() * _CPU_SHARE)), _MAX_AUTO_SLOTS_CPU
-    return max(1, min(most, budget // slot_bytes(dims, dtype, cross_kv)))
+    return max(1, min(most, budget // bytes_each))
 
 
 def _total_memory_bytes() -> int:

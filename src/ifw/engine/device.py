@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ifw.config import EngineConfig
+from ifw.config import EngineConfig, Steps
 from ifw.errors import ConfigError
 from ifw.model.compute_type import default_compute_type, ops_for
 
@@ -37,8 +37,19 @@ def resolve_config(config: EngineConfig) -> EngineConfig:
         raise ConfigError(
             "compute_type: got 'float16', allowed on 'cpu': 'float32', 'bfloat16' or 'int8'; float16 is far slower"
         )
+    check_steps(config.steps, device)
     ops_for(torch.device(device), compute_type)
     return replace(config, device=device, compute_type=compute_type)
+
+
+def check_steps(steps: Steps, device: str) -> None:
+    """Refuse steps that a device cannot carry out.
+
+    Raises:
+        ConfigError: Graphs are asked for where there is no CUDA.
+    """
+    if steps == "graphs" and device != "cuda":
+        raise ConfigError(f"steps: got 'graphs', allowed on {device!r}: 'auto', 'plain', 'static'")
 
 
 def is_out_of_memory(error: Exception) -> bool:

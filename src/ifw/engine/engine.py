@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from types import TracebackType
@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ifw.engine.cache import choose_n_slots
+from ifw.engine.cache import choose_n_slots, slot_bytes
+from ifw.engine.device import check_steps
 from ifw.engine.loop import EngineLoop
 from ifw.engine.request import DecodeRequest, DetectRequest, EngineStats, Hypothesis, LanguageDetection
 from ifw.engine.runner import ModelRunner, RunnerTokens
 from ifw.engine.scheduler import SchedulerPolicy
+from ifw.engine.speculative_runner import SpeculativeRunner
 from ifw.engine.static_runner import StaticRunner
 from ifw.engine.vocabulary import Vocabulary
-from ifw.errors import ConfigError
 
 if TYPE_CHECKING:
     from ifw.config import EngineConfig
@@ -44,6 +45,7 @@ class Engine:
         model: Loaded on its device.
         checkpoint: Where it was loaded from.
         config: Slots, batch and threads; device and compute type are those of the model.
+        draft: What proposes tokens to the model, from `ifw.model.draft.load_draft`; None goes without.
 
     Raises:
         EngineMemoryError: The slots do not fit into the device's memory.
@@ -59,9 +61,13 @@ class Engine:
         ...     hypothesis = engine.submit(DecodeRequest(samples=samples, language="en")).result()
     """
 
-    def __init__(self, model: Whisper, checkpoint: Checkpoint, config: EngineConfig) -> None:
+    def __init__(
+        self, model: Whisper, checkpoint: Checkpoint, config: EngineConfig, draft: Whisper | None = None
+    ) -> None:
         is_cuda = model.device.type == "cuda"
-        n_slots = config.n_slots or choose_n_slots(model.dims, model.device, model.dtype, config.cross_kv)
+        decoders = (model,) if draft is None else (model, draft)
+        bytes_each = sum(slot_bytes(decoder.dims, decoder.dtype, config.cross_kv) for decoder in decoders)
+        n_slots = config.n_slots or choose_n_slots(bytes_each, model.device)
         n_threads = config.n_threads or torch.get_num_threads()
         encode_batch = config.encode_batch or (_CUDA_ENCODE_BATCH if is_cuda else min(_MAX_CPU_ENCODE_BATCH, n_threads))
         policy = SchedulerPolicy(
@@ -70,11 +76,12 @@ class Engine:
             align_batch=_CUDA_ALIGN_BATCH if is_cuda else 1,
         )
         self._vocabulary = Vocabulary(checkpoint)
-        runner = _make_runner(model, self._vocabulary.runner_tokens, replace(config, n_slots=n_slots), checkpoint)
+        runner = _make_runner(decoders, self._vocabulary.runner_tokens, replace(config, n_slots=n_slots), checkpoint)
         self._loop = EngineLoop(runner, self._vocabulary, policy, config.n_threads)
         self.n_slots = n_slots
         self.n_threads = n_threads
-        self.arithmetic = f"{model.device.type} {model.compute_type}"
+        kept = "" if config.cross_kv == "same" else f", keys and values {config.cross_kv}"
+        self.arithmetic = f"{model.device.type} {model.compute_type}{kept}"
         weakref.finalize(self, self._loop.close)
 
     def check_process(self) -> None:
@@ -160,13 +167,26 @@ class Engine:
         self.close()
 
 
-def _make_runner(model: Whisper, tokens: RunnerTokens, config: EngineConfig, checkpoint: Checkpoint) -> Runner:
-    """The runner whose steps the configuration asks for."""
+def _make_runner(
+    decoders: Sequence[Whisper], tokens: RunnerTokens, config: EngineConfig, checkpoint: Checkpoint
+) -> Runner:
+    """The runner whose steps the configuration asks for, of a model and, if there is one, its draft."""
     steps, cross_kv, n_slots = config.steps, config.cross_kv, config.n_slots or 1
+    model, *drafts = decoders
     heads = checkpoint.generation.alignment_heads
     is_cuda = model.device.type == "cuda"
-    if steps == "graphs" and not is_cuda:
-        raise ConfigError(f"steps: got 'graphs', allowed on {model.device.type!r}: 'auto', 'plain', 'static'")
+    check_steps(steps, model.device.type)
+    if drafts:
+        return SpeculativeRunner(
+            model,
+            drafts[0],
+            tokens,
+            n_slots,
+            heads,
+            n_drafted=config.draft_tokens,
+            cross_kv=cross_kv,
+            has_graphs=steps in {"auto", "graphs"},
+        )
     if steps == "plain" or (steps == "auto" and not is_cuda):
         return ModelRunner(model, tokens, n_slots, heads, cross_kv=cross_kv)
     return StaticRunner(model, tokens, n_slots, heads, cross_kv=cross_kv, has_graphs=steps != "static")

@@ -180,6 +180,8 @@ class EngineStats:
         n_steps: Decode steps.
         n_search_steps: Steps of attempts with several hypotheses.
         n_tokens: Tokens sampled, those of every hypothesis.
+        n_drafted: Tokens that a draft model proposed.
+        n_accepted: Of those, the ones that the model chose too.
         n_retries: Attempts after the first.
         n_completed: Requests that got a result.
         n_failed: Requests that got an error.
@@ -201,6 +203,8 @@ class EngineStats:
     n_steps: int = 0
     n_search_steps: int = 0
     n_tokens: int = 0
+    n_drafted: int = 0
+    n_accepted: int = 0
     n_retries: int = 0
     n_completed: int = 0
     n_failed: int = 0

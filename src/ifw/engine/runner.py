@@ -121,7 +121,7 @@ class ModelRunner:
         outputs = iter(self._encoder.encode(fresh))
         audio = [next(outputs) if window.encoded is None else window.encoded.audio for window in windows]
         slots = [window.slot for window in windows]
-        for first, last in _runs(slots):
+        for first, last in neighbours(slots):
             rows = audio[first : last + 1]
             cache = self._cache.view(slots[first], slots[last] + 1)
             self._model.cross_kv(torch.stack(rows) if len(rows) > 1 else rows[0][None], cache.cross_kv)
@@ -130,7 +130,7 @@ class ModelRunner:
     def detect(self, slots: Sequence[int]) -> list[Detected]:
         """Ask the decoder for the language of encoded slots: one step on `<|startoftranscript|>` alone."""
         detected: list[Detected] = []
-        for first, last in _runs(slots):
+        for first, last in neighbours(slots):
             cache = self._cache.view(slots[first], slots[last] + 1)
             token_ids = torch.full((cache.n_slots, 1), self._tokens.sot, device=self._device)
             offsets = torch.zeros(cache.n_slots, dtype=torch.int64, device=self._device)
@@ -145,7 +145,7 @@ class ModelRunner:
     def prefill(self, inputs: Sequence[PrefillInput]) -> Sequence[Prefilled | None]:
         """Compute prefixes, in slot order, and sample the first token of each row; the rows are live from then on."""
         prefilled: list[Prefilled] = []
-        for first, last in _runs([row.slot for row in inputs]):
+        for first, last in neighbours([row.slot for row in inputs]):
             n_tokens = max(len(row.prefix.token_ids) for row in inputs[first : last + 1])
             with suitable_cores(self._model.dims, last + 1 - first, n_tokens):
                 prefilled += self._prefill_run(inputs[first : last + 1])
@@ -160,7 +160,7 @@ class ModelRunner:
     def park(self, slot: int, start: RowStart) -> None:
         """Take a live row out of the steps; its prefix stays in the cache for `begin_search` or `restart`."""
         if slot in self._rows:
-            self._parked[slot] = self._rows.pop(slot)
+            self._parked[slot] = replace(self._rows.pop(slot), offset=start.n_prefix - 1)
             self._states.park(slot, start)
 
     def step(self, slots: Sequence[int]) -> Sequence[Stepped]:
@@ -219,7 +219,7 @@ class ModelRunner:
             The attention of each. It may not be finite, where the model's numbers are not.
         """
         aligned: list[TokenAttention] = []
-        for first, last in _runs([row.slot for row in inputs]):
+        for first, last in neighbours([row.slot for row in inputs]):
             aligned += self._align_run(inputs[first : last + 1])
         return aligned
 
@@ -245,7 +245,7 @@ class ModelRunner:
         begin, end = inputs[0].slot, inputs[-1].slot + 1
         cache = self._cache.view(begin, end)
         lengths = [len(row.prefix.token_ids) for row in inputs]
-        hidden = self._decode_whole(cache, [row.prefix.token_ids for row in inputs])
+        hidden = self._decode_whole(self._model, cache, [row.prefix.token_ids for row in inputs])
         rows = torch.arange(len(inputs), device=self._device)
         wanted = upload([[length - 1 for length in lengths], [row.prefix.sot_index for row in inputs]], self._device)
         last, sot = self._model.logits(hidden[rows, wanted])  # each [B, V]
@@ -260,7 +260,7 @@ class ModelRunner:
         cache = self._cache.view(inputs[0].slot, inputs[-1].slot + 1)
         lengths = [(len(row.token_ids), row.n_positions) for row in inputs]
         attention = AlignmentAttention(self._alignment_heads, cache.cross_kv, lengths)
-        hidden = self._decode_whole(cache, [row.token_ids for row in inputs], attention)
+        hidden = self._decode_whole(self._model, cache, [row.token_ids for row in inputs], attention)
         aligned: list[TokenAttention] = []
         for row, states, matrix in zip(inputs, hidden, attention.matrices(), strict=True):
             first, end = row.n_prefix - 1, len(row.token_ids) - 1  # what comes next is the text and its end
@@ -272,6 +272,7 @@ class ModelRunner:
 
     def _decode_whole(
         self,
+        model: Whisper,
         cache: DecoderCache,
         rows: Sequence[Sequence[int]],
         on_query: Callable[[int, Tensor], None] | None = None,
@@ -279,7 +280,7 @@ class ModelRunner:
         """Run rows of tokens from position 0, right-padded; [B, T, D] hidden states."""
         width = max(map(len, rows))
         padded = [[*row, *[self._tokens.rules.eot] * (width - len(row))] for row in rows]
-        return self._model.decode(
+        return model.decode(
             upload(padded, self._device),
             torch.zeros(len(rows), dtype=torch.int64, device=self._device),
             cache.self_kv,
@@ -325,7 +326,7 @@ class ModelRunner:
         return logits.softmax(-1)[:, self._tokens.no_speech]
 
 
-def _runs(slots: Iterable[int]) -> Iterator[tuple[int, int]]:
+def neighbours(slots: Iterable[int]) -> Iterator[tuple[int, int]]:
     """First and last index of each stretch of ascending neighbours: only those are a view on the cache."""
     slots = list(slots)
     breaks = [index for index, (left, right) in enumerate(pairwise(slots)) if right != left + 1]

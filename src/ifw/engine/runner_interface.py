@@ -91,8 +91,15 @@ class Prefilled(NamedTuple):
     no_speech_prob: float
 
 
-Stepped: TypeAlias = "Sampled | Prefilled | None"
-"""What a step says about a row: its token, its first token, or nothing yet."""
+class Verified(NamedTuple):
+    """The tokens of a row that were found in one step, in their order, and how many a draft model had proposed."""
+
+    sampled: tuple[Sampled, ...]
+    n_drafted: int
+
+
+Stepped: TypeAlias = "Sampled | Prefilled | Verified | None"
+"""What a step says about a row: its token, its first token, several tokens, or nothing yet."""
 
 
 class Detected(NamedTuple):
@@ -147,7 +154,7 @@ class Runner(Protocol):
         ...
 
     def step(self, slots: Sequence[int]) -> Sequence[Stepped]:
-        """Sample one token in every live row; what comes back may be that of the step before."""
+        """Sample one token in every live row, or several; what comes back may be that of the step before."""
         ...
 
     def stop(self, slot: int) -> None:

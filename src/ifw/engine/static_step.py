@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ifw.engine.device import upload
 from ifw.engine.rules import Field, RowStates, TokenRules
+from ifw.engine.suppression import SuppressMasks
 
 if TYPE_CHECKING:
     from ifw.engine.cache import DecoderCache
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 MAX_FED: Final = 8
 """Tokens of a prefix that is fed by steps; a longer one, which has a prompt, is computed beforehand in one pass."""
-
-_MAX_KEPT_LISTS = 16
 
 
 class StepKey(NamedTuple):
@@ -60,9 +59,8 @@ class StaticStep:
     ) -> None:
         n_slots, device = cache.n_slots, model.device
         self._model, self._cache, self._states, self._rules, self._tokens = model, cache, states, rules, tokens
-        self._suppressed = torch.zeros(n_slots, model.dims.n_vocab, dtype=torch.bool, device=device)
+        self._suppressed = SuppressMasks(n_slots, model.dims.n_vocab, device)
         self._fed = torch.zeros(n_slots, 1 + MAX_FED, dtype=torch.int64, device=device)  # their number, then they
-        self._lists: dict[tuple[int, ...], Tensor] = {}
         self.results = torch.zeros(3, n_slots, device=device)
 
     def run(self, key: StepKey) -> None:
@@ -77,20 +75,14 @@ class StaticStep:
         )
         logits = self._model.logits(hidden[:, 0])
         silence = logits.softmax(-1)[:, self._tokens.no_speech]
-        self._rules.mask(logits, states, self._suppressed[:n_rows])
+        self._rules.mask(logits, states, self._suppressed.rows[:n_rows])
         chosen, logprobs = self._rules.choose_alike(logits, states, is_sampling=key.is_sampling)
         self._append(states, chosen, n_rows)
         self.results[:, :n_rows] = torch.stack((chosen.float(), logprobs, silence))
 
     def suppress(self, slot: int, ids: tuple[int, ...]) -> None:
         """Say what a row never produces."""
-        mask = self._lists.get(ids)
-        if mask is None:
-            if len(self._lists) >= _MAX_KEPT_LISTS:
-                self._lists.clear()
-            mask = torch.zeros_like(self._suppressed[0])
-            self._lists[ids] = mask.index_fill_(0, upload(ids, mask.device), True)
-        self._suppressed[slot] = mask
+        self._suppressed.set(slot, ids)
 
     def feed(self, slot: int, token_ids: Sequence[int]) -> None:
         """Say with which tokens a row begins, at most `MAX_FED`. They do not matter to one that begins behind them."""

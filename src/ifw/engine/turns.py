@@ -20,7 +20,7 @@ from ifw.engine.request import (
     LanguageDetection,
     Request,
 )
-from ifw.engine.runner_interface import AlignInput, Prefilled, Runner, WindowInput
+from ifw.engine.runner_interface import AlignInput, Prefilled, Runner, Verified, WindowInput
 from ifw.engine.scheduler import Phase, Plan, Scheduler, Seat
 from ifw.engine.search import Candidates
 from ifw.engine.vocabulary import Vocabulary
@@ -39,6 +39,8 @@ class Counters:
     n_steps: int = 0
     n_search_steps: int = 0
     n_tokens: int = 0
+    n_drafted: int = 0
+    n_accepted: int = 0
     n_retries: int = 0
     n_completed: int = 0
     n_failed: int = 0
@@ -204,6 +206,8 @@ class Turns:
         for seat, row in zip(seats, sampled, strict=True):
             if isinstance(row, Prefilled):
                 self._take_first(seat, self._decoding(seat), row)
+            elif isinstance(row, Verified):
+                self._take_several(seat, self._decoding(seat), row)
             elif row is not None:
                 self._take(seat, self._decoding(seat), [[row]])
 
@@ -231,19 +235,31 @@ class Turns:
         else:
             self._start_again(seat, decoding)
 
-    def _take(self, seat: Seat, decoding: WindowDecoding, candidates: Candidates) -> None:
-        """Add a token to each hypothesis of a window; end it, or let it start again, where those were the last."""
+    def _take_several(self, seat: Seat, decoding: WindowDecoding, row: Verified) -> None:
+        """Add tokens in their order; those behind the last one of an attempt belong to nothing."""
+        self._counters.n_drafted += row.n_drafted
+        for index, sampled in enumerate(row.sampled, 1):
+            self._counters.n_accepted += index < len(row.sampled)
+            if not self._take(seat, decoding, [[sampled]]):
+                return
+
+    def _take(self, seat: Seat, decoding: WindowDecoding, candidates: Candidates) -> bool:
+        """Add a token to each hypothesis of a window; end it, or let it start again, where those were the last.
+
+        Returns:
+            Whether the attempt goes on.
+        """
         self._counters.n_tokens += len(candidates)
         try:
             if not decoding.advance(candidates):
-                return
+                return True
             hypothesis = decoding.conclude()
             align_input = None
             if hypothesis is not None:
                 align_input = self._vocabulary.align_input(seat.slot, decoding.request, hypothesis)
         except Exception as error:  # whatever one window provokes must not end the others
             self._fail(seat, _as_engine_error(error))
-            return
+            return False
         if hypothesis is None:
             self._counters.n_retries += 1
             self._start_again(seat, decoding)
@@ -254,6 +270,7 @@ class Turns:
             entry.align_input, entry.hypothesis = align_input, hypothesis
             self._runner.stop(seat.slot)
             self._scheduler.advance(seat.request_id, Phase.ALIGN)
+        return False
 
     def _start_again(self, seat: Seat, decoding: WindowDecoding) -> None:
         """Begin an attempt behind the prefix, which is computed already."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ ReadTensor = Callable[[str], Tensor]
 OUTPUT_NAME = "proj_out.weight"
 _PREFIX = "model."
 _FLOATS = ("BF16", "F16", "F32", "F64")
+ENCODER_FIELDS = ("conv1", "conv2", "encoder_positions", "encoder_layers", "encoder_norm")
 DECODER_LINEARS = tuple(field.name for field in fields(DecoderLayer))
 _DECODE_ROWS = 16  # rows that the decoder's layers usually see: one a slot
 
@@ -64,7 +65,13 @@ def tensor_shapes(dims: ModelDims) -> dict[str, tuple[int, ...]]:
 
 
 def build_whisper(
-    dims: ModelDims, read: ReadTensor, device: torch.device, dtype: torch.dtype, ops: Ops | None = None
+    dims: ModelDims,
+    read: ReadTensor,
+    device: torch.device,
+    dtype: torch.dtype,
+    ops: Ops | None = None,
+    *,
+    encoder_of: Whisper | None = None,
 ) -> Whisper:
     """Assemble a model from tensors that are read one at a time, so that no second copy of all weights exists.
 
@@ -74,11 +81,12 @@ def build_whisper(
         device: Where the model runs.
         dtype: Of activations and caches: float32, bfloat16 or float16.
         ops: How it computes; None chooses by device and dtype.
+        encoder_of: A model whose encoder this one takes over, so that only those of its decoder are read.
 
     Returns:
         The model.
     """
-    return _Builder(dims, read, device, dtype, ops or choose_ops(device, dtype)).whisper()
+    return _Builder(dims, read, device, dtype, ops or choose_ops(device, dtype)).whisper(encoder_of)
 
 
 class _Builder:
@@ -87,7 +95,7 @@ class _Builder:
         self._weight_dtype = ops.weight_dtype or dtype
         self._scale = dims.head_dim**-0.5  # an exact power of two for head_dim 64
 
-    def whisper(self) -> Whisper:
+    def whisper(self, encoder_of: Whisper | None) -> Whisper:
         dims = self._dims
         embedding = self._read("decoder.embed_tokens.weight")
         output = embedding if dims.is_tied else self._read(OUTPUT_NAME)
@@ -105,11 +113,7 @@ class _Builder:
             device=self._device,
             dtype=self._dtype,
             ops=self._ops,
-            conv1=self._conv("encoder.conv1", stride=1),
-            conv2=self._conv("encoder.conv2", stride=2),
-            encoder_positions=self._activation("encoder.embed_positions.weight"),
-            encoder_layers=tuple(self._encoder_layer(f"encoder.layers.{i}") for i in range(dims.n_encoder_layers)),
-            encoder_norm=self._norm("encoder.layer_norm"),
+            **self._encoder(encoder_of),
             cross_kv_out=self._cross_kv(),
             token_embedding=token_embedding,
             decoder_positions=decoder_positions,
@@ -118,6 +122,20 @@ class _Builder:
             output=self._ops.output(output, None, _DECODE_ROWS),
             fused_decode=fused_decode,
         )
+
+    def _encoder(self, encoder_of: Whisper | None) -> dict[str, Any]:
+        """The fields of the encoder."""
+        if encoder_of is not None:
+            return {name: getattr(encoder_of, name) for name in ENCODER_FIELDS}
+        return {
+            "conv1": self._conv("encoder.conv1", stride=1),
+            "conv2": self._conv("encoder.conv2", stride=2),
+            "encoder_positions": self._activation("encoder.embed_positions.weight"),
+            "encoder_layers": tuple(
+                self._encoder_layer(f"encoder.layers.{index}") for index in range(self._dims.n_encoder_layers)
+            ),
+            "encoder_norm": self._norm("encoder.layer_norm"),
+        }
 
     def _encoder_layer(self, name: str) -> EncoderLayer:
         n_rows = self._dims.n_positions
@@ -193,7 +211,13 @@ class _Builder:
 
 
 def load_weights(
-    folder: Path, dims: ModelDims, device: torch.device, dtype: torch.dtype, ops: Ops | None = None
+    folder: Path,
+    dims: ModelDims,
+    device: torch.device,
+    dtype: torch.dtype,
+    ops: Ops | None = None,
+    *,
+    encoder_of: Whisper | None = None,
 ) -> Whisper:
     """Load a model from the safetensors files of a checkpoint folder.
 
@@ -205,6 +229,7 @@ def load_weights(
         device: Where the model runs.
         dtype: Of activations and caches: float32, bfloat16 or float16, whatever the files hold.
         ops: How it computes; None chooses by device and dtype.
+        encoder_of: A model whose encoder this one takes over; the files hold one all the same.
 
     Returns:
         The model.
@@ -213,6 +238,26 @@ def load_weights(
         ModelUnsafeError: The folder has only pickled weights.
         ModelFormatError: No weights, a damaged file, or tensors that are missing, unexpected, of another shape, or
             quantised.
+    """
+    with open_weights(folder, dims, device) as read, torch.inference_mode():
+        return build_whisper(dims, read, device, dtype, ops, encoder_of=encoder_of)
+
+
+@contextmanager
+def open_weights(folder: Path, dims: ModelDims, device: torch.device) -> Iterator[ReadTensor]:
+    """Open the files of a checkpoint folder and check that they hold what they should.
+
+    Args:
+        folder: As for `load_weights`.
+        dims: The sizes.
+        device: Where tensors are read to.
+
+    Yields:
+        What reads a tensor by its name, in the dtype of the file.
+
+    Raises:
+        ModelUnsafeError: The folder has only pickled weights.
+        ModelFormatError: See `load_weights`.
     """
     with ExitStack() as stack:
         files = [_open(stack, path, device) for path in weight_files(folder)]
@@ -226,8 +271,7 @@ def load_weights(
             tensor: Tensor = file.get_tensor(key)
             return tensor
 
-        with torch.inference_mode():
-            return build_whisper(dims, read, device, dtype, ops)
+        yield read
 
 
 def _open(stack: ExitStack, path: Path, device: torch.device) -> Any:

@@ -152,13 +152,7 @@ class LoadedModel:
             timings = {"import_s": time.perf_counter() - started}
             diarizer = _beside(lambda: _load_diarizer(settings))
             diarizer.add_done_callback(self._tell_failure)  # the checkpoint may take long to come
-            transcriber = Transcriber(
-                settings.model,
-                settings.device,
-                settings.compute_type,
-                n_slots=settings.n_slots,
-                n_threads=settings.n_threads,
-            )
+            transcriber = Transcriber(settings.model, config=settings.engine_config, draft_model=settings.draft_model)
             timings["load_s"] = transcriber.load_s
             part = "diarization_model"
             if (loaded := diarizer.result()) is not None:
@@ -191,6 +185,8 @@ class LoadedModel:
         model, name = settings.model, f"the model {settings.model_name}"
         if part == "diarization_model":
             model, name = settings.diarization_model or "", f"the diarization model {settings.diarization_name}"
+        elif settings.draft_model is not None:
+            name, variable = f"{name} with a draft model", f"{variable} and {variable_of('draft_model')}"
         code = error.code if isinstance(error, IfwError) else "internal"
         told = {"model": model, "code": code}
         if isinstance(error, IfwError):

@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from ifw.config import ComputeType, Device
+from ifw.config import MAX_DRAFT_TOKENS, ComputeType, CrossKv, Device, EngineConfig, Steps
 from ifw.errors import ConfigError
 
 PREFIX: Final = "IFW_"
@@ -140,6 +140,24 @@ class Settings(BaseSettings):
     n_threads: int | None = Field(
         None, ge=1, le=4096, description="CPU threads of torch. Left out: torch's own choice."
     )
+    steps: Steps = Field(
+        "auto",
+        description="How decode steps are carried out: plain, static (on buffers that stay, read one step late) or, on "
+        "CUDA, graphs. auto is graphs on CUDA, else plain. The text is the same.",
+    )
+    cross_kv: CrossKv = Field(
+        "same",
+        description="How keys and values of the audio are kept: same as the other numbers, or in 8 bits, which rounds. "
+        "On CUDA steps of a large model read half as much; on CPU it saves memory, not time.",
+    )
+    draft_model: str | None = Field(
+        None,
+        description="A checkpoint whose decoder proposes tokens to that of the model, which checks several at once: "
+        "the text is the same. Both share the encoder, as distil-large-v3 and large-v3 do. Left out: none.",
+    )
+    draft_tokens: int = Field(
+        5, ge=1, le=MAX_DRAFT_TOKENS, description="Tokens that the draft model proposes at a time."
+    )
 
     warm_up: bool = Field(
         False, description="Transcribe some seconds of speech before the server is ready, so that the first is fast."
@@ -242,6 +260,12 @@ class Settings(BaseSettings):
         for net in nets:
             ipaddress.ip_network(net, strict=False)
         return nets
+
+    @property
+    def engine_config(self) -> EngineConfig:
+        """How the engine uses its device."""
+        names = ("device", "compute_type", "n_slots", "n_threads", "steps", "cross_kv", "draft_tokens")
+        return EngineConfig(**{name: getattr(self, name) for name in names})
 
     @property
     def model_name(self) -> str:
