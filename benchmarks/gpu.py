@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -29,6 +29,7 @@ from ifw.benchmark.decoding_scenarios import skewed_lengths
 from ifw.benchmark.floors import floor_s
 from ifw.benchmark.sizes import SIZES
 from ifw.constants import WINDOW_S
+from ifw.model.eight_bit_kv import EightBits
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Goals:
     skewed: float | None = None
     alone: float | None = None
     share: float | None = None
-    int8_kv: float | None = None
+    eight_bit_kv: float | None = None
     clients: float | None = None
 
 
@@ -123,7 +124,8 @@ class ModelRows:
         uniform = (arguments.tokens,) * arguments.windows
         skewed = skewed_lengths(arguments.windows, arguments.tokens, seed=0)
         table.attempt(model, "share of the limits of this run", 30, partial(self._share, uniform))
-        table.attempt(model, "keys and values in int8 | in full", 30, partial(self._int8, uniform))
+        for how in get_args(EightBits):
+            table.attempt(model, f"keys and values in {how} | in full", 30, partial(self._eight_bits, uniform, how))
         if not arguments.transformers:
             return
         theirs = Theirs(self._place)
@@ -161,9 +163,9 @@ class ModelRows:
         speed = f"{took_ms:.2f} ms a window, {1e3 * WINDOW_S / took_ms:.0f} x real time"
         return {"ours": floor and 1e3 * floor / took_ms, "must": self._goals.share, "remark": speed}
 
-    def _int8(self, lengths: tuple[int, ...]) -> dict[str, Any]:
-        own_ms = self._own.milliseconds(self._slots, lengths, self._arguments.rounds, "int8")
-        return {"ours": own_ms, "theirs": self._ours(self._slots, lengths), "must": self._goals.int8_kv}
+    def _eight_bits(self, lengths: tuple[int, ...], how: EightBits) -> dict[str, Any]:
+        own_ms = self._own.milliseconds(self._slots, lengths, self._arguments.rounds, how)
+        return {"ours": own_ms, "theirs": self._ours(self._slots, lengths), "must": self._goals.eight_bit_kv}
 
     def _compare(
         self,

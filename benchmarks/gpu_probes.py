@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,12 +14,15 @@ from gpu_engines import Own, wait
 from ifw.benchmark.bench import N_WINDOWS
 from ifw.benchmark.floors import encoder_flop, step_bytes
 from ifw.engine.runner_interface import WindowInput
+from ifw.engine.speculative_runner import SpeculativeRunner
 from ifw.engine.static_runner import StaticRunner
 from ifw.engine.vocabulary import Vocabulary
 from ifw.model.mel import log_mel
+from ifw.model.random import random_whisper
 
 Probe = Callable[[], dict[str, Any]]
 _N_STEPS = 40
+_N_DRAFTED = 5
 
 
 class Probes:
@@ -40,6 +44,9 @@ class Probes:
         for n_rows in sorted({1, 8, 32, self._n_slots}):
             if n_rows <= self._n_slots:
                 yield f"step of {n_rows} rows, ms | the least", partial(self._step, n_rows)
+        for n_rows in sorted({1, self._n_slots}):
+            name = f"round of {n_rows} rows, {_N_DRAFTED} drafted, ms | as many steps"
+            yield name, partial(self._round, n_rows)
 
     def _encode(self, n_windows: int) -> dict[str, Any]:
         """Mel, encoder and the keys and values of the cross-attention."""
@@ -61,6 +68,35 @@ class Probes:
         remark = f"{1e3 * plain_s:.2f} without graphs" + (f"; no graphs: {failure}" if failure else "")
         return {"ours": 1e3 * took_s, "theirs": n_bytes / self._ceilings["read_gb_s"] / 1e6, "remark": remark}
 
+    def _round(self, n_rows: int) -> dict[str, Any]:
+        """A round with a draft of two layers, and what its tokens would take by themselves if all were accepted.
+
+        Random weights accept nothing, so what a draft gains is left to the reader: the remark says where it begins to.
+        """
+        step_s, _ = self._step_s(n_rows, has_graphs=True)
+        runner = self._draft_runner()
+        with torch.inference_mode(), runner.session():
+            self._fill(runner, n_rows)
+            live = list(range(n_rows))
+            took_s = seconds(lambda: runner.step(live), _N_STEPS, self._place.device)
+        remark = f"gains from {max(0.0, took_s / step_s - 1):.1f} accepted on"
+        if runner.graphs.failure:
+            remark += f"; no graphs: {runner.graphs.failure}"
+        return {"ours": 1e3 * took_s, "theirs": 1e3 * step_s * (_N_DRAFTED + 1), "remark": remark}
+
+    def _draft_runner(self) -> SpeculativeRunner:
+        model = self._own.model
+        draft = random_whisper(
+            replace(model.dims, n_decoder_layers=min(2, model.dims.n_decoder_layers)),
+            seed=1,
+            device=model.device,
+            dtype=model.dtype,
+            ops=model.ops,
+            encoder_of=model,
+        )
+        tokens = Vocabulary(self._own.checkpoint).runner_tokens
+        return SpeculativeRunner(model, draft, tokens, self._n_slots, n_drafted=_N_DRAFTED)
+
     def _step_s(self, n_rows: int, *, has_graphs: bool) -> tuple[float, str | None]:
         runner = self._runner(has_graphs)
         with torch.inference_mode(), runner.session():
@@ -73,7 +109,7 @@ class Probes:
         tokens = Vocabulary(self._own.checkpoint).runner_tokens
         return StaticRunner(self._own.model, tokens, self._n_slots, has_graphs=has_graphs)
 
-    def _fill(self, runner: StaticRunner, n_rows: int) -> None:
+    def _fill(self, runner: StaticRunner | SpeculativeRunner, n_rows: int) -> None:
         vocabulary = Vocabulary(self._own.checkpoint)
         requests = self._own.requests((200,) * n_rows)
         for first in range(0, n_rows, 8):

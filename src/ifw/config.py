@@ -17,7 +17,7 @@ from ifw.types import Mode
 Device = Literal["auto", "cpu", "cuda"]
 Channels = Literal["mix", "split"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-CrossKv = Literal["same", "int8"]
+CrossKv = Literal["same", "int8", "float8"]
 Steps = Literal["auto", "plain", "static", "graphs"]
 ComputeType = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 Preset = Literal["fast", "balanced", "accurate"]
@@ -341,8 +341,9 @@ class EngineConfig:
         steps: How decode steps are carried out. `plain` reads each at once; `static` works on buffers that stay where
             they are, and reads a step while the next one runs; `graphs` replays those as CUDA graphs. `auto` is
             `graphs` on CUDA and `plain` on CPU. The texts are the same.
-        cross_kv: How keys and values of the audio are kept: `same` as the other numbers, or `int8`, which rounds, and
-            halves what a decode step of a large model reads on CUDA. On CPU it saves memory, not time.
+        cross_kv: How keys and values of the audio are kept: `same` as the other numbers, or in 8 bits, which rounds,
+            and halves what a decode step of a large model reads on CUDA; on CPU it saves memory, not time. `int8` has a
+            scale for each token and head; `float8` (e4m3) has one for each head, and rounds more.
         draft_tokens: Tokens that a draft model proposes at a time, where there is one.
     """
 

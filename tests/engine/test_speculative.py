@@ -7,6 +7,7 @@ import itertools
 from collections import Counter
 from concurrent.futures import wait
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import tiny_models
@@ -18,6 +19,7 @@ from ifw.engine.engine import Engine
 from ifw.engine.request import DecodeRequest, EncodedWindow
 from ifw.engine.speculative_runner import SpeculativeRunner
 from ifw.errors import ConfigError, EngineError
+from ifw.model.eight_bit_kv import EightBits
 from ifw.model.random import random_tensor, random_weight
 from ifw.model.weights import build_whisper, tensor_shapes
 from ifw.model.whisper import Whisper
@@ -225,7 +227,7 @@ def test_of_several_rows_each_goes_on_from_its_own_position():
     assert len({len(set(gain)) for gain in gains}) > 1
 
 
-@pytest.mark.parametrize("cross_kv", ["int8"])
+@pytest.mark.parametrize("cross_kv", get_args(EightBits))
 def test_keys_and_values_in_8_bits(cross_kv):
     requests = traffic.requests()[:6]
     with engine(None, cross_kv=cross_kv) as plain_engine:

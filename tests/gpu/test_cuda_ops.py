@@ -20,10 +20,10 @@ def test_triton_is_chosen_where_it_gives_the_right_numbers(device, dtype, caplog
     assert not caplog.records
     assert ops.decode_attention.__name__ == "triton_decode_attention"
     assert ops.reads_by_limit
-    assert ops.int8_attention is not None
+    assert ops.eight_bit_attention is not None
 
 
-@pytest.mark.parametrize("which", ["triton_decode_attention", "triton_int8_attention"])
+@pytest.mark.parametrize("which", ["triton_decode_attention", "triton_eight_bit_attention"])
 @pytest.mark.parametrize("fault", [0.5, float("nan"), RuntimeError("no C compiler")])
 def test_wrong_numbers_or_a_failure_leave_torch_and_say_why(device, monkeypatch, caplog, which, fault):
     pytest.importorskip("triton", reason="triton is not installed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import tiny_models
@@ -11,13 +12,15 @@ import torch
 import traffic
 
 import ifw.engine.engine
-from ifw.config import EngineConfig
+from ifw.config import CrossKv, EngineConfig
 from ifw.engine.engine import Engine
 from ifw.engine.graphs import row_buckets
 from ifw.engine.runner_interface import WindowInput
+from ifw.engine.speculative_runner import SpeculativeRunner
 from ifw.engine.static_runner import StaticRunner
 from ifw.engine.vocabulary import Vocabulary
 from ifw.model.random import random_whisper
+from ifw.model.whisper import Whisper
 
 
 @pytest.fixture
@@ -100,7 +103,7 @@ def drive(device, dtype, cross_kv: str, *, has_graphs: bool, n_steps: int = 30) 
     return said
 
 
-@pytest.mark.parametrize("cross_kv", ["same", "int8"])
+@pytest.mark.parametrize("cross_kv", get_args(CrossKv))
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_graphs_replay_exactly_what_they_recorded(device, dtype, cross_kv):
     """The same kernels on the same rows, so the same tokens, in low precision too."""
@@ -134,3 +137,53 @@ def test_two_engines_on_one_device_do_not_disturb_each_other(device, plain):
         futures = [(one.submit(traffic.fresh(r)), other.submit(traffic.fresh(r))) for r in traffic.requests()]
         for of_engine in zip(*futures, strict=True):
             assert_alike(device, [future.result(traffic.TIMEOUT_S) for future in of_engine], plain)
+
+
+@pytest.fixture(scope="module")
+def drafts(device) -> dict[str, Whisper]:
+    """The model itself, which is always right, and one that never is."""
+    model = random_whisper(traffic.SIZES, 0, device)
+    sizes = replace(traffic.SIZES, n_decoder_layers=1)
+    return {"itself": model, "stranger": random_whisper(sizes, 3, device, encoder_of=model)}
+
+
+@pytest.mark.gpu  # on CPU it is in tests/engine
+@pytest.mark.parametrize("steps", ["static", "graphs"])
+@pytest.mark.parametrize("kind", ["itself", "stranger"])
+def test_a_draft_changes_no_text(device, plain, drafts, kind, steps):
+    model, config = drafts["itself"], EngineConfig(n_threads=1, n_slots=5, encode_batch=2, steps=steps)
+    with Engine(model, tiny_models.checkpoint(traffic.SIZES), config, drafts[kind]) as speculative:
+        for _ in range(2):  # the second time, every kind of round has its graph
+            assert_alike(device, traffic.decode_all(speculative, traffic.requests()), plain)
+        stats = speculative.stats()
+    if kind == "itself":
+        assert stats.n_accepted > 0.8 * stats.n_drafted
+
+
+def drive_rounds(device, dtype, cross_kv: str, drafts, *, has_graphs: bool) -> list[list]:
+    """What a runner with a draft says when it is driven by hand."""
+    vocabulary = Vocabulary(tiny_models.checkpoint(traffic.SIZES))
+    model = random_whisper(traffic.SIZES, 0, device, dtype)
+    draft = random_whisper(drafts["itself"].dims, 0, device, dtype, encoder_of=model)
+    runner = SpeculativeRunner(
+        model, draft, vocabulary.runner_tokens, 4, n_drafted=3, cross_kv=cross_kv, has_graphs=has_graphs
+    )
+    requests = [traffic.requests()[index] for index in (1, 2, 8)]
+    with torch.inference_mode(), runner.session():
+        decodings = [vocabulary.begin(request, None) for request in requests]
+        runner.encode([WindowInput(slot, request.samples) for slot, request in enumerate(requests)])
+        runner.prefill([vocabulary.prefill_input(slot, decoding) for slot, decoding in enumerate(decodings)])
+        said = [list(runner.step([0, 1, 2])) for _ in range(12)]
+        assert (runner.graphs.n_captured > 0) == (has_graphs and device.type == "cuda"), runner.graphs.failure
+    return said
+
+
+@pytest.mark.parametrize("cross_kv", get_args(CrossKv))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_graphs_replay_rounds_exactly(device, drafts, dtype, cross_kv):
+    without, with_graphs = (
+        drive_rounds(device, dtype, cross_kv, drafts, has_graphs=has_graphs) for has_graphs in (False, True)
+    )
+    tokens = [[[[pair[0] for pair in row.sampled] for row in step] for step in said] for said in (without, with_graphs)]
+    assert tokens[0] == tokens[1]
+    assert max(len(row.sampled) for step in without for row in step) == 4

@@ -46,7 +46,9 @@ def test_every_row_is_measured_and_one_table_is_printed(toy):
         "3 windows x 5, transformers batch 2",
         "skewed",
         "one window",
-        "keys and",
+        "keys and values in int8",
+        "keys and values in float8",
+        "round of 2 rows",
     )
     for what in expected:
         row = next(row for name, row in rows.items() if name.startswith(what))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 
 pytest.importorskip("triton", reason="triton is not installed")
 
 from ifw.model import triton_attention
-from ifw.model.int8_kv import Int8Kv
+from ifw.model.eight_bit_kv import EightBitKv, EightBits
 from ifw.model.ops import KeyLimit, matmul_decode_attention
-from ifw.model.triton_attention import BLOCK_KEYS, n_parts_for, triton_decode_attention, triton_int8_attention
+from ifw.model.triton_attention import BLOCK_KEYS, n_parts_for, triton_decode_attention, triton_eight_bit_attention
 
 TOLERANCES = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 2e-2}
 
@@ -107,17 +109,29 @@ def test_parts_fill_the_device_and_are_never_empty():
     assert n_parts_for(64, 20, 1500) == 1
 
 
+@pytest.mark.parametrize("how", get_args(EightBits))
 @pytest.mark.parametrize("dtype", list(TOLERANCES))
 @pytest.mark.parametrize("shape", [(1, 2, 1500, 64), (3, 1, 70, 32), (8, 20, 65, 16)])
-def test_keys_and_values_in_8_bits(device, dtype, shape):
+def test_keys_and_values_in_8_bits(device, dtype, shape, how):
     """The same as attention over what they stand for; what lies beside them is not read."""
     n_rows, n_heads, n_keys, head_dim = shape
     query, keys, values = slots(device, dtype, shape)
-    kept = Int8Kv.zeros(2, n_rows + 2, n_heads, n_keys, head_dim, device=device)
+    kept = EightBitKv.zeros(2, n_rows + 2, n_heads, n_keys, head_dim, device=device, how=how)
     kept.scales.fill_(float("nan"))
     kept[:, 1:-1].copy_(torch.stack((keys, values)))
     kept_keys, kept_values = kept[:, 1:-1]
-    got = triton_int8_attention(query, kept_keys, kept_values)
+    got = triton_eight_bit_attention(query, kept_keys, kept_values)
     assert error(got, query, kept_keys.float(), kept_values.float(), None) < TOLERANCES[dtype]
     if dtype == torch.float32:
-        assert error(got, query, keys, values, None) < 0.05
+        assert error(got, query, keys, values, None) < (0.05 if how == "int8" else 0.2)
+
+
+def test_every_number_of_float8(device):
+    """One key a row, whose weight is 1: what comes out is its value."""
+    every = torch.arange(256, dtype=torch.uint8).view(torch.float8_e4m3fn)
+    every = every[torch.isfinite(every.float())].view(-1, 1, 1, 1, 1).expand(-1, 1, 1, 1, 16)  # [N, 1, 1, 1, Dh]
+    for numbers in every.contiguous().to(device).split(64):
+        kept = EightBitKv(numbers[:, 0], torch.ones(len(numbers), 1, 1, device=device))
+        query = torch.zeros(len(numbers), 1, 1, 16, device=device)
+        got = triton_eight_bit_attention(query, kept, kept)
+        assert torch.equal(got[:, 0, 0], numbers[:, 0, 0, 0, 0].float())

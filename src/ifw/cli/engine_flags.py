@@ -26,8 +26,8 @@ CrossKv = Annotated[
     CrossKvName,
     typer.Option(
         "--cross-kv",
-        help="How keys and values of the audio are kept: same as the other numbers, or in 8 bits, which rounds. On "
-        "CUDA steps of a large model read half as much; on CPU it saves memory, not time.",
+        help="How keys and values of the audio are kept: same as the other numbers, or in 8 bits, which rounds (float8 "
+        "more than int8). On CUDA steps of a large model read half as much; on CPU it saves memory, not time.",
     ),
 ]
 DraftModel = Annotated[

@@ -12,7 +12,7 @@ from ifw.config import CrossKv
 from ifw.engine.device import is_out_of_memory
 from ifw.errors import EngineMemoryError
 from ifw.model.dims import ModelDims
-from ifw.model.int8_kv import Int8Kv
+from ifw.model.eight_bit_kv import EightBitKv, eight_bit_bytes
 
 _MAX_AUTO_SLOTS_CPU = 16
 _MAX_AUTO_SLOTS_CUDA = 64
@@ -32,7 +32,7 @@ class DecoderCache:
     """
 
     self_kv: Tensor
-    cross_kv: Tensor | Int8Kv
+    cross_kv: Tensor | EightBitKv
 
     @classmethod
     def allocate(
@@ -47,10 +47,10 @@ class DecoderCache:
         try:
             self_kv = torch.zeros(*rows, dims.n_text_positions, dims.head_dim, device=device, dtype=dtype)
             cross_rows = (*rows, dims.n_positions, dims.head_dim)
-            kept: Tensor | Int8Kv = (
-                Int8Kv.zeros(*cross_rows, device=device)
-                if cross_kv == "int8"
-                else torch.zeros(*cross_rows, device=device, dtype=dtype)
+            kept: Tensor | EightBitKv = (
+                torch.zeros(*cross_rows, device=device, dtype=dtype)
+                if cross_kv == "same"
+                else EightBitKv.zeros(*cross_rows, device=device, how=cross_kv)
             )
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -79,8 +79,8 @@ def slot_bytes(dims: ModelDims, dtype: torch.dtype, cross_kv: CrossKv = "same") 
     """Bytes of one slot's rows in both caches."""
     text = dims.n_text_positions * dims.d_model * dtype.itemsize
     audio = dims.n_positions * dims.d_model * dtype.itemsize
-    if cross_kv == "int8":
-        audio = dims.n_positions * (dims.d_model + dims.n_heads * torch.float16.itemsize)
+    if cross_kv != "same":
+        audio = eight_bit_bytes(dims.n_heads, dims.n_positions, dims.head_dim, cross_kv)
     return dims.n_decoder_layers * 2 * (text + audio)
 
 

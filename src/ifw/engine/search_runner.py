@@ -13,14 +13,14 @@ from ifw.engine.rules import Field, RuleTokens, TokenRules
 from ifw.engine.runner_interface import SearchInput
 from ifw.engine.search import Move, Sampled
 from ifw.engine.workspace import SearchWorkspace
-from ifw.model.int8_kv import Int8Kv
+from ifw.model.eight_bit_kv import EightBitKv
 from ifw.model.whisper import Whisper
 
 
 @dataclass(frozen=True, slots=True)
 class _RunningSearch:
     search: SearchInput
-    cross_kv: Tensor | Int8Kv  # [L, 2, 1, H, S, Dh], a view on the slot
+    cross_kv: Tensor | EightBitKv  # [L, 2, 1, H, S, Dh], a view on the slot
     suppress: Tensor
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import replace
+from typing import get_args
 
 import torch
 from torch import Tensor
 
-from ifw.model.int8_kv import Int8Kv
-from ifw.model.ops import DecodeAttention, Int8Attention, KeyLimit, Ops, sdpa_decode_attention
+from ifw.model.eight_bit_kv import EightBitKv, EightBits
+from ifw.model.ops import DecodeAttention, EightBitAttention, KeyLimit, Ops, sdpa_decode_attention
 
 _LOG = logging.getLogger(__name__)
 _N_HEADS, _N_KEYS, _HEAD_DIM = 2, 200, 64
@@ -33,14 +34,17 @@ def choose_cuda_ops(ops: Ops, device: torch.device, dtype: torch.dtype) -> Ops:
 
         error = max(
             _largest_error(own.triton_decode_attention, device, dtype),
-            _largest_int8_error(own.triton_int8_attention, device, dtype),
+            *(
+                _largest_eight_bit_error(own.triton_eight_bit_attention, device, dtype, how)
+                for how in get_args(EightBits)
+            ),
         )
         if error < _TOLERANCE:
             return replace(
                 ops,
                 decode_attention=own.triton_decode_attention,
                 reads_by_limit=True,
-                int8_attention=own.triton_int8_attention,
+                eight_bit_attention=own.triton_eight_bit_attention,
             )
         reason = f"its results are off by {error:.3g}"
     except Exception as failure:  # a missing package, compiler or driver: torch's kernels need none of them
@@ -60,10 +64,12 @@ def _largest_error(attention: DecodeAttention, device: torch.device, dtype: torc
     )
 
 
-def _largest_int8_error(attention: Int8Attention, device: torch.device, dtype: torch.dtype) -> float:
+def _largest_eight_bit_error(
+    attention: EightBitAttention, device: torch.device, dtype: torch.dtype, how: EightBits
+) -> float:
     """The same with keys and values in 8 bits, which both are given."""
     query, *rows = _numbers(device, dtype)
-    kept = Int8Kv.zeros(2, *rows[0].shape, device=device)
+    kept = EightBitKv.zeros(2, *rows[0].shape, device=device, how=how)
     kept.copy_(torch.stack(rows))
     keys, values = kept
     return _difference(attention(query, keys, values), query, keys.float(), values.float(), None)

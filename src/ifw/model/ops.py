@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ifw.model.int8_kv import Int8Kv
+from ifw.model.eight_bit_kv import EightBitKv
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +67,7 @@ class MakeLinear(Protocol):
 
 EncoderAttention = Callable[[Tensor], Tensor]
 DecodeAttention = Callable[[Tensor, Tensor, Tensor, "KeyLimit | None"], Tensor]
-Int8Attention = Callable[[Tensor, Int8Kv, Int8Kv], Tensor]
+EightBitAttention = Callable[[Tensor, EightBitKv, EightBitKv], Tensor]
 
 
 class Decode(Protocol):
@@ -111,8 +111,8 @@ class Ops:
         weight_dtype: Of what `linear`, `conv` and `output` are given; None is the model's.
         compute_type: Its name where it is not that of the model's dtype.
         reads_by_limit: For one query a row, `decode_attention` reads only the keys that the limit shows.
-        int8_attention: The same as `decode_attention` for one query a row and all keys, which are in 8 bits; None where
-            they have to be unpacked first.
+        eight_bit_attention: The same as `decode_attention` for one query a row and all keys, which are in 8 bits; None
+            where they have to be unpacked first.
     """
 
     linear: MakeLinear
@@ -124,7 +124,7 @@ class Ops:
     weight_dtype: torch.dtype | None = None
     compute_type: str | None = None
     reads_by_limit: bool = False
-    int8_attention: Int8Attention | None = None
+    eight_bit_attention: EightBitAttention | None = None
 
 
 def choose_ops(device: torch.device, dtype: torch.dtype) -> Ops:

@@ -20,6 +20,8 @@ def random_whisper(
     device: torch.device | None = None,
     dtype: torch.dtype = torch.float32,
     ops: Ops | None = None,
+    *,
+    encoder_of: Whisper | None = None,
 ) -> Whisper:
     """Make a model of the given sizes with random weights.
 
@@ -29,6 +31,7 @@ def random_whisper(
         device: Where the model runs; CPU by default.
         dtype: Of activations and caches: float32, bfloat16 or float16.
         ops: How it computes; None chooses by device and dtype.
+        encoder_of: A model whose encoder this one takes over, as a draft does.
 
     Returns:
         The model.
@@ -39,7 +42,7 @@ def random_whisper(
         return random_weight(name, dims, seed).to(target)
 
     with torch.inference_mode():
-        return build_whisper(dims, read, target, dtype, ops)
+        return build_whisper(dims, read, target, dtype, ops, encoder_of=encoder_of)
 
 
 def random_weight(name: str, dims: ModelDims, seed: int) -> Tensor:

@@ -18,7 +18,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ifw.model.int8_kv import Int8Kv
+from ifw.model.eight_bit_kv import EightBitKv
 from ifw.model.ops import KeyLimit, sdpa_decode_attention
 
 BLOCK_KEYS: Final = 64
@@ -43,11 +43,14 @@ def triton_decode_attention(query: Tensor, keys: Tensor, values: Tensor, limit: 
     return _run(query, (keys, values), None if limit is None else limit.positions, None, n_parts)
 
 
-def triton_int8_attention(query: Tensor, keys: Int8Kv, values: Int8Kv) -> Tensor:
-    """Attention of one query a row over all of its keys, which are in 8 bits; see `Ops.int8_attention`."""
+def triton_eight_bit_attention(query: Tensor, keys: EightBitKv, values: EightBitKv) -> Tensor:
+    """Attention of one query a row over all of its keys, which are in 8 bits; see `Ops.eight_bit_attention`."""
     n_rows, _, n_heads, _ = query.shape
     n_parts = n_parts_for(n_rows, n_heads, keys.shape[2])
-    return _run(query, (keys.values, values.values), None, (keys.scales, values.scales), n_parts)
+    bits = keys.values, values.values
+    if keys.values.dtype == torch.float8_e4m3fn:  # not every device knows it, but all know bits
+        bits = keys.values.view(torch.uint8), values.values.view(torch.uint8)
+    return _run(query, bits, None, (keys.scales, values.scales), n_parts)
 
 
 def _run(
@@ -57,7 +60,7 @@ def _run(
     scales: tuple[Tensor, Tensor] | None,
     n_parts: int,
 ) -> Tensor:
-    """Query [B, 1, H, Dh], keys and values [B, H, N, Dh], their scales [B, H, N], keys in about so many parts."""
+    """Query [B, 1, H, Dh], keys and values [B, H, N, Dh], their scales [B, H, N or 1], keys in about so many parts."""
     n_rows, _, n_heads, head_dim = query.shape
     keys, values = cache
     n_keys = keys.shape[2]
@@ -70,9 +73,10 @@ def _run(
         query, keys, values, mixed if positions is None else positions, key_scales, value_scales, mixed, parts,
         query.stride(0), query.stride(2), keys.stride(0), keys.stride(1), values.stride(0), values.stride(1),
         key_scales.stride(0), key_scales.stride(1), value_scales.stride(0), value_scales.stride(1),
-        n_keys, part_keys, n_heads, n_parts,
+        int(key_scales.shape[-1] > 1), n_keys, part_keys, n_heads, n_parts,
         HEAD_DIM=head_dim, BLOCK=BLOCK_KEYS, IS_SPLIT=n_parts > 1,
-        HAS_LIMIT=positions is not None, HAS_SCALES=scales is not None, num_warps=_N_WARPS,
+        HAS_LIMIT=positions is not None, HAS_SCALES=scales is not None, IS_FLOAT8=keys.dtype == torch.uint8,
+        num_warps=_N_WARPS,
     )  # fmt: skip
     if n_parts > 1:
         _join[(n_rows, n_heads)](
@@ -88,13 +92,23 @@ def can_attend(keys: Tensor, values: Tensor, head_dim: int) -> bool:
 
 
 @triton.jit
+def _numbers(block, IS_FLOAT8: tl.constexpr):  # fmt: skip
+    if not IS_FLOAT8:
+        return block.to(tl.float32)
+    # the bits of e4m3 where float32 has its own are the number with an exponent that is too small by 120
+    bits = block.to(tl.int32)
+    placed = ((bits & 0x80) << 24) | ((bits & 0x7F) << 20)
+    return placed.to(tl.float32, bitcast=True) * 1.329227995784916e36
+
+
+@triton.jit
 def _attend(
     query, keys, values, positions, key_scales, value_scales, mixed, parts,
     query_row, query_head, key_row, key_head, value_row, value_head,
     key_scale_row, key_scale_head, value_scale_row, value_scale_head,
-    n_keys, part_keys, n_heads, n_parts,
+    scale_key, n_keys, part_keys, n_heads, n_parts,
     HEAD_DIM: tl.constexpr, BLOCK: tl.constexpr, IS_SPLIT: tl.constexpr, HAS_LIMIT: tl.constexpr,
-    HAS_SCALES: tl.constexpr,
+    HAS_SCALES: tl.constexpr, IS_FLOAT8: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     head = tl.program_id(1).to(tl.int64)
@@ -121,17 +135,17 @@ def _attend(
         place = key[:, None] * HEAD_DIM + dims[None, :]
         key_block = tl.load(keys + place, mask=is_inside[:, None], other=0)
         value_block = tl.load(values + place, mask=is_inside[:, None], other=0)  # both are on their way at once
-        scores = tl.sum(key_block.to(tl.float32) * wanted[None, :], 1)
+        scores = tl.sum(_numbers(key_block, IS_FLOAT8) * wanted[None, :], 1)
         if HAS_SCALES:
-            scores *= tl.load(key_scales + key, mask=is_inside, other=0.0).to(tl.float32)
+            scores *= tl.load(key_scales + key * scale_key, mask=is_inside, other=0.0).to(tl.float32)
         scores = tl.where(is_inside, scores, float("-inf"))
         now_highest = tl.maximum(highest, tl.max(scores, 0))
         weights = tl.exp(scores - now_highest)
         fading = tl.exp(highest - now_highest)
         total = total * fading + tl.sum(weights, 0)
         if HAS_SCALES:
-            weights *= tl.load(value_scales + key, mask=is_inside, other=0.0).to(tl.float32)
-        mix = mix * fading + tl.sum(value_block.to(tl.float32) * weights[:, None], 0)
+            weights *= tl.load(value_scales + key * scale_key, mask=is_inside, other=0.0).to(tl.float32)
+        mix = mix * fading + tl.sum(_numbers(value_block, IS_FLOAT8) * weights[:, None], 0)
         highest = now_highest
 
     place = row * n_heads + head

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from ifw.errors import ShapeError
 from ifw.model.dims import ModelDims
-from ifw.model.int8_kv import Int8Kv
+from ifw.model.eight_bit_kv import EightBitKv
 from ifw.model.ops import Decode, KeyLimit, LayerNorm, Linear, Ops
 
 
@@ -115,7 +115,7 @@ class Whisper:
         return self.encoder_norm(x)
 
     @torch.inference_mode()
-    def cross_kv(self, audio: Tensor, out: Tensor | Int8Kv) -> None:
+    def cross_kv(self, audio: Tensor, out: Tensor | EightBitKv) -> None:
         """Project encoder outputs to the cross-attention keys and values of every layer.
 
         One window at a time: the products of all windows together would need as much memory again as the rows that
@@ -127,7 +127,7 @@ class Whisper:
         """
         dims = self.dims
         parts = (dims.n_positions, -1, 2, dims.n_heads, dims.head_dim)
-        groups: Sequence[Tensor | Int8Kv] = out.chunk(len(self.cross_kv_out))
+        groups: Sequence[Tensor | EightBitKv] = out.chunk(len(self.cross_kv_out))
         for row, window in enumerate(audio):
             for linear, group in zip(self.cross_kv_out, groups, strict=True):
                 group[:, :, row].copy_(linear(window).view(parts).permute(1, 2, 3, 0, 4))
@@ -138,7 +138,7 @@ class Whisper:
         token_ids: Tensor,
         offsets: Tensor,
         self_cache: Tensor,
-        cross_cache: Tensor | Int8Kv,
+        cross_cache: Tensor | EightBitKv,
         n_keys: int,
         *,
         on_query: Callable[[int, Tensor], None] | None = None,
@@ -206,12 +206,12 @@ class Whisper:
         mixed = self.ops.decode_attention(qkv[:, :, 0], self_kv[0, :, :, :n_keys], self_kv[1, :, :, :n_keys], limit)
         return layer.self_out(mixed, residual=x)
 
-    def _attend_cross(self, query: Tensor, cross_kv: Tensor | Int8Kv) -> Tensor:
+    def _attend_cross(self, query: Tensor, cross_kv: Tensor | EightBitKv) -> Tensor:
         """Attention of [G, B / G * T, H, Dh] queries over all keys and values [2, G, H, S, Dh]."""
         if isinstance(cross_kv, Tensor):
             return self.ops.decode_attention(query, cross_kv[0], cross_kv[1], None)
-        if self.ops.int8_attention is not None and query.shape[1] == 1:
-            return self.ops.int8_attention(query, cross_kv[0], cross_kv[1])
+        if self.ops.eight_bit_attention is not None and query.shape[1] == 1:
+            return self.ops.eight_bit_attention(query, cross_kv[0], cross_kv[1])
         keys, values = cross_kv.to(self.dtype)
         return self.ops.decode_attention(query, keys, values, None)
 

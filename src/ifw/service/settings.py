@@ -147,8 +147,8 @@ class Settings(BaseSettings):
     )
     cross_kv: CrossKv = Field(
         "same",
-        description="How keys and values of the audio are kept: same as the other numbers, or in 8 bits, which rounds. "
-        "On CUDA steps of a large model read half as much; on CPU it saves memory, not time.",
+        description="How keys and values of the audio are kept: same as the other numbers, or in 8 bits, which rounds "
+        "(float8 more than int8). On CUDA steps of a large model read half as much; on CPU it saves memory, not time.",
     )
     draft_model: str | None = Field(
         None,
