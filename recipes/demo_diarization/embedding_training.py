@@ -20,16 +20,16 @@ from torch import Tensor, nn
 from ifw.diarize.embedding import ResNet
 from ifw.diarize.filter_bank import FilterBank
 
-from .chunks import NOBODY, Chunks
+from .chunks import NOBODY, Stretches, cut_chunks
 from .schedule import Schedule, report
-from .segmentation_training import pick
 from .sizes import EMBEDDING, N_FRAMES
 from .speech import FloatArray
-from .voices import Voice
+from .team import Halt, Team
+from .voices import Voice, standardised
 
-_BATCH: Final = 28  # chunks; two speakers each
-_WHOLE_BATCH: Final = 12
-_WHOLE_FROM: Final = 0.85  # of the steps
+_BATCH: Final = 32  # chunks; nearly two speakers each
+_WHOLE_BATCH: Final = 20
+_WHOLE_FROM: Final = 0.8  # of the steps
 _PART_FRAMES: Final = 59  # two seconds
 _MARGIN_FROM, _MARGIN_FULL = 0.4, 0.7  # of the steps
 _PEAK_RATE: Final = 2e-3
@@ -67,7 +67,7 @@ class Teacher(nn.Module):
 
     Args:
         voices: The training voices.
-        described: [voices, traits].
+        described: [voices, traits], standardised.
     """
 
     def __init__(self, voices: Sequence[Voice], described: Tensor) -> None:
@@ -78,7 +78,7 @@ class Teacher(nn.Module):
         self.whose = MarginClassifier(EMBEDDING.width, len(voices))
         self.variant = nn.Linear(EMBEDDING.width, len(variants))
         self.traits = nn.Linear(EMBEDDING.width, described.shape[1])
-        self.register_buffer("_traits", (described - described.mean(0)) / described.std(0))
+        self.register_buffer("_traits", described)
         self.register_buffer("_variants", torch.tensor([variants.index(voice.variant) for voice in voices]))
         self._traits: Tensor
         self._variants: Tensor
@@ -185,44 +185,43 @@ def train_embedding(
     *,
     output: Path,
     schedule: Schedule,
+    team: Team,
 ) -> None:
     """Train, and write the weights to `output`. The last steps hear whole chunks, those before two seconds of them."""
     torch.manual_seed(schedule.seed)
-    rng = np.random.default_rng(schedule.seed)
-    sources = [Chunks(chunk_folder, name) for name in names]
-    network, teacher = ResNet(EMBEDDING).train(), Teacher(voices, torch.tensor(described))
+    rng = np.random.default_rng([schedule.seed, team.rank])
+    sources = [Stretches(chunk_folder, name) for name in names]
+    network, teacher = ResNet(EMBEDDING).train(), Teacher(voices, standardised(described))
     for name, parameter in network.named_parameters():
         if name.endswith("bn2.weight"):
             nn.init.zeros_(parameter)  # blocks begin as if they were not there
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch leaves it out
     filter_bank = FilterBank(EMBEDDING.n_mels, torch.device("cpu"))
     parameters = [*network.parameters(), *teacher.parameters()]
     optimiser = torch.optim.AdamW(parameters, _PEAK_RATE, (0.9, 0.98), weight_decay=0.02)
-    losses, shares = [], []
-    for step, rows in schedule.batches(sum(map(len, sources)), _BATCH):
+    halt = Halt(output.with_suffix(".halt"), {"network": network, "teacher": teacher, "optimiser": optimiser})
+    losses = []
+    for step, rows in schedule.batches(sum(map(len, sources)), _BATCH, halt.restore()):
         done = step / schedule.n_steps
         for group in optimiser.param_groups:
             group["lr"] = _PEAK_RATE * schedule.share(step)
-        parts = [pick(sources, row) for row in rows[: _WHOLE_BATCH if done > _WHOLE_FROM else _BATCH]]
-        samples = np.stack([chunks.samples[row] for chunks, row in parts]).astype(np.float32) / np.float32(32768)
-        speech = np.stack([chunks.speech[row] for chunks, row in parts])
-        owners = np.stack([chunks.voices[row] for chunks, row in parts])
-        views = draw_views(rng, speech, owners, N_FRAMES if done > _WHOLE_FROM else _PART_FRAMES)
-        if len(views.rows) < 2:
-            continue
-        energies = filter_bank(torch.from_numpy(samples))
+        is_whole = done > _WHOLE_FROM
+        batch = cut_chunks(rng, sources, team.part(rows[: _WHOLE_BATCH if is_whole else _BATCH]))
+        views = draw_views(rng, batch.speech, batch.voices, N_FRAMES if is_whole else _PART_FRAMES)
+        energies = filter_bank(torch.from_numpy(batch.samples))
         embeddings = embed(network, energies - energies.mean(1, keepdim=True), views)
         margin = _MARGIN * min(1.0, max(0.0, (done - _MARGIN_FROM) / (_MARGIN_FULL - _MARGIN_FROM)))
         loss, share = teacher(embeddings, torch.from_numpy(views.voices), margin)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        team.average(parameters)
         torch.nn.utils.clip_grad_norm_(parameters, 5.0)
         optimiser.step()
-        losses.append(loss.item())
-        shares.append(share.item())
-        if step % 50 == 49 or step == schedule.n_steps - 1:
-            how = (
-                f"loss {np.mean(losses[-50:]):.3f}, voices told right {np.mean(shares[-50:]):.1%}, margin {margin:.2f}"
-            )
+        losses.append((loss.item(), share.item()))
+        if team.rank == 0 and schedule.is_stop(step, 50):
+            mean = np.mean(losses[-50:], 0)
+            how = f"loss {mean[0]:.3f}, voices told right {mean[1]:.1%}, margin {margin:.2f}"
             report("embedding", step, schedule, how)
-        if step % 500 == 499 or step == schedule.n_steps - 1:
+        if team.rank == 0 and schedule.is_stop(step, 250):
             torch.save(with_norm(network, teacher.norm), output)
+            halt.keep(step + 1)

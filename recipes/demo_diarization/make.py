@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from ifw.diarize.plda import Plda
 
-from .chunks import chunk_specs, render
+from .chunks import CALIBRATION_SET, TRAINING_SETS, render, stretch_specs
 from .embedding_training import train_embedding
 from .evaluation import evaluate, table
 from .export import export_networks, write_config
@@ -22,13 +21,13 @@ from .plda import fit_plda
 from .sample import write_sample
 from .schedule import Schedule
 from .segmentation_training import train_segmentation
-from .speech import Corpus, pools, synthesise
+from .speech import TRAINING_POOLS, VARIANTS_FOLDER, Corpus, pools, synthesise
+from .team import run_as_team
 from .testset import draw_set
-from .tuning import choose_settings, hear, load_listener, training_embeddings
-from .voices import traits
+from .tuning import choose_settings, hear, known_embeddings, load_listener
+from .voices import Voice, traits
 
 _SEED_OF_SETS = {"validation": 21, "test": 22}
-_TRAINING_SETS = ["train0", "train1"]
 _FIXTURES_FOLDER = Path("tests/diarize/heldout")
 
 
@@ -37,32 +36,38 @@ def _synthesise(options: argparse.Namespace) -> None:
 
 
 def _render(options: argparse.Namespace) -> None:
-    specs = chunk_specs(options.seed, options.conversations)
+    specs = stretch_specs(options.seed, options.conversations)
     render(options.work_dir / "speech", options.work_dir / "chunks", specs, options.processes)
 
 
 def _segmentation(options: argparse.Namespace) -> None:
-    steps = options.segmentation_steps
-    schedule = Schedule(steps, options.seed, second_from=round(0.45 * steps))
-    train_segmentation(options.work_dir / "chunks", _TRAINING_SETS, options.work_dir / "segmentation.pt", schedule)
+    job = partial(
+        train_segmentation,
+        [traits(voice, options.work_dir / "speech" / VARIANTS_FOLDER) for voice in _training_voices(options)],
+        options.work_dir / "chunks",
+        TRAINING_SETS,
+        output=options.work_dir / "segmentation.pt",
+        schedule=Schedule(options.segmentation_steps, options.seed),
+    )
+    run_as_team(job, options.processes)
 
 
 def _embedding(options: argparse.Namespace) -> None:
-    schedule = Schedule(options.embedding_steps, options.seed)
-    voices = Corpus(options.work_dir / "speech", _TRAINING_SETS).voices
-    described = [traits(voice, options.work_dir / "speech" / "voices") for voice in voices]
-    output = options.work_dir / "embedding.pt"
-    train_embedding(voices, described, options.work_dir / "chunks", _TRAINING_SETS, output=output, schedule=schedule)
+    voices = _training_voices(options)
+    job = partial(
+        train_embedding,
+        voices,
+        [traits(voice, options.work_dir / "speech" / VARIANTS_FOLDER) for voice in voices],
+        options.work_dir / "chunks",
+        TRAINING_SETS,
+        output=options.work_dir / "embedding.pt",
+        schedule=Schedule(options.embedding_steps, options.seed),
+    )
+    run_as_team(job, options.processes)
 
 
-def _train(options: argparse.Namespace) -> None:
-    """Both networks at once, a process and a thread each."""
-    command = [sys.executable, "-m", __package__]
-    shared = [f"--{name.replace('_', '-')}={value}" for name, value in vars(options).items() if name != "stage"]
-    children = [subprocess.Popen([*command, stage, *shared, "--threads=1"]) for stage in ("segmentation", "embedding")]
-    statuses = [child.wait() for child in children]
-    if any(statuses):
-        raise SystemExit("training failed")
+def _training_voices(options: argparse.Namespace) -> list[Voice]:
+    return Corpus(options.work_dir / "speech", TRAINING_POOLS).voices
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -72,7 +77,8 @@ def _export(options: argparse.Namespace) -> None:
 
 def _fit(options: argparse.Namespace) -> None:
     listener = load_listener(options.out)
-    embeddings, voices = training_embeddings(listener, options.work_dir / "chunks", _TRAINING_SETS, options.plda_chunks)
+    # Of voices that the network has learned by heart one would believe that a voice hardly varies.
+    embeddings, voices = known_embeddings(listener, options.work_dir / "chunks", CALIBRATION_SET, options.plda_chunks)
     fit_plda(embeddings, voices, options.plda_width).write(options.out / "plda")
     corpus = Corpus(options.work_dir / "speech", ["validation"])
     heard = [hear(listener, one) for one in draw_set(corpus, options.validation_each, _SEED_OF_SETS["validation"])]
@@ -99,23 +105,23 @@ def _fixtures(options: argparse.Namespace) -> None:
 _STAGES: dict[str, Callable[[argparse.Namespace], None]] = {
     "synthesise": _synthesise,
     "render": _render,
-    "train": _train,
+    "segmentation": _segmentation,
+    "embedding": _embedding,
     "export": _export,
     "fit": _fit,
     "evaluate": _evaluate,
     "sample": _sample,
     "fixtures": _fixtures,
 }
-_PARTS = {"segmentation": _segmentation, "embedding": _embedding}
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m recipes.demo_diarization", description=__doc__)
-    parser.add_argument("stage", choices=[*_STAGES, *_PARTS, "all"])
+    parser.add_argument("stage", choices=[*_STAGES, "all"])
     parser.add_argument("--out", type=Path, default=Path("src/ifw/demo_diarizer"), help="folder to export to")
     parser.add_argument("--work-dir", type=Path, default=Path("build/demo_diarization"))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--processes", type=int, default=2, help="of synthesis and rendering")
+    parser.add_argument("--processes", type=int, default=4, help="of synthesis, rendering and training")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--per-voice", type=int, default=12, help="utterances of each training voice")
     parser.add_argument("--conversations", type=int, default=9000, help="two chunks of ten seconds each")
@@ -138,7 +144,7 @@ def main(arguments: list[str] | None = None) -> None:
     stages = list(_STAGES) if options.stage == "all" else [options.stage]
     for stage in stages:
         print(f"== {stage}", flush=True)
-        {**_STAGES, **_PARTS}[stage](options)
+        _STAGES[stage](options)
 
 
 if __name__ == "__main__":

@@ -37,14 +37,20 @@ class Schedule:
             first, last, height = last, self.n_steps, 0.5
         return height * (0.002 + 0.998 * 0.5 * (1 + math.cos(math.pi * (step - first) / max(1, last - first))))
 
-    def batches(self, n_rows: int, size: int) -> Iterator[tuple[int, list[int]]]:
-        """The steps and their rows: all rows once before any comes again."""
+    def is_stop(self, step: int, distance: int) -> bool:
+        """Whether a step is the last of so many, or the last of all."""
+        return step % distance == distance - 1 or step == self.n_steps - 1
+
+    def batches(self, n_rows: int, size: int, first: int = 0) -> Iterator[tuple[int, list[int]]]:
+        """The steps from `first` on and their rows: all rows once before any comes again."""
         rng = np.random.default_rng([self.seed, n_rows])
         waiting: list[int] = []
         for step in range(self.n_steps):
             if len(waiting) < size:
                 waiting = rng.permutation(n_rows).tolist()
-            yield step, [waiting.pop() for _ in range(size)]
+            rows = [waiting.pop() for _ in range(size)]
+            if step >= first:
+                yield step, rows
 
 
 def report(what: str, step: int, schedule: Schedule, how: str) -> None:

@@ -1,6 +1,7 @@
-"""Trains PyanNet: who of up to three local speakers speaks in each frame of ten seconds.
+"""Trains PyanNet: who of up to three local speakers speaks in each frame of five seconds.
 
-Which of them is called the first is of no matter, so the loss is that of the best of the six orders.
+Which of them is called the first is of no matter, so the loss is that of the best of the six orders. Besides, wherever
+one speaks alone, the recurrent layers are asked for the traits of that voice, which they need to tell voices apart.
 
 Source: Plaquet and Bredin 2023, "Powerset multi-class cross entropy loss for neural speaker diarization".
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,11 +23,14 @@ from ifw.constants import SAMPLE_RATE
 from ifw.diarize.segmentation import SegmentationNetwork
 from ifw.diarize.sinc_net import N_BANDS, band_filters
 
-from .chunks import Chunks
+from .chunks import Stretches, cut_chunks
 from .schedule import Schedule, report
 from .sizes import SEGMENTATION
+from .team import Halt, Team
+from .voices import standardised
 
-_BATCH: Final = 32
+_BATCH: Final = 96  # chunks
+_TRAITS_WEIGHT: Final = 2.0
 _PEAK_RATE: Final = 2e-3
 _LOWEST_HZ: Final = 30.0
 _ORDERS: Final = tuple(itertools.permutations(range(SEGMENTATION.n_speakers)))
@@ -47,9 +52,16 @@ def new_network() -> SegmentationNetwork:
     return network
 
 
-def class_scores(network: SegmentationNetwork, samples: Tensor) -> Tensor:
-    """[B, F, classes] of chunks [B, n]."""
-    features, _ = network.lstm(network.sincnet(samples.unsqueeze(1)).transpose(1, 2))
+def heard_features(network: SegmentationNetwork, samples: Tensor) -> Tensor:
+    """[B, F, 2 * lstm_width] what the recurrent layers make of chunks [B, n]."""
+    heard = network.sincnet(samples.unsqueeze(1)).transpose(1, 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        features: Tensor = network.lstm(heard)[0]
+    return features.float()
+
+
+def class_scores(network: SegmentationNetwork, features: Tensor) -> Tensor:
+    """[B, F, classes] of features [B, F, 2 * lstm_width]."""
     for linear in network.linear:
         features = F.leaky_relu(linear(features))
     scores: Tensor = network.classifier(features)
@@ -82,40 +94,60 @@ def classes_of(speech: Tensor, sets: Tensor) -> Tensor:
     return (speech.unsqueeze(2) == sets).all(3).int().argmax(2)
 
 
-def train_segmentation(chunk_folder: Path, names: list[str], output: Path, schedule: Schedule) -> None:
+def alone_traits(speech: Tensor, voices: Tensor, described: Tensor) -> tuple[Tensor, Tensor]:
+    """Where one speaks alone, and with what voice.
+
+    Args:
+        speech: [B, F, S].
+        voices: [B, S], `NOBODY` where there is none.
+        described: [voices, traits].
+
+    Returns:
+        [B, F] bool, and [n, traits] of its true places.
+    """
+    is_alone = speech.sum(2) == 1
+    owners = voices.gather(1, speech.argmax(2))[is_alone]
+    return is_alone, described[owners]
+
+
+def train_segmentation(
+    described: Sequence[Sequence[float]],
+    chunk_folder: Path,
+    names: Sequence[str],
+    *,
+    output: Path,
+    schedule: Schedule,
+    team: Team,
+) -> None:
     """Train, and write the weights to `output`."""
     torch.manual_seed(schedule.seed)
+    rng = np.random.default_rng([schedule.seed, team.rank])
     network = new_network().train()
-    sets = network.sets
-    sources = [Chunks(chunk_folder, name) for name in names]
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    known = standardised(described)
+    head = torch.nn.Linear(network.lstm.hidden_size * 2, known.shape[1])
+    sources = [Stretches(chunk_folder, name) for name in names]
+    parameters = [one for one in [*network.parameters(), *head.parameters()] if one.requires_grad]
     optimiser = torch.optim.AdamW(parameters, _PEAK_RATE, (0.9, 0.98), weight_decay=0.01)
-    for step, rows in schedule.batches(sum(map(len, sources)), _BATCH):
+    halt = Halt(output.with_suffix(".halt"), {"network": network, "head": head, "optimiser": optimiser})
+    losses = []
+    for step, rows in schedule.batches(sum(map(len, sources)), _BATCH, halt.restore()):
         for group in optimiser.param_groups:
             group["lr"] = _PEAK_RATE * schedule.share(step)
-        samples, speech = _batch(sources, rows)
-        loss = best_order_loss(class_scores(network, samples), speech, sets).mean()
+        batch = cut_chunks(rng, sources, team.part(rows))
+        speech = torch.from_numpy(batch.speech)
+        features = heard_features(network, torch.from_numpy(batch.samples))
+        told = best_order_loss(class_scores(network, features), speech, network.sets).mean()
+        is_alone, traits = alone_traits(speech, torch.from_numpy(batch.voices).long(), known)
+        loss = told + _TRAITS_WEIGHT * F.smooth_l1_loss(head(features[is_alone]), traits)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call] # torch has no type for it
+        team.average(parameters)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
-        if step % 100 == 0 or step == schedule.n_steps - 1:
-            report("segmentation", step, schedule, f"loss {loss.item():.3f}")
-        if step % 500 == 499 or step == schedule.n_steps - 1:
+        losses.append((told.item(), loss.item()))
+        if team.rank == 0 and schedule.is_stop(step, 50):
+            mean = np.mean(losses[-50:], 0)
+            report("segmentation", step, schedule, f"loss {mean[0]:.3f}, with traits {mean[1]:.3f}")
+        if team.rank == 0 and schedule.is_stop(step, 250):
             torch.save(network.state_dict(), output)
-
-
-def _batch(sources: list[Chunks], rows: list[int]) -> tuple[Tensor, Tensor]:
-    parts = [pick(sources, row) for row in rows]
-    samples = np.stack([chunks.samples[row] for chunks, row in parts]).astype(np.float32) / np.float32(32768)
-    speech = np.stack([chunks.speech[row] for chunks, row in parts])
-    return torch.from_numpy(samples), torch.from_numpy(speech)
-
-
-def pick(sources: list[Chunks], row: int) -> tuple[Chunks, int]:
-    """The set, and the row within it, of a row of all sets together."""
-    for chunks in sources:
-        if row < len(chunks):
-            return chunks, row
-        row -= len(chunks)
-    raise IndexError(row)
+            halt.keep(step + 1)

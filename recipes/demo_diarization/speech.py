@@ -16,11 +16,23 @@ import numpy.typing as npt
 from recipes.demo_model.espeak import SAMPLE_RATE, Synthesiser
 from recipes.demo_model.grammar import sentences
 
-from .voices import TEST_VARIANTS, VALIDATION_VARIANTS, Voice, draw_voices, training_voices, write_data_folder
+from .voices import (
+    TEST_VARIANTS,
+    VALIDATION_VARIANTS,
+    Voice,
+    calibration_voices,
+    draw_voices,
+    training_voices,
+    write_data_folder,
+    write_variants,
+)
 
 FloatArray = npt.NDArray[np.float32]
 _ACCENTS: Final = {"en": ("en-us", "en-us", "en", "en-GB-x-rp"), "de": ("de",), "es": ("es", "es-419")}
 _LOUDEST: Final = 0.5  # the peak that the synthesiser gives
+TRAINING_POOLS: Final = tuple(f"train{part}" for part in range(6))  # espeak-ng takes few variants at once
+CALIBRATION_POOL: Final = "calibration"
+VARIANTS_FOLDER: Final = "variants"  # within the folder of the pools
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +57,16 @@ class PoolSpec:
 
 
 def pools(seed: int, per_voice: int) -> list[PoolSpec]:
-    """All pools of the recipe. The training pool is halved, so that two processes make it."""
+    """All pools of the recipe."""
     voices = training_voices(seed)
-    all_languages = tuple(_ACCENTS)
+    languages = tuple(_ACCENTS)
+    share = -(-len(voices) // len(TRAINING_POOLS))
     return [
-        PoolSpec("train0", tuple(voices[0::2]), per_voice, all_languages, seed + 1),
-        PoolSpec("train1", tuple(voices[1::2]), per_voice, all_languages, seed + 2),
+        *(
+            PoolSpec(name, tuple(voices[part * share :][:share]), per_voice, languages, seed + 101 + part)
+            for part, name in enumerate(TRAINING_POOLS)
+        ),
+        PoolSpec(CALIBRATION_POOL, tuple(calibration_voices(seed + 7)), per_voice, languages, seed + 8),
         PoolSpec("validation", tuple(draw_voices(VALIDATION_VARIANTS, 5, seed + 3)), 30, ("en",), seed + 4, True),
         PoolSpec("test", tuple(draw_voices(TEST_VARIANTS, 5, seed + 5)), 40, ("en",), seed + 6, True),
     ]
@@ -110,12 +126,16 @@ def synthesise_pool(spec: PoolSpec, folder: Path, data_folder: Path) -> float:
 
 def synthesise(folder: Path, specs: Sequence[PoolSpec], seed: int, processes: int) -> None:
     """Write those of the pools that are not on disk yet."""
-    folder.mkdir(parents=True, exist_ok=True)
-    data_folder = write_data_folder(folder / "voices", seed)
+    variants = folder / VARIANTS_FOLDER
+    write_variants(variants, seed)
     missing = [spec for spec in specs if not (folder / f"{spec.name}.pcm").exists()]
     # A fresh process per pool: the library keeps state, and a pool must not depend on it.
     with multiprocessing.get_context("spawn").Pool(processes, maxtasksperchild=1) as workers:
-        jobs = [(spec, workers.apply_async(synthesise_pool, (spec, folder, data_folder))) for spec in missing]
+        jobs = []
+        for spec in missing:
+            named = {voice.variant for voice in spec.voices}
+            data_folder = write_data_folder(folder / "voices" / spec.name, variants, sorted(named))
+            jobs.append((spec, workers.apply_async(synthesise_pool, (spec, folder, data_folder))))
         for spec, job in jobs:
             print(f"{spec.name}: {len(spec.voices)} voices, {job.get():.1f} h", flush=True)
 

@@ -22,12 +22,13 @@ from ifw.diarize.plda import Plda
 from ifw.diarize.weights_file import read_network
 from ifw.evaluation.speaker_errors import SpeakerErrors, count_speaker_errors
 
-from .chunks import NOBODY, Chunks
+from .chunks import NOBODY, Stretches, cut_chunks
 from .export import STEP_RATIO
 from .testset import Conversation, Kind
 
 COLLAR_S: Final = 0.25
 _BATCH: Final = 8
+_MIN_ALONE_FRAMES: Final = 40
 _PLDA_PLACE: Final = ModelPlace("plda")
 Settings = AgglomerativeSettings | VbxSettings
 
@@ -74,21 +75,21 @@ def hear(listener: Listener, conversation: Conversation) -> Heard:
     return Heard(conversation, np.concatenate(speech), np.concatenate(embeddings))
 
 
-def training_embeddings(
-    listener: Listener, chunk_folder: Path, names: Sequence[str], n_chunks: int
+def known_embeddings(
+    listener: Listener, chunk_folder: Path, name: str, n_chunks: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """[n, D] embeddings of those who really speak, and [n] whose they are."""
+    rng = np.random.default_rng(0)
+    stretches = Stretches(chunk_folder, name)
     embeddings, voices = [], []
-    for name in names:
-        chunks = Chunks(chunk_folder, name)
-        for row in range(min(n_chunks // len(names), len(chunks))):
-            speech = torch.from_numpy(chunks.speech[row].copy())
-            enough = ((speech * (speech.sum(1, keepdim=True) == 1)).sum(0) >= 40).numpy()
-            owned = enough & (chunks.voices[row] != NOBODY)
-            if owned.any():
-                samples = torch.from_numpy(chunks.samples[row].astype(np.float32) / np.float32(32768))
-                embeddings.append(listener.embed(samples, speech[None])[0].numpy()[owned])
-                voices.append(chunks.voices[row][owned])
+    for row in range(min(n_chunks, len(stretches))):
+        chunk = cut_chunks(rng, [stretches], [row])
+        alone = (chunk.speech * (chunk.speech.sum(2, keepdims=True) == 1)).sum(1)[0]
+        owned = (alone >= _MIN_ALONE_FRAMES) & (chunk.voices[0] != NOBODY)
+        if owned.any():
+            found = listener.embed(torch.from_numpy(chunk.samples[0]), torch.from_numpy(chunk.speech))
+            embeddings.append(found[0].numpy()[owned])
+            voices.append(chunk.voices[0][owned])
     return np.concatenate(embeddings), np.concatenate(voices).astype(np.int64)
 
 

@@ -2,26 +2,30 @@
 
 A voice is a *variant* (a file that says how espeak's formants, tone and breath differ from its plain voice) with a
 pitch, a pitch range, a speed and a *tension* that scales all its frequencies. Variants come with espeak-ng; for
-training some hundred more are drawn at random, so that the networks do not learn the few by heart.
+training more than a thousand are drawn at random, so that the networks do not learn the few by heart.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import torch
+from torch import Tensor
 
 # Never trained on, nor are the variants that are copies of them with small changes.
 TEST_VARIANTS: Final = ("m7", "f4", "Andy", "max", "steph", "quincy", "belinda", "paul")
 VALIDATION_VARIANTS: Final = ("m2", "f2", "michel", "shelby", "ed", "Alicia", "norbert", "Denis")
 RELATIVES: Final = ("AnxiousAndy", "steph2", "steph3", "linda", "edward", "edward2", "Michael", "rob", "travis")
 _NOT_VOICES: Final = ("Mr serious", "fast")
-N_DRAWN_VARIANTS: Final = 200  # espeak-ng knows at most 349 files of voices and variants
+N_DRAWN_VARIANTS: Final = 1200
+N_CALIBRATION_VARIANTS: Final = 150  # drawn as well, but not for training
 _VOICES_A_VARIANT: Final = 6
-_VOICES_A_DRAWN_VARIANT: Final = 4
+_VOICES_A_DRAWN_VARIANT: Final = 2
 _DRAWN_PREFIX: Final = "drawn"
 _LANGUAGE_FILES: Final = ("en*", "de", "es*")
 _SYSTEM_FOLDERS: Final = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/share")
@@ -67,8 +71,13 @@ def system_variants() -> list[str]:
 def training_variants(of_system: Sequence[str]) -> list[str]:
     """The variants to train on: of those of the system the ones that are not held out, and those that are drawn."""
     held_out = {*TEST_VARIANTS, *VALIDATION_VARIANTS, *RELATIVES}
-    drawn = [f"{_DRAWN_PREFIX}{index:03d}" for index in range(N_DRAWN_VARIANTS)]
-    return [variant for variant in of_system if variant not in held_out] + drawn
+    return [variant for variant in of_system if variant not in held_out] + _drawn(range(N_DRAWN_VARIANTS))
+
+
+def calibration_voices(seed: int) -> list[Voice]:
+    """Voices that no network is trained on and that are not measured with either."""
+    last = N_DRAWN_VARIANTS + N_CALIBRATION_VARIANTS
+    return draw_voices(_drawn(range(N_DRAWN_VARIANTS, last)), _VOICES_A_DRAWN_VARIANT, seed)
 
 
 def draw_voices(variants: Sequence[str], per_variant: int, seed: int) -> list[Voice]:
@@ -96,27 +105,46 @@ def training_voices(seed: int) -> list[Voice]:
     return draw_voices(training_variants(system_variants()), _VOICES_A_VARIANT, seed)
 
 
-def write_data_folder(folder: Path, seed: int) -> Path:
-    """Make a folder for the synthesiser with the data of the system and the variants that are drawn.
+def write_variants(folder: Path, seed: int) -> None:
+    """Write the variants that are drawn, a file each, beside links to those of the system."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for original in (system_data() / "voices" / "!v").iterdir():
+        _link(folder / original.name, original)
+    rng = random.Random(seed)
+    for name in _drawn(range(N_DRAWN_VARIANTS + N_CALIBRATION_VARIANTS)):
+        text = "\n".join(["language variant", f"name {name}", *_draw_variant(rng)])
+        (folder / name).write_text(text + "\n", encoding="ascii")
+
+
+def write_data_folder(folder: Path, variants_folder: Path, variants: Iterable[str]) -> Path:
+    """Make a folder for the synthesiser: the data of the system with some variants.
+
+    Args:
+        folder: Where to.
+        variants_folder: As `write_variants` fills it.
+        variants: Which to take: few, because espeak-ng knows at most 349 files of voices and variants.
 
     Returns:
         The folder to give to the synthesiser.
     """
     data, ours = system_data(), folder / "espeak-ng-data"
-    variants = ours / "voices" / "!v"
-    variants.mkdir(parents=True, exist_ok=True)
     languages = [file for pattern in _LANGUAGE_FILES for file in data.glob(f"lang/*/{pattern}")]
-    for original in [*data.iterdir(), *languages, *(data / "voices" / "!v").iterdir()]:
-        link = ours / original.relative_to(data)
-        link.parent.mkdir(parents=True, exist_ok=True)
-        if original.name not in ("voices", "lang") and not link.exists():
-            link.symlink_to(original)
-    rng = random.Random(seed)
-    for index in range(N_DRAWN_VARIANTS):
-        name = f"{_DRAWN_PREFIX}{index:03d}"
-        text = "\n".join(["language variant", f"name {name}", *_draw_variant(rng)])
-        (variants / name).write_text(text + "\n", encoding="ascii")
+    for original in [*data.iterdir(), *languages]:
+        if original.name not in ("voices", "lang"):
+            _link(ours / original.relative_to(data), original)
+    for variant in variants:
+        _link(ours / "voices" / "!v" / variant, (variants_folder / variant).resolve())
     return folder
+
+
+def _drawn(indices: Iterable[int]) -> list[str]:
+    return [f"{_DRAWN_PREFIX}{index:04d}" for index in indices]
+
+
+def _link(link: Path, target: Path) -> None:
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.exists():
+        link.symlink_to(target)
 
 
 def _draw_variant(rng: random.Random) -> Iterator[str]:
@@ -144,14 +172,14 @@ def _draw_variant(rng: random.Random) -> Iterator[str]:
         yield f"echo {rng.randint(20, 140)} {rng.randint(5, 20)}"
 
 
-def traits(voice: Voice, data_folder: Path) -> list[float]:
+def traits(voice: Voice, variants_folder: Path) -> list[float]:
     """What makes a voice sound as it does, as numbers: pitch, formants and their strengths, timbre.
 
     Args:
         voice: The voice.
-        data_folder: As `write_data_folder` returns it.
+        variants_folder: As `write_variants` fills it.
     """
-    text = (data_folder / "espeak-ng-data" / "voices" / "!v" / voice.variant).read_text(encoding="latin-1")
+    text = (variants_folder / voice.variant).read_text(encoding="latin-1")
     lines = [line.split() for line in text.splitlines() if line.strip() and not line.startswith("//")]
     given = {" ".join(words[:2]) if words[0] == "formant" else words[0]: _numbers(words) for words in lines}
     pitch = given.get("pitch") or [82.0, 118.0]
@@ -172,3 +200,9 @@ def traits(voice: Voice, data_folder: Path) -> list[float]:
 def _numbers(words: Sequence[str]) -> list[float]:
     """The whole numbers of a line."""
     return [float(word) for word in words[1:] if word.lstrip("-").isdigit()]
+
+
+def standardised(described: Sequence[Sequence[float]]) -> Tensor:
+    """[voices, traits] with mean 0 and variance 1 for each trait."""
+    numbers = torch.tensor(described)
+    return (numbers - numbers.mean(0)) / numbers.std(0)
