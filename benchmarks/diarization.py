@@ -3,7 +3,7 @@
     python benchmarks/diarization.py --hours 3
 
 The networks have their true sizes and random weights (those of tests/diarize). Speed is compared in the environment of
-pyannote.audio, PEER, which `tools/record_diarization.py` says how to make; without it only our own is measured. Both
+pyannote.audio, PEER, which `make peers` makes; without it only our own is measured. Both
 run in one process, in turn, on the same number of threads; the least CPU time of several rounds counts.
 
 Memory is that of a process which is fed the samples of a long file. The networks hear the first two batches; what they
@@ -160,7 +160,7 @@ def run_again(python: Path, *arguments: str) -> None:
 def main() -> None:
     """Measure in processes of their own, so that none inherits the memory of another."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer", type=Path, default=ROOT / "build" / "peer", help="environment with pyannote.audio")
+    parser.add_argument("--peer", type=Path, default=ROOT / ".venv-peers-pyannote-audio", help="environment with pyannote.audio")
     parser.add_argument("--seconds", type=float, default=40.0, help="audio of which embeddings are computed")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
@@ -172,7 +172,7 @@ def main() -> None:
     if arguments.part is None:
         python = arguments.peer / "bin" / "python"
         if not python.is_file():
-            print(f"no {python}: pyannote.audio is not compared; tools/record_diarization.py says how to make it")
+            print(f"no {python}: pyannote.audio is not compared; `make peers` makes it")
             python = Path(sys.executable)
         sizes = ("--seconds", str(arguments.seconds), "--rounds", str(arguments.rounds))
         run_again(python, "--part", "embeddings", *common, *sizes)

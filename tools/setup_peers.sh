@@ -16,9 +16,9 @@ install_peer() {
     say "making $venv"
     rm -rf "$venv"
     "$python" -m venv "$venv" || return 1
-    # torch first: what comes after finds it there, and brings no other.
+    # torch first, and its version again with the rest, so that what comes after brings no other.
     grep -E '^torch==' "$list" | "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r /dev/stdin || return 1
-    grep -vE '^(#|torch==)' "$list" | grep -v '^openai-whisper==' |
+    grep -v '^#' "$list" | grep -v '^openai-whisper==' |
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r /dev/stdin || return 1
     if grep -q '^openai-whisper==' "$list"; then
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps "$(grep '^openai-whisper==' "$list")" ||

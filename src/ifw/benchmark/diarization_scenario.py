@@ -23,6 +23,7 @@ def diarization_scenario(bench: Bench) -> dict[str, Any]:
     wait_until_idle(bench.cpus, bench.options.wait_s)
     command = [sys.executable, str(script), "--seconds", _SECONDS, "--rounds", str(bench.options.n_rounds)]
     command += ["--threads", str(bench.options.n_threads), "--hours", "0"]
+    command += ["--peer", str(bench.options.venvs_dir.resolve() / ".venv-peers-pyannote-audio")]
     with (
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process,  # noqa: S603 - ours
         watch(bench.cpus, process.pid) as foreign,
