@@ -160,8 +160,8 @@ def run_again(python: Path, *arguments: str) -> None:
 def main() -> None:
     """Measure in processes of their own, so that none inherits the memory of another."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    peer = ROOT / ".venv-peers-pyannote-audio"
-    parser.add_argument("--peer", type=Path, default=peer, help="environment with pyannote.audio")
+    venv = ROOT / ".venv-peers-pyannote-audio"
+    parser.add_argument("--peer", type=Path, default=venv, help="environment with pyannote.audio")
     parser.add_argument("--seconds", type=float, default=40.0, help="audio of which embeddings are computed")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))

@@ -3,10 +3,16 @@
 import json
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
+from ifw.benchmark import file_scenarios
+from ifw.benchmark.peers import Setup
+from ifw.benchmark.recordings import Recording
 from ifw.benchmark.results import read_results, write_results
+from ifw.benchmark.rounds import Pass
 from ifw.benchmark.tables import page, summary
 from ifw.errors import BenchmarkError, ConfigError
 
@@ -39,7 +45,8 @@ def test_a_run_measures_all_and_its_tables_say_so(run, tmp_path):
         for row in found[scenario]["toy"]["rows"]:
             assert row["n_files"] == n_files
             assert audio_s in (None, row["audio_s"])
-            assert row["p50_s"] <= row["p95_s"]
+            assert row["p50_s"] > 0
+            assert row["p95_s"] is None  # of so few files nobody knows it
     stages = [(row["stage"], row["engine"]) for row in found["front-end"]["any model"]["rows"]]
     assert stages == [
         ("decode", "ifw"),
@@ -66,6 +73,39 @@ def test_a_cold_start_is_a_new_process_each_time(run):
     assert all(one["wall_s"] > 0.005 for one in row["passes"])  # an interpreter starts in it
     assert len(results["notes"]) == 1
     assert "openai" in results["notes"][0]
+    assert (row["p50_s"], row["p95_s"]) == (None, None)
+    assert "| - | - |" in page(results)
+
+
+def test_a_cold_start_waits_for_idle_processors_before_its_clock(run, monkeypatch):
+    began, ended = [], []
+
+    def wait(cpus, limit_s):
+        began.append(time.perf_counter())
+        threading.Event().wait(0.5)
+        ended.append(time.perf_counter())
+        return False
+
+    monkeypatch.setattr("ifw.benchmark.file_scenarios.wait_until_idle", wait)
+    monkeypatch.setattr("ifw.benchmark.driver_process.wait_until_idle", wait)
+    results, _ = run("transformers", scenarios=("cold",))
+    (row,) = results["scenarios"]["cold"]["toy"]["rows"]
+    began.append(time.perf_counter())
+    assert len(ended) == 3  # to see that the engine works, there, and back
+    for one, begin, end in zip(row["passes"], ended[1:], began[2:], strict=True):
+        assert one["wall_s"] < end - begin
+        assert not one["began_idle"]
+        assert one["cpu_s"] > 0.005  # starting the interpreter is part of it
+
+
+@pytest.mark.parametrize(("disturbed", "p50_s", "p95_s"), [((), 26.5, 68.0), ((1,), 21.5, 30.0), ((0, 1), 26.5, 68.0)])
+def test_percentiles_are_of_the_passes_that_count(disturbed, p50_s, p95_s):
+    ends = ([float(end_s) for end_s in range(first, first + 20)] for first in (12, 52, 12))
+    passes = [
+        Pass(end[-1], 1.0, is_disturbed=index in disturbed, detail={"ends_s": end}) for index, end in enumerate(ends)
+    ]
+    row = file_scenarios._row(Setup("ifw", "one", {}), 8, passes, [Recording("a.mp3", (5.0,), 10)])
+    assert (row["p50_s"], row["p95_s"]) == (p50_s, p95_s)
 
 
 def test_without_our_own_engine_there_is_nothing_to_compare(run):

@@ -2,15 +2,18 @@
 
 import multiprocessing
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from ifw.benchmark import interference
-from ifw.benchmark.interference import MAX_FOREIGN, Foreign, parse_busy_s, processors, tree_s, wait_until_idle, watch
+from ifw.benchmark.interference import MAX_FOREIGN, Foreign, Watch, parse_busy_s, processors, tree_s, wait_until_idle
 
 linux_only = pytest.mark.skipif(not Path("/proc/stat").is_file(), reason="the system tells nothing about processors")
+PIPES = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
 STAT = [
     "cpu  900 0 0 0 0 0 0 0 0 0",
     "cpu0 100 10 20 5000 77 1 2 3 4 5",
@@ -61,11 +64,9 @@ def test_own_work_is_not_foreign_and_that_of_others_is(monkeypatch):
     monkeypatch.setattr(interference, "busy_s", lambda cpus: next(busy))
     monkeypatch.setattr(interference, "tree_s", lambda pid: next(own))
     monkeypatch.setattr(interference.time, "perf_counter", lambda: next(clock))
-    with watch((0, 1), 1) as others:
-        pass
+    others = Watch((0, 1), 1).end(1)
     assert others.share == pytest.approx(0.75)
-    with watch((0, 1), 1) as alone:
-        pass
+    alone = Watch((0, 1), 1).end(1)
     assert alone.share == 0.0
     assert others.is_disturbed
     assert not alone.is_disturbed
@@ -81,3 +82,14 @@ def test_waiting_ends_when_it_is_idle_or_after_its_limit(monkeypatch):
     assert wait_until_idle((0,), 0.0) is True
     monkeypatch.setattr(interference, "busy_s", lambda cpus: None)
     assert wait_until_idle((0,), 0.0) is True
+
+
+@linux_only
+def test_all_that_a_process_did_since_the_watch_began_is_its_own():
+    watch = Watch(())
+    child = subprocess.Popen([sys.executable, "-c", "sum(range(20_000_000)); print(1, flush=True); input()"], **PIPES)
+    child.stdout.readline()
+    foreign = watch.end(child.pid)
+    child.communicate(b"\n")
+    assert foreign.own_s >= 0.1
+    assert foreign.share is None

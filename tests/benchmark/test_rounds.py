@@ -57,6 +57,9 @@ def test_disturbed_passes_are_left_out():
     found = summarise(passes(1.0, 9.0, 2.0, 8.0, disturbed={1, 3}))
     assert (found.wall_s, found.high_s) == (1.5, 2.0)
     assert (found.n_passes, found.n_disturbed, found.is_disturbed) == (4, 2, False)
+    assert [one.wall_s for one in found.counted] == [1.0, 2.0]
+    assert "counted" not in found.figures()
+    assert found.figures()["wall_s"] == 1.5
 
 
 def test_where_too_few_are_left_all_count_and_it_says_so():

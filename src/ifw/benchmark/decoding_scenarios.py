@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -116,7 +116,7 @@ def skewed_scenario(bench: Bench, model: str) -> dict[str, Any]:
 
 
 def skewed_lengths(n_windows: int, mean: int, seed: int) -> tuple[int, ...]:
-    """Log-normal numbers of tokens with a 95th percentile of 1.8 times the mean, at most twice the mean."""
+    """Log-normal numbers of tokens with a 95th percentile of 1.87 times the mean, at most twice the mean."""
     sigma = 0.44  # exp(1.645 sigma - sigma^2 / 2) = 1.87
     drawn = np.random.default_rng(seed).lognormal(np.log(mean) - sigma**2 / 2, sigma, n_windows)
     return tuple(int(length) for length in np.clip(np.round(drawn), 1, 2 * mean))
@@ -161,7 +161,7 @@ def _compare(bench: Bench, model: str, entrants: Sequence[Entrant], deadline: fl
     rows = [
         _row(bench, model, entrant, summaries[entrant.name])
         | {"agreement": _agreement(passes[entrant.name][0].detail["tokens"], reference)}
-        | {"passes": [pass_record(one) for one in passes[entrant.name]]}
+        | {"passes": [one.record() for one in passes[entrant.name]]}
         for entrant in entrants
     ]
     ratio = summaries[AA].wall_s / summaries[own.name].wall_s
@@ -190,11 +190,6 @@ def _row(bench: Bench, model: str, entrant: Entrant, summary: Summary) -> dict[s
         "n_disturbed": summary.n_disturbed,
         "is_disturbed": summary.is_disturbed,
     }
-
-
-def pass_record(one: Pass) -> dict[str, Any]:
-    """What the results say about a single pass."""
-    return {key: value for key, value in asdict(one).items() if key not in {"detail", "stages"}}
 
 
 def _agreement(tokens: list[list[int]], reference: list[list[int]]) -> float:

@@ -8,7 +8,7 @@ import sys
 from typing import Any, Final
 
 from ifw.benchmark.bench import Bench
-from ifw.benchmark.interference import wait_until_idle, watch
+from ifw.benchmark.interference import Watch, wait_until_idle
 
 _SECONDS: Final = "24"
 _LINE: Final = re.compile(r"^(ours|pyannote\.audio): ([\d.]+) CPU s", re.MULTILINE)
@@ -24,11 +24,10 @@ def diarization_scenario(bench: Bench) -> dict[str, Any]:
     command = [sys.executable, str(script), "--seconds", _SECONDS, "--rounds", str(bench.options.n_rounds)]
     command += ["--threads", str(bench.options.n_threads), "--hours", "0"]
     command += ["--peer", str(bench.options.venvs_dir.resolve() / ".venv-peers-pyannote-audio")]
-    with (
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process,  # noqa: S603 - ours
-        watch(bench.cpus, process.pid) as foreign,
-    ):
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603 - ours
+        watch = Watch(bench.cpus, process.pid)
         said, complaints = process.communicate()
+        foreign = watch.end(process.pid)
     if process.returncode:
         bench.remark(f"diarization is left out: {(complaints.strip().splitlines() or ['it failed'])[-1]}")
         return {"rows": []}

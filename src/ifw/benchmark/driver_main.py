@@ -36,6 +36,7 @@ def main() -> None:
                 reply = _measured(getattr(driver, message["do"]), message["with"])
         except Exception:  # whatever a peer raises is reported, and the next message may work
             reply = {"error": traceback.format_exc()}
+        reply["process_s"] = time.process_time()
         replies.write(json.dumps(reply) + "\n")
         replies.flush()
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import ifw
 from ifw.benchmark import driver_main
-from ifw.benchmark.interference import wait_until_idle, watch
+from ifw.benchmark.interference import Watch, wait_until_idle
 from ifw.benchmark.rounds import Pass
 from ifw.errors import BenchmarkError
 
@@ -79,6 +79,10 @@ class DriverProcess:
         n_threads: Threads of OpenMP.
         log: What it prints goes here.
         wait_s: How long passes wait for idle processors.
+
+    Attributes:
+        versions: What the driver named when it was loaded.
+        cpu_s: Processor seconds of the process since it started, as its last reply has them.
     """
 
     def __init__(
@@ -96,6 +100,12 @@ class DriverProcess:
                 env=_environment(command, n_threads),
             )
         self.versions: dict[str, str] = {}
+        self.cpu_s = 0.0
+
+    @property
+    def pid(self) -> int:
+        """The number of the process, which is not given to another before `close`."""
+        return self._process.pid
 
     def load(self, job: Job) -> None:
         """Make the driver.
@@ -122,9 +132,10 @@ class DriverProcess:
         Raises:
             BenchmarkError: It failed.
         """
-        wait_until_idle(self._cpus, self._wait_s)
-        with watch(self._cpus, self._process.pid) as foreign:
-            reply = self._ask(do, arguments)
+        began_idle = wait_until_idle(self._cpus, self._wait_s)
+        watch = Watch(self._cpus, self.pid)
+        reply = self._ask(do, arguments)
+        foreign = watch.end(self.pid)
         result = reply["result"]
         stages = result.get("stages", {}) if isinstance(result, dict) else {}
         measured = Pass(
@@ -134,6 +145,7 @@ class DriverProcess:
             foreign=foreign.share,
             is_disturbed=foreign.is_disturbed,
             load=foreign.load,
+            began_idle=began_idle,
         )
         return measured, result
 
@@ -176,6 +188,7 @@ class DriverProcess:
         reply: dict[str, Any] = json.loads(line)
         if "error" in reply:
             raise BenchmarkError(f"{self.name} failed at {do!r}: {reply['error'].strip().splitlines()[-1]}")
+        self.cpu_s = reply["process_s"]
         return reply
 
     def _last_lines(self) -> str:

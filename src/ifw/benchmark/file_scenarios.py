@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import partial
 from typing import Any, Final
 
 from ifw.benchmark.bench import Bench, Running
-from ifw.benchmark.decoding_scenarios import check_counts, pass_record
+from ifw.benchmark.decoding_scenarios import check_counts
+from ifw.benchmark.interference import Watch, wait_until_idle
 from ifw.benchmark.peers import Setup
 from ifw.benchmark.recordings import Recording, as_json, long_recording, short_recordings
 from ifw.benchmark.rounds import Contender, Pass, alternate, summarise
 from ifw.errors import BenchmarkError
 
 _BATCH: Final = 8
+_LEAST_FOR_P95: Final = 20  # files; of fewer it is the slowest one, which the row has already
 
 
 def long_scenario(bench: Bench, model: str) -> dict[str, Any]:
@@ -58,14 +61,27 @@ def _is_alive(bench: Bench, model: str, setup: Setup, clip: Recording) -> bool:
 
 
 def _cold_pass(bench: Bench, model: str, setup: Setup, clip: Recording) -> Pass:
+    """From before the process to its text; what comes before, waiting for idle processors as well, is no part of it."""
     job = bench.job(model, setup)
-    started = time.perf_counter()
+    began_idle = wait_until_idle(bench.cpus, bench.options.wait_s)
+    watch, started = Watch(bench.cpus), time.perf_counter()
     with bench.process(setup) as process:
         process.load(job)
-        measured, result = process.measure("transcribe", recordings=as_json([clip]), batch=1, together=False)
+        loaded_s = time.perf_counter() - started
+        result = process.ask("transcribe", recordings=as_json([clip]), batch=1, together=False)
         wall_s = time.perf_counter() - started
+        foreign = watch.end(process.pid)
+        cpu_s = process.cpu_s if foreign.own_s is None else foreign.own_s
     _check(setup.label, result, [clip])
-    return Pass(wall_s, measured.cpu_s, {"transcribe_s": measured.wall_s}, measured.foreign, measured.is_disturbed)
+    return Pass(
+        wall_s=wall_s,
+        cpu_s=cpu_s,
+        stages={"load_s": loaded_s, "transcribe_s": wall_s - loaded_s},
+        foreign=foreign.share,
+        is_disturbed=foreign.is_disturbed,
+        load=foreign.load,
+        began_idle=began_idle,
+    )
 
 
 def _compare(bench: Bench, model: str, recordings: list[Recording], *, together: bool) -> dict[str, Any]:
@@ -111,7 +127,7 @@ def _check(name: str, result: dict[str, Any], recordings: Sequence[Recording]) -
 def _row(setup: Setup, batch: int, passes: list[Pass], recordings: Sequence[Recording]) -> dict[str, Any]:
     found = summarise(passes)
     audio_s = sum(recording.ends_s[-1] for recording in recordings)
-    ends = sorted(end_s for one in passes for end_s in one.detail.get("ends_s", []))
+    ends = sorted(end_s for one in found.counted for end_s in one.detail.get("ends_s", []))
     return {
         "engine": setup.engine,
         "setup": setup.name,
@@ -119,8 +135,8 @@ def _row(setup: Setup, batch: int, passes: list[Pass], recordings: Sequence[Reco
         "audio_s": audio_s,
         "n_files": len(recordings),
         "times_real_time": audio_s / found.wall_s,
-        "p50_s": ends[len(ends) // 2] if ends else found.wall_s,
-        "p95_s": ends[min(len(ends) - 1, -(-len(ends) * 95 // 100) - 1)] if ends else found.wall_s,
-        **asdict(found),
-        "passes": [pass_record(one) for one in passes],
+        "p50_s": statistics.median(ends) if ends else None,
+        "p95_s": ends[math.ceil(0.95 * len(ends)) - 1] if len(ends) >= _LEAST_FOR_P95 else None,
+        **found.figures(),
+        "passes": [one.record() for one in passes],
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +11,6 @@ import numpy as np
 
 from ifw.audio.whole import decode
 from ifw.benchmark.bench import Bench
-from ifw.benchmark.decoding_scenarios import pass_record
 from ifw.benchmark.driver_process import DriverCommand, DriverProcess, Job
 from ifw.benchmark.peers import OWN
 from ifw.benchmark.recordings import STEP_S, long_recording
@@ -91,6 +89,6 @@ def _row(stage: str, engine: str, passes: list[Pass], audio_s: float) -> dict[st
         "s_an_hour": found.wall_s * _HOUR_S / audio_s,
         "low_s_an_hour": found.low_s * _HOUR_S / audio_s,
         "high_s_an_hour": found.high_s * _HOUR_S / audio_s,
-        **asdict(found),
-        "passes": [pass_record(one) for one in passes],
+        **found.figures(),
+        "passes": [one.record() for one in passes],
     }

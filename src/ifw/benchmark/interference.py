@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -70,9 +69,9 @@ def tree_s(pid: int) -> float:
     return total / os.sysconf("SC_CLK_TCK")
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Foreign:
-    """What `watch` found, once its block has ended.
+    """What a `Watch` found.
 
     Attributes:
         share: Of the processors' time, how much others used; None where it is not known.
@@ -90,25 +89,35 @@ class Foreign:
         return self.share is not None and self.share > MAX_FOREIGN
 
 
-@contextmanager
-def watch(cpus: Collection[int], pid: int) -> Iterator[Foreign]:
-    """See what others than a process and its children do on some processors.
+class Watch:
+    """Sees what others than a process and its children do on some processors, from when it is made until `end`.
 
     Args:
         cpus: The processors that the process is bound to.
-        pid: The process.
+        pid: The process; None where it starts later, so that all of its work counts as its own.
     """
-    foreign = Foreign()
-    before, own_before, started = busy_s(cpus), tree_s(pid), time.perf_counter()
-    yield foreign
-    wall_s = time.perf_counter() - started
-    after = busy_s(cpus)
-    if before is not None and after is not None:
-        foreign.own_s = tree_s(pid) - own_before
-    if before is not None and after is not None and cpus and wall_s > 0:
-        others_s = (after - before) - (foreign.own_s or 0.0)
-        foreign.share = max(0.0, others_s / (wall_s * len(cpus)))
-    foreign.load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+    def __init__(self, cpus: Collection[int], pid: int | None = None) -> None:
+        self._cpus = cpus
+        self._busy_s, self._own_s = busy_s(cpus), 0.0 if pid is None else tree_s(pid)
+        self._started = time.perf_counter()
+
+    def end(self, pid: int) -> Foreign:
+        """What has happened since.
+
+        Args:
+            pid: The process, which nobody has waited for yet.
+        """
+        wall_s = time.perf_counter() - self._started
+        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+        now_s = busy_s(self._cpus)
+        if self._busy_s is None or now_s is None:
+            return Foreign(load=load)
+        own_s = tree_s(pid) - self._own_s
+        if not self._cpus or wall_s <= 0:
+            return Foreign(own_s=own_s, load=load)
+        share = max(0.0, (now_s - self._busy_s - own_s) / (wall_s * len(self._cpus)))
+        return Foreign(share, own_s, load)
 
 
 def wait_until_idle(cpus: Collection[int], limit_s: float) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, TypeVar
 
 _T = TypeVar("_T")
@@ -24,6 +24,7 @@ class Pass:
         foreign: Share of the processors' time that others used; None where it is not known.
         is_disturbed: Others used too much.
         load: Load average at its end.
+        began_idle: The processors were idle when it began; otherwise it did not wait longer for them.
         detail: What else was found.
     """
 
@@ -33,7 +34,12 @@ class Pass:
     foreign: float | None = None
     is_disturbed: bool = False
     load: float | None = None
+    began_idle: bool = True
     detail: dict[str, Any] = field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        """What the results say about it."""
+        return {key: value for key, value in asdict(self).items() if key not in {"detail", "stages"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,7 @@ class Summary:
         n_passes: Passes that were made.
         n_disturbed: Of them disturbed.
         is_disturbed: Fewer than two passes were undisturbed, so disturbed ones are in the figures.
+        counted: The passes that the figures are of.
     """
 
     wall_s: float
@@ -59,6 +66,11 @@ class Summary:
     n_passes: int
     n_disturbed: int
     is_disturbed: bool
+    counted: tuple[Pass, ...]
+
+    def figures(self) -> dict[str, Any]:
+        """All but the passes, for the results."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "counted"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,4 +141,5 @@ def summarise(passes: Sequence[Pass]) -> Summary:
         n_passes=len(passes),
         n_disturbed=sum(one.is_disturbed for one in passes),
         is_disturbed=is_disturbed,
+        counted=tuple(counted),
     )

@@ -60,7 +60,10 @@ def run_benchmark(options: BenchmarkOptions, note: Callable[[str], None], comman
     options.work_dir.mkdir(parents=True, exist_ok=True)
     cpus = processors(options.n_threads) if options.device == "cpu" else ()
     machine = environment()
+    is_idle = wait_until_idle(cpus, options.wait_s)
     bench = Bench(options, commands, cpus, _ceilings(options, cpus), note)
+    if options.wait_s and not is_idle:
+        bench.remark("ceilings: the processors were not idle when they were measured")
     note(f"engines: {', '.join(commands)}; processors {', '.join(map(str, cpus)) or 'all'}")
     scenarios: dict[str, dict[str, Any]] = {}
     for model in options.models:
@@ -92,7 +95,6 @@ def _in_order(asked: tuple[str, ...], known: Mapping[str, Any]) -> list[str]:
 
 def _ceilings(options: BenchmarkOptions, cpus: tuple[int, ...]) -> dict[str, Any]:
     command = DriverCommand("ceilings", Path(sys.executable), "ifw.benchmark.ceilings")
-    wait_until_idle(cpus, options.wait_s)
     with DriverProcess(command, cpus, options.n_threads, options.work_dir / "ceilings.log") as process:
         process.load(Job(setup={}, device=options.device, n_threads=options.n_threads))
         found: dict[str, Any] = process.ask("ceilings", least_s=options.ceiling_s)

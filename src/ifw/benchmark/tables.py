@@ -148,7 +148,7 @@ def _files(title: str) -> Callable[[str, dict[str, Any]], str]:
         for row in rows:
             cells = [row["engine"], row["setup"], str(row["batch"]), f"{row['wall_s']:.2f}"]
             cells += [f"{row['low_s']:.2f} to {row['high_s']:.2f}", f"{row['times_real_time']:.0f}"]
-            cells += [f"{row['p50_s']:.2f}", f"{row['p95_s']:.2f}", f"{row['cpu_s']:.1f}"]
+            cells += [_number(row["p50_s"], 2), _number(row["p95_s"], 2), f"{row['cpu_s']:.1f}"]
             cells += ["" if own is None or row is own else _times(row, own, "wall_s"), _passes(row)]
             lines.append(_line(cells))
         return f"## {title}, {model}\n\n" + "\n".join(lines) + "\n"
