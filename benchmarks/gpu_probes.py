@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -17,12 +17,16 @@ from ifw.engine.runner_interface import WindowInput
 from ifw.engine.speculative_runner import SpeculativeRunner
 from ifw.engine.static_runner import StaticRunner
 from ifw.engine.vocabulary import Vocabulary
+from ifw.model.checkpoint import load_whisper
+from ifw.model.eight_bit_linear import Products
 from ifw.model.mel import log_mel
 from ifw.model.random import random_whisper
+from ifw.model.whisper import Whisper
 
 Probe = Callable[[], dict[str, Any]]
 _N_STEPS = 40
 _N_DRAFTED = 5
+_ENCODED = 8
 
 
 class Probes:
@@ -39,8 +43,11 @@ class Probes:
 
     def all(self) -> Iterator[tuple[str, Probe]]:
         """Names and measurements."""
-        for n_windows in (1, 8):
+        for n_windows in (1, _ENCODED):
             yield f"encoding {n_windows}, ms a window | the least", partial(self._encode, n_windows)
+        for products in get_args(Products):
+            name = f"encoding {_ENCODED}, products in {products} | as they are"
+            yield name, partial(self._encode_in, products)
         for n_rows in sorted({1, 8, 32, self._n_slots}):
             if n_rows <= self._n_slots:
                 yield f"step of {n_rows} rows, ms | the least", partial(self._step, n_rows)
@@ -50,15 +57,25 @@ class Probes:
 
     def _encode(self, n_windows: int) -> dict[str, Any]:
         """Mel, encoder and the keys and values of the cross-attention."""
-        model, dims = self._own.model, self._own.model.dims
+        gflops = self._ceilings["gemm_gflops"][self._place.dtype]
+        took_ms = self._encode_ms(self._own.model, n_windows)
+        return {"ours": took_ms, "theirs": encoder_flop(self._own.model.dims) / gflops / 1e6}
+
+    def _encode_in(self, products: Products) -> dict[str, Any]:
+        """The same with an encoder that multiplies in 8 bits, beside the one that does not."""
+        model = load_whisper(self._own.checkpoint, self._place.device, self._place.dtype, products)
+        return {"ours": self._encode_ms(model, _ENCODED), "theirs": self._encode_ms(self._own.model, _ENCODED)}
+
+    def _encode_ms(self, model: Whisper, n_windows: int) -> float:
+        """Milliseconds a window."""
+        dims = model.dims
         mel = log_mel(dims.n_mels, model.device)
         shape = (dims.n_decoder_layers, 2, n_windows, dims.n_heads, dims.n_positions, dims.head_dim)
         samples = [self._place.samples[index % N_WINDOWS] for index in range(n_windows)]
         with torch.inference_mode():
             cross_kv = torch.empty(shape, device=model.device, dtype=model.dtype)
             took_s = seconds(lambda: model.cross_kv(model.encode(mel(samples)), cross_kv), 5, self._place.device)
-        gflops = self._ceilings["gemm_gflops"][self._place.dtype]
-        return {"ours": 1e3 * took_s / n_windows, "theirs": encoder_flop(dims) / gflops / 1e6}
+        return 1e3 * took_s / n_windows
 
     def _step(self, n_rows: int) -> dict[str, Any]:
         """A decode step, the rows some way into their texts; without graphs for comparison."""

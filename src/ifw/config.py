@@ -18,6 +18,7 @@ Device = Literal["auto", "cpu", "cuda"]
 Channels = Literal["mix", "split"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 CrossKv = Literal["same", "int8", "float8"]
+EncoderProducts = Literal["same", "int8", "float8"]
 Steps = Literal["auto", "plain", "static", "graphs"]
 ComputeType = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 Preset = Literal["fast", "balanced", "accurate"]
@@ -344,6 +345,9 @@ class EngineConfig:
         cross_kv: How keys and values of the audio are kept: `same` as the other numbers, or in 8 bits, which rounds,
             and halves what a decode step of a large model reads on CUDA; on CPU it saves memory, not time. `int8` has a
             scale for each token and head; `float8` (e4m3) has one for each head, and rounds more.
+        encoder_products: How the linear layers of the encoder multiply: `same` as the compute type says, or in 8 bits,
+            which rounds, with a scale for each row: `int8` for CUDA from compute capability 8.0 on, `float8` (e4m3)
+            from 9.0 on. CPUs give the same numbers, slowly.
         draft_tokens: Tokens that a draft model proposes at a time, where there is one.
     """
 
@@ -354,6 +358,7 @@ class EngineConfig:
     n_threads: int | None = None
     steps: Steps = "auto"
     cross_kv: CrossKv = "same"
+    encoder_products: EncoderProducts = "same"
     draft_tokens: int = 5
 
     def __post_init__(self) -> None:
@@ -361,6 +366,7 @@ class EngineConfig:
         _require_choice(self.device, "device", Device)
         _require_choice(self.steps, "steps", Steps)
         _require_choice(self.cross_kv, "cross_kv", CrossKv)
+        _require_choice(self.encoder_products, "encoder_products", EncoderProducts)
         _require_choice(self.compute_type, "compute_type", ComputeType)
         for name in ("n_slots", "encode_batch", "n_threads"):
             if getattr(self, name) is not None:

@@ -258,10 +258,11 @@ class Transcriber:
 
 def _load_engine(checkpoint: Checkpoint, draft_model: str | Path | None, config: EngineConfig) -> Engine:
     if draft_model is None:
-        return Engine(load_whisper(checkpoint, config.device, config.compute_type), checkpoint, config)
+        model = load_whisper(checkpoint, config.device, config.compute_type, config.encoder_products)
+        return Engine(model, checkpoint, config)
     draft = load_checkpoint(resolve_checkpoint(draft_model), name=str(draft_model))
     check_draft(draft, checkpoint)  # before the weights, which take long
-    model = load_whisper(checkpoint, config.device, config.compute_type)
+    model = load_whisper(checkpoint, config.device, config.compute_type, config.encoder_products)
     return Engine(model, checkpoint, config, load_draft(draft, checkpoint, model))
 
 

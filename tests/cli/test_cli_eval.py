@@ -49,12 +49,18 @@ def test_each_file_and_all_of_them_are_scored(ifw, manifest):
 def test_the_engine_is_warm_before_the_first_file_and_closed_after_the_last(ifw, manifest, transcribers):
     manifest({"audio": "a.wav"})
     flags = "--model small --device cpu --batch-size 3 --compute_type float32"
-    engine = "--steps plain --cross-kv int8 --draft-model tiny --draft-tokens 2"
+    engine = "--steps plain --cross-kv int8 --encoder-products int8 --draft-model tiny --draft-tokens 2"
     ifw("eval", MANIFEST, *flags.split(), *engine.split())
     (made,) = transcribers
     assert (made.model, made.draft_model) == ("small", "tiny")
     assert made.config == EngineConfig(
-        device="cpu", compute_type="float32", n_slots=3, steps="plain", cross_kv="int8", draft_tokens=2
+        device="cpu",
+        compute_type="float32",
+        n_slots=3,
+        steps="plain",
+        cross_kv="int8",
+        encoder_products="int8",
+        draft_tokens=2,
     )
     assert made.n_warm_ups == 2
     assert made.is_closed

@@ -59,7 +59,7 @@ def test_every_option_arrives(ifw, record, transcribers):
         " --logprob-threshold -2 --no-speech-threshold None --vad-onset 0.4 --vad-offset 0.2"
         " --vad-min-speech-ms 1 --vad-min-silence-ms 2 --vad-pad-ms 3 --chunk-size 20 --no-vad"
         " --device cpu --compute-type bfloat16 --batch-size 5 --threads 2"
-        " --steps static --cross-kv int8 --draft-model small --draft-tokens 3"
+        " --steps static --cross-kv int8 --encoder-products float8 --draft-model small --draft-tokens 3"
     )
     assert ifw("transcribe", record("a.mp3"), *flags.split()).exit_code == 0
     made = transcribers[0]
@@ -71,6 +71,7 @@ def test_every_option_arrives(ifw, record, transcribers):
         n_threads=2,
         steps="static",
         cross_kv="int8",
+        encoder_products="float8",
         draft_tokens=3,
     )
     decode, vad = made.options[0].decode, made.options[0].vad

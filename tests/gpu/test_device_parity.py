@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import get_args
 
 import pytest
 import tiny_models
@@ -13,6 +14,9 @@ from ifw.config import DecodeOptions, EngineConfig
 from ifw.engine.cache import DecoderCache
 from ifw.engine.engine import Engine
 from ifw.engine.request import DecodeRequest
+from ifw.errors import ConfigError
+from ifw.model.compute_type import ops_for
+from ifw.model.eight_bit_linear import Products
 from ifw.model.mel import log_mel
 from ifw.model.random import random_whisper
 
@@ -92,3 +96,23 @@ def test_greedy_tokens_in_float32(device):
             texts.append([hypothesis.token_ids for hypothesis in traffic.decode_all(engine, requests)])
     assert texts[0] == texts[1]
     assert len(set(texts[0])) == N_WINDOWS
+
+
+@pytest.mark.parametrize("products", get_args(Products))
+def test_an_encoder_that_multiplies_in_8_bits(device, products, record_property):
+    """Near the same encoder of the CPU, whose whole numbers are the same, and not far from the one in full."""
+    audio = []
+    for where in (torch.device("cpu"), device):
+        try:
+            ops = ops_for(where, "float32", products)
+        except ConfigError as error:
+            pytest.skip(str(error))
+        with torch.inference_mode():
+            model = random_whisper(SIZES, 0, where, ops=ops)
+            audio.append(model.encode(log_mel(SIZES.n_mels, where)(windows())).cpu())
+    exact, _ = expected()
+    to_cpu, to_exact = (relative_error(audio[1], other).mean() for other in (audio[0], exact))
+    record_property(f"{device} {products} encoder, to the CPU's", f"{to_cpu:.1e}")
+    record_property("to the exact one", f"{to_exact:.1e}")
+    assert to_cpu < {"int8": 5e-3, "float8": 0.05}[products]
+    assert 1e-4 < to_exact < {"int8": 0.03, "float8": 0.1}[products]

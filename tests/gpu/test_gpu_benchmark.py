@@ -49,6 +49,8 @@ def test_every_row_is_measured_and_one_table_is_printed(toy):
         "keys and values in int8",
         "keys and values in float8",
         "round of 2 rows",
+        "encoding 8, products in int8",
+        "encoding 8, products in float8",
     )
     for what in expected:
         row = next(row for name, row in rows.items() if name.startswith(what))

@@ -58,11 +58,16 @@ def test_lists_and_sizes_are_written_as_people_do(monkeypatch):
 
 def test_the_engine_is_as_the_settings_say(monkeypatch):
     assert load_settings().engine_config == EngineConfig()
-    for name, value in {"STEPS": "static", "CROSS_KV": "int8", "DRAFT_MODEL": "distil-large-v3"}.items():
+    for name, value in {
+        "STEPS": "static",
+        "CROSS_KV": "int8",
+        "ENCODER_PRODUCTS": "float8",
+        "DRAFT_MODEL": "distil-large-v3",
+    }.items():
         monkeypatch.setenv(f"IFW_{name}", value)
     settings = load_settings({"n_slots": 3, "n_threads": 2, "device": "cpu", "compute_type": "float32"})
     assert settings.draft_model == "distil-large-v3"
-    assert settings.engine_config == EngineConfig("cpu", "float32", 3, None, 2, "static", "int8")
+    assert settings.engine_config == EngineConfig("cpu", "float32", 3, None, 2, "static", "int8", "float8")
     for flag in ("--steps=fast", "--cross-kv=int4", "--draft-tokens=0"):
         with pytest.raises(ConfigError, match=flag.partition("=")[0].replace("-", "_").strip("_").upper()):
             parse_settings([flag])

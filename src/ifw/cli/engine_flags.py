@@ -10,6 +10,7 @@ from ifw.cli.flags import ComputeTypeName
 from ifw.config import MAX_DRAFT_TOKENS, EngineConfig
 from ifw.config import CrossKv as CrossKvName
 from ifw.config import Device as DeviceName
+from ifw.config import EncoderProducts as EncoderProductsName
 from ifw.config import Steps as StepsName
 
 DEFAULTS = EngineConfig()
@@ -28,6 +29,14 @@ CrossKv = Annotated[
         "--cross-kv",
         help="How keys and values of the audio are kept: same as the other numbers, or in 8 bits, which rounds (float8 "
         "more than int8). On CUDA steps of a large model read half as much; on CPU it saves memory, not time.",
+    ),
+]
+EncoderProducts = Annotated[
+    EncoderProductsName,
+    typer.Option(
+        "--encoder-products",
+        help="How the encoder multiplies: same as the compute type says, or in 8 bits, which rounds; for CUDA: int8 "
+        "from compute capability 8.0 on, float8 from 9.0 on.",
     ),
 ]
 DraftModel = Annotated[
@@ -53,6 +62,7 @@ def engine_config(
     *,
     steps: StepsName = DEFAULTS.steps,
     cross_kv: CrossKvName = DEFAULTS.cross_kv,
+    encoder_products: EncoderProductsName = DEFAULTS.encoder_products,
     draft_tokens: int = DEFAULTS.draft_tokens,
 ) -> EngineConfig:
     """What was asked for.
@@ -67,5 +77,6 @@ def engine_config(
         n_threads=threads or None,
         steps=steps,
         cross_kv=cross_kv,
+        encoder_products=encoder_products,
         draft_tokens=draft_tokens,
     )

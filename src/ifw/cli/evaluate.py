@@ -62,6 +62,7 @@ def evaluate(
     threads: flags.Threads = 0,
     steps: engine_flags.Steps = engine_flags.DEFAULTS.steps,
     cross_kv: engine_flags.CrossKv = engine_flags.DEFAULTS.cross_kv,
+    encoder_products: engine_flags.EncoderProducts = engine_flags.DEFAULTS.encoder_products,
     draft_model: engine_flags.DraftModel = None,
     draft_tokens: engine_flags.DraftTokens = engine_flags.DEFAULTS.draft_tokens,
     jobs: flags.Jobs = 4,
@@ -81,7 +82,14 @@ def evaluate(
         from ifw.evaluation.results import is_results
 
         engine = engine_flags.engine_config(
-            device, compute_type, batch_size, threads, steps=steps, cross_kv=cross_kv, draft_tokens=draft_tokens
+            device,
+            compute_type,
+            batch_size,
+            threads,
+            steps=steps,
+            cross_kv=cross_kv,
+            encoder_products=encoder_products,
+            draft_tokens=draft_tokens,
         )
         _prepare(output)
         earlier = None if compare is None else read_results(compare)
@@ -109,6 +117,7 @@ def evaluate(
                     "device": device,
                     "compute_type": compute_type,
                     "cross_kv": cross_kv,
+                    "encoder_products": encoder_products,
                     "draft_model": draft_model,
                 },
             )

@@ -49,6 +49,7 @@ _FLAG_OF: Final[Mapping[str, str]] = MappingProxyType(
         "n_threads": "--threads",
         "steps": "--steps",
         "cross_kv": "--cross-kv",
+        "encoder_products": "--encoder-products",
         "draft_model": "--draft-model",
         "draft_tokens": "--draft-tokens",
     }

@@ -81,6 +81,7 @@ def transcribe(
     threads: flags.Threads = 0,
     steps: engine_flags.Steps = engine_flags.DEFAULTS.steps,
     cross_kv: engine_flags.CrossKv = engine_flags.DEFAULTS.cross_kv,
+    encoder_products: engine_flags.EncoderProducts = engine_flags.DEFAULTS.encoder_products,
     draft_model: engine_flags.DraftModel = None,
     draft_tokens: engine_flags.DraftTokens = engine_flags.DEFAULTS.draft_tokens,
     jobs: flags.Jobs = 4,
@@ -137,7 +138,14 @@ def transcribe(
             layout=cue_layout,
         )
         engine = engine_flags.engine_config(
-            device, compute_type, batch_size, threads, steps=steps, cross_kv=cross_kv, draft_tokens=draft_tokens
+            device,
+            compute_type,
+            batch_size,
+            threads,
+            steps=steps,
+            cross_kv=cross_kv,
+            encoder_products=encoder_products,
+            draft_tokens=draft_tokens,
         )
         inputs, bad_inputs = expand_inputs(files)
         destination = choose_destination(output_dir, [item.value for item in output_format or ()], len(inputs))

@@ -38,7 +38,7 @@ def resolve_config(config: EngineConfig) -> EngineConfig:
             "compute_type: got 'float16', allowed on 'cpu': 'float32', 'bfloat16' or 'int8'; float16 is far slower"
         )
     check_steps(config.steps, device)
-    ops_for(torch.device(device), compute_type)
+    ops_for(torch.device(device), compute_type, config.encoder_products)
     return replace(config, device=device, compute_type=compute_type)
 
 

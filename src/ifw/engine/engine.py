@@ -81,7 +81,9 @@ class Engine:
         self.n_slots = n_slots
         self.n_threads = n_threads
         kept = "" if config.cross_kv == "same" else f", keys and values {config.cross_kv}"
-        self.arithmetic = f"{model.device.type} {model.compute_type}{kept}"
+        products = model.ops.encoder_products
+        encoded = "" if products == "same" else f", encoder {products}"
+        self.arithmetic = f"{model.device.type} {model.compute_type}{encoded}{kept}"
         weakref.finalize(self, self._loop.close)
 
     def check_process(self) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 
 import torch
 
+from ifw.config import EncoderProducts
 from ifw.errors import ConfigError, ModelFormatError
 from ifw.model.compute_type import DTYPES, ops_for
 from ifw.model.dims import ModelDims
@@ -94,13 +95,19 @@ def load_checkpoint(path: Path, name: str | None = None) -> Checkpoint:
     )
 
 
-def load_whisper(checkpoint: Checkpoint, device: torch.device | str, compute_type: str) -> Whisper:
+def load_whisper(
+    checkpoint: Checkpoint,
+    device: torch.device | str,
+    compute_type: str,
+    encoder_products: EncoderProducts = "same",
+) -> Whisper:
     """Load the weights.
 
     Args:
         checkpoint: From `load_checkpoint`.
         device: Where the model runs; `auto` must be resolved before.
         compute_type: float32, bfloat16, float16 or int8; `auto` must be resolved before.
+        encoder_products: How the encoder multiplies, where not as the compute type says.
 
     Returns:
         The model.
@@ -114,5 +121,5 @@ def load_whisper(checkpoint: Checkpoint, device: torch.device | str, compute_typ
         target = torch.device(device)
     except RuntimeError as error:
         raise ConfigError(f"device: got {device!r}, allowed: cpu, cuda, cuda:0 and the like") from error
-    ops = ops_for(target, compute_type)
+    ops = ops_for(target, compute_type, encoder_products)
     return load_weights(checkpoint.path, checkpoint.dims, target, DTYPES[compute_type], ops)

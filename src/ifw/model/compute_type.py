@@ -11,8 +11,10 @@ from typing import Final, Literal
 
 import torch
 
+from ifw.config import EncoderProducts
 from ifw.errors import ConfigError
 from ifw.kernels.library import load
+from ifw.model.eight_bit_linear import eight_bit_encoder
 from ifw.model.native_ops import bfloat16_ops, float32_attention, int8_ops
 from ifw.model.ops import Ops, choose_ops
 
@@ -37,19 +39,28 @@ def default_compute_type() -> Literal["bfloat16", "float32"]:
     return "float32"
 
 
-def ops_for(device: torch.device, compute_type: str) -> Ops:
+def ops_for(device: torch.device, compute_type: str, encoder_products: EncoderProducts = "same") -> Ops:
     """Choose the operations: those of the native kernels where they are there and serve, else torch's.
 
     Args:
         device: Where the model runs.
         compute_type: A name of `DTYPES`.
+        encoder_products: How the encoder multiplies, where not as the compute type says.
 
     Returns:
         The choice, for a model of the dtype that `DTYPES` names.
 
     Raises:
-        ConfigError: There is no such compute type, or no int8 on this device or machine.
+        ConfigError: There is no such compute type, or no int8 on this device or machine; or the device cannot multiply
+            in this way.
     """
+    ops = _ops_of(device, compute_type)
+    if encoder_products == "same":
+        return ops
+    return eight_bit_encoder(ops, encoder_products, device, DTYPES[compute_type])
+
+
+def _ops_of(device: torch.device, compute_type: str) -> Ops:
     if compute_type not in DTYPES:
         raise ConfigError(f"compute_type: got {compute_type!r}, allowed: {', '.join(DTYPES)}")
     if device.type != "cpu":

@@ -113,6 +113,8 @@ class Ops:
         reads_by_limit: For one query a row, `decode_attention` reads only the keys that the limit shows.
         eight_bit_attention: The same as `decode_attention` for one query a row and all keys, which are in 8 bits; None
             where they have to be unpacked first.
+        encoder_linear: Makes the layers of the encoder's blocks; None is `linear`.
+        encoder_products: How these multiply, where it is not as the others do.
     """
 
     linear: MakeLinear
@@ -125,6 +127,8 @@ class Ops:
     compute_type: str | None = None
     reads_by_limit: bool = False
     eight_bit_attention: EightBitAttention | None = None
+    encoder_linear: MakeLinear | None = None
+    encoder_products: str = "same"
 
 
 def choose_ops(device: torch.device, dtype: torch.dtype) -> Ops:

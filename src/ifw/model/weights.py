@@ -138,24 +138,24 @@ class _Builder:
         }
 
     def _encoder_layer(self, name: str) -> EncoderLayer:
-        n_rows = self._dims.n_positions
+        n_rows, make = self._dims.n_positions, self._ops.encoder_linear or self._ops.linear
         return EncoderLayer(
-            qkv=self._qkv(name, n_rows),
-            attention_out=self._linear(f"{name}.self_attn.out_proj", n_rows),
-            mlp_in=self._linear(f"{name}.fc1", n_rows, norm=f"{name}.final_layer_norm"),
-            mlp_out=self._linear(f"{name}.fc2", n_rows),
+            qkv=make(*self._qkv(name), n_rows, self._linear_norm(f"{name}.self_attn_layer_norm")),
+            attention_out=make(*self._linear(f"{name}.self_attn.out_proj"), n_rows),
+            mlp_in=make(*self._linear(f"{name}.fc1"), n_rows, self._linear_norm(f"{name}.final_layer_norm")),
+            mlp_out=make(*self._linear(f"{name}.fc2"), n_rows),
         )
 
     def _decoder_layer(self, name: str) -> DecoderLayer:
+        n_rows, make = _DECODE_ROWS, self._ops.linear
+        query = self._linear(f"{name}.encoder_attn.q_proj", self._scale)
         return DecoderLayer(
-            self_qkv=self._qkv(name, _DECODE_ROWS),
-            self_out=self._linear(f"{name}.self_attn.out_proj", _DECODE_ROWS),
-            cross_query=self._linear(
-                f"{name}.encoder_attn.q_proj", _DECODE_ROWS, self._scale, norm=f"{name}.encoder_attn_layer_norm"
-            ),
-            cross_out=self._linear(f"{name}.encoder_attn.out_proj", _DECODE_ROWS),
-            mlp_in=self._linear(f"{name}.fc1", _DECODE_ROWS, norm=f"{name}.final_layer_norm"),
-            mlp_out=self._linear(f"{name}.fc2", _DECODE_ROWS),
+            self_qkv=make(*self._qkv(name), n_rows, self._linear_norm(f"{name}.self_attn_layer_norm")),
+            self_out=make(*self._linear(f"{name}.self_attn.out_proj"), n_rows),
+            cross_query=make(*query, n_rows, self._linear_norm(f"{name}.encoder_attn_layer_norm")),
+            cross_out=make(*self._linear(f"{name}.encoder_attn.out_proj"), n_rows),
+            mlp_in=make(*self._linear(f"{name}.fc1"), n_rows, self._linear_norm(f"{name}.final_layer_norm")),
+            mlp_out=make(*self._linear(f"{name}.fc2"), n_rows),
         )
 
     def _conv(self, name: str, stride: int) -> Conv:
@@ -170,19 +170,20 @@ class _Builder:
         """The norm before a linear layer."""
         return LayerNorm(self._read(f"{name}.weight"), self._read(f"{name}.bias"))
 
-    def _linear(self, name: str, n_rows: int, scale: float = 1.0, norm: str | None = None) -> Linear:
+    def _linear(self, name: str, scale: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Weight and bias."""
         weight, bias = self._read(f"{name}.weight"), self._read(f"{name}.bias")
         if scale != 1.0:
             weight, bias = weight * scale, bias * scale
-        return self._ops.linear(weight, bias, n_rows, None if norm is None else self._linear_norm(norm))
+        return weight, bias
 
-    def _qkv(self, layer: str, n_rows: int) -> Linear:
+    def _qkv(self, layer: str) -> tuple[Tensor, Tensor]:
         name = f"{layer}.self_attn"
         weight = torch.cat([self._read(f"{name}.{part}_proj.weight") for part in "qkv"])
         bias = torch.cat([self._read(f"{name}.q_proj.bias"), self._no_bias(), self._read(f"{name}.v_proj.bias")])
         weight[: self._dims.d_model] *= self._scale
         bias[: self._dims.d_model] *= self._scale
-        return self._ops.linear(weight, bias, n_rows, self._linear_norm(f"{name}_layer_norm"))
+        return weight, bias
 
     def _cross_kv(self) -> tuple[Linear, ...]:
         n_layers = self._dims.n_decoder_layers

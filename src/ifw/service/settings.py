@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from ifw.config import MAX_DRAFT_TOKENS, ComputeType, CrossKv, Device, EngineConfig, Steps
+from ifw.config import MAX_DRAFT_TOKENS, ComputeType, CrossKv, Device, EncoderProducts, EngineConfig, Steps
 from ifw.errors import ConfigError
 
 PREFIX: Final = "IFW_"
@@ -150,6 +150,11 @@ class Settings(BaseSettings):
         description="How keys and values of the audio are kept: same as the other numbers, or in 8 bits, which rounds "
         "(float8 more than int8). On CUDA steps of a large model read half as much; on CPU it saves memory, not time.",
     )
+    encoder_products: EncoderProducts = Field(
+        "same",
+        description="How the encoder multiplies: same as the compute type says, or in 8 bits, which rounds; for CUDA: "
+        "int8 from compute capability 8.0 on, float8 from 9.0 on.",
+    )
     draft_model: str | None = Field(
         None,
         description="A checkpoint whose decoder proposes tokens to that of the model, which checks several at once: "
@@ -264,8 +269,16 @@ class Settings(BaseSettings):
     @property
     def engine_config(self) -> EngineConfig:
         """How the engine uses its device."""
-        names = ("device", "compute_type", "n_slots", "n_threads", "steps", "cross_kv", "draft_tokens")
-        return EngineConfig(**{name: getattr(self, name) for name in names})
+        return EngineConfig(
+            device=self.device,
+            compute_type=self.compute_type,
+            n_slots=self.n_slots,
+            n_threads=self.n_threads,
+            steps=self.steps,
+            cross_kv=self.cross_kv,
+            encoder_products=self.encoder_products,
+            draft_tokens=self.draft_tokens,
+        )
 
     @property
     def model_name(self) -> str:
