@@ -372,7 +372,7 @@ def test_views_share_the_cache():
 def test_auto_is_resolved(monkeypatch, has_cuda, given, expected):
     monkeypatch.setattr(device.torch.cuda, "is_available", lambda: has_cuda)
     monkeypatch.setattr(device, "default_compute_type", lambda: "bfloat16")
-    monkeypatch.setattr(device, "ops_for", lambda device, compute_type: None)
+    monkeypatch.setattr(device, "ops_for", lambda device, compute_type, encoder_products: None)
     config = resolve_config(EngineConfig(device=given[0], compute_type=given[1], n_slots=7))
     assert (config.device, config.compute_type) == expected
     assert replace(config, device=given[0], compute_type=given[1]) == EngineConfig(
