@@ -61,6 +61,15 @@ def test_the_forms_of_input_agree() -> None:
     assert torch.equal(mel(mixed), expected)
 
 
+@pytest.mark.parametrize("n_samples", [1, 199, 201, 15_999, 16_000, 16_041, 479_500, 479_900])
+def test_what_is_not_computed_of_a_short_window_is_what_silence_gives(n_samples: int) -> None:
+    mel, window = log_mel(80, CPU), np.random.default_rng(0).normal(0, 0.1, n_samples).astype(np.float32)
+    window[-1] = 0.5
+    padded = torch.zeros(1, 480_000)
+    padded[0, :n_samples] = torch.from_numpy(window)
+    assert torch.allclose(mel([window]), mel(padded), rtol=0, atol=1e-6)
+
+
 def test_read_only_samples() -> None:
     """Blocks in shared memory are handed out read-only."""
     window = windows()[1]

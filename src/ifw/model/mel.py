@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from ifw.constants import HOP_LENGTH, N_FFT, SAMPLE_RATE, WINDOW_SAMPLES
 from ifw.errors import ShapeError
@@ -24,6 +25,8 @@ _LINEAR_HZ_PER_MEL = 200.0 / 3.0  # Slaney's scale is linear up to 1 kHz
 _LOG_START_HZ = 1_000.0
 _LOG_START_MEL = _LOG_START_HZ / _LINEAR_HZ_PER_MEL
 _LOG_STEP = math.log(6.4) / 27.0  # 27 mels from 1 kHz to 6.4 kHz
+_LEAST_SAMPLES = SAMPLE_RATE  # fewer frames take another way through the product, which rounds in another order
+_LOG_SILENCE = -10.0  # log10 of the least power
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,8 +60,9 @@ class LogMel:
         """
         samples = _as_batch(windows).to(self.filters.device, non_blocking=True)
         spectrum = torch.stft(samples, N_FFT, HOP_LENGTH, window=self.taper, return_complex=True)
-        power = spectrum[..., :-1].abs().square_()  # [B, N_FFT / 2 + 1, 3000]
+        power = spectrum[..., :-1].abs().square_()  # [B, N_FFT / 2 + 1, frames], 3000 or fewer
         mel = torch.matmul(self.filters, power).clamp_(min=1e-10).log10_()
+        mel = F.pad(mel, (0, WINDOW_SAMPLES // HOP_LENGTH - mel.shape[2]), value=_LOG_SILENCE)
         floor = mel.amax(dim=(1, 2), keepdim=True) - 8.0
         return torch.maximum(mel, floor).add_(4.0).mul_(0.25)
 
@@ -105,7 +109,7 @@ def _mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _as_batch(windows: Sequence[Samples] | Tensor) -> Tensor:
-    """[B, 480000] float32, padded with zeros."""
+    """[B, n] float32, padded with zeros; n is a multiple of the hop, and no frame behind it would see a sample."""
     if isinstance(windows, Tensor):
         if windows.ndim != 2 or windows.shape[1] != WINDOW_SAMPLES or windows.dtype != torch.float32:
             raise ShapeError(
@@ -117,7 +121,9 @@ def _as_batch(windows: Sequence[Samples] | Tensor) -> Tensor:
     for window in windows:
         _check_window(window)
     devices = {window.device if isinstance(window, Tensor) else torch.device("cpu") for window in windows}
-    batch = torch.zeros(len(windows), WINDOW_SAMPLES, device=devices.pop() if len(devices) == 1 else "cpu")
+    n_samples = max(*map(len, windows), _LEAST_SAMPLES) + N_FFT
+    n_samples = min(-(-n_samples // HOP_LENGTH) * HOP_LENGTH, WINDOW_SAMPLES)
+    batch = torch.zeros(len(windows), n_samples, device=devices.pop() if len(devices) == 1 else "cpu")
     for row, window in zip(batch, windows, strict=True):
         if isinstance(window, Tensor):
             row[: len(window)] = window
