@@ -8,7 +8,9 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from recordings import Coding, chirps, encode
 from ifw.audio import decode, open_stream
 from ifw.audio.assignment import Assignment
 from ifw.audio.fork_server import MAX_ORDER_BYTES, ForkServer
+from ifw.audio.fork_server_main import MAX_SPARES
 from ifw.audio.source import open_source
 from ifw.config import AudioOptions
 from ifw.errors import AudioError, AudioFormatError
@@ -49,6 +52,29 @@ def heard(server):
         return parent, np.concatenate(list(stream))
 
 
+def children_of(process_id: int) -> set[int]:
+    return set(map(int, Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()))
+
+
+def spares_of(parent: int) -> set[int]:
+    """Wait until it has all that it forks in advance, and no other children."""
+    n_spares, deadline = min(MAX_SPARES, os.cpu_count()), time.monotonic() + 60
+    while len(spares := children_of(parent)) != n_spares:
+        assert time.monotonic() < deadline, f"{len(spares)} children"
+        time.sleep(0.02)
+    return spares
+
+
+def wait_for_ends(process_ids):
+    for process_id in process_ids:
+        try:
+            handle = os.pidfd_open(process_id)
+        except ProcessLookupError:
+            continue
+        assert select.select([handle], [], [], 60)[0], "it outlived its owner"
+        os.close(handle)
+
+
 def test_forked_workers_decode_what_fresh_ones_do(server):
     parents = set()
     for _ in range(3):
@@ -64,6 +90,35 @@ def test_each_file_has_a_process_of_its_own(server):
         assert worker_of(one).pid != worker_of(other).pid
         os.kill(worker_of(one).pid, signal.SIGKILL)
         assert np.array_equal(np.concatenate(list(other)), SONG_SAMPLES)
+
+
+def test_a_spare_worker_takes_the_file_and_another_takes_its_place(server):
+    parent, _ = heard(server)
+    spares = spares_of(parent)
+    with open_stream(SONG, launch=server.launch) as stream:
+        assert worker_of(stream).pid in spares
+        assert np.array_equal(np.concatenate(list(stream)), SONG_SAMPLES)
+    assert len(spares_of(parent) - spares) == 1
+
+
+def test_spare_workers_that_die_are_no_loss(server):
+    parent, _ = heard(server)
+    spares = spares_of(parent)
+    for spare in spares:
+        os.kill(spare, signal.SIGKILL)
+    wait_for_ends(spares)
+    assert not spares_of(parent) & spares
+    assert heard(server)[0] == parent
+
+
+def test_more_files_than_spare_workers(server):
+    parent, _ = heard(server)
+    spares = spares_of(parent)
+    with ExitStack() as streams:
+        opened = [streams.enter_context(open_stream(SONG, launch=server.launch)) for _ in range(2 * MAX_SPARES)]
+        assert len({worker_of(stream).pid for stream in opened} | spares) > 2 * MAX_SPARES - 1
+        for stream in opened:
+            assert np.array_equal(np.concatenate(list(stream)), SONG_SAMPLES)
 
 
 def test_what_a_worker_complains_of_is_told(server):
@@ -82,7 +137,9 @@ def test_a_worker_that_fails_tells_why(server):
 
 def test_where_the_server_has_died_workers_are_fresh(server):
     parent, _ = heard(server)
+    spares = spares_of(parent)
     os.kill(parent, signal.SIGKILL)
+    wait_for_ends(spares)
     for _ in range(2):
         parent, samples = heard(server)
         assert parent == os.getpid()
@@ -112,11 +169,10 @@ def test_many_threads_start_workers(server):
 def test_it_ends_with_its_owner_object():
     server = ForkServer()
     parent, _ = heard(server)
-    handle = os.pidfd_open(parent)
+    processes = {parent, *spares_of(parent)}
     del server
     gc.collect()
-    assert select.select([handle], [], [], 60)[0]
-    os.close(handle)
+    wait_for_ends(processes)
 
 
 @pytest.mark.parametrize("end", ["os.kill(os.getpid(), signal.SIGKILL)", "sys.exit()", "raise KeyboardInterrupt"])
@@ -137,7 +193,7 @@ def test_it_ends_with_its_owners_process(end, tmp_path):
         command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as owner:
         worker = int(owner.stdout.readline())
-        handles = [os.pidfd_open(process_id) for process_id in (worker, parent_of(worker))]
+        handles = [os.pidfd_open(process_id) for process_id in (parent_of(worker), *children_of(parent_of(worker)))]
         owner.stdin.write(b"x")
         owner.stdin.flush()
         owner.wait(60)
@@ -153,6 +209,7 @@ def test_ctrl_c_is_not_for_the_server(server):
 
 def test_the_server_has_one_thread_and_keeps_no_descriptors(server):
     parent, _ = heard(server)
+    spares_of(parent)
     n_before = len(os.listdir(f"/proc/{parent}/fd"))
     for _ in range(5):
         heard(server)
@@ -160,5 +217,6 @@ def test_the_server_has_one_thread_and_keeps_no_descriptors(server):
         worker_descriptors = Path(f"/proc/{worker_of(stream).pid}/fd")
         assert len(list(worker_descriptors.iterdir())) <= 6, "nothing of the server or of other workers"
     heard(server)
+    spares_of(parent)
     assert len(os.listdir(f"/proc/{parent}/task")) == 1
-    assert len(os.listdir(f"/proc/{parent}/fd")) <= n_before + 2, "the last one may not be gone yet"
+    assert len(os.listdir(f"/proc/{parent}/fd")) == n_before
