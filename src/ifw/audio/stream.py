@@ -141,11 +141,10 @@ class AudioStream:
             except BaseException:
                 self.close()
                 raise
-            if len(block) < n_block:
-                self._is_finished = True
-                self.close()
+            self._is_finished = len(block) < n_block
             if len(block):
                 yield block
+        self.close()  # after the last block was heard, when the worker has ended and nobody needs to wait for it
 
     def close(self) -> None:
         """End the workers at once; from any thread, any number of times.
