@@ -23,6 +23,8 @@ from faster_whisper.vad import VadOptions, get_speech_timestamps
 class Driver:
     """Decodes windows with CTranslate2."""
 
+    stages = ("decode", "vad", "mel")
+
     def __init__(self, job: dict[str, Any]) -> None:
         self._job, setup = job, job["setup"]
         self.versions = {"faster-whisper": faster_whisper.__version__, "ctranslate2": ctranslate2.__version__}

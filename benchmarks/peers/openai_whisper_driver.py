@@ -36,6 +36,8 @@ PARTS = {
 class Driver:
     """Decodes windows with `whisper.decoding`."""
 
+    stages = ("decode", "mel")
+
     def __init__(self, job: dict[str, Any]) -> None:
         torch.set_num_threads(job["n_threads"])
         self._job = job
@@ -43,7 +45,7 @@ class Driver:
         if not job["checkpoint"]:
             return  # the front end needs none
         self._is_half = job["setup"]["compute_type"] == "float16"
-        model = load(Path(job["checkpoint"]), ModelDimensions(**job["openai_dims"]))
+        model = load(Path(job["checkpoint"]), model_dimensions(job["dims"]))
         model = model.to(job["device"])
         self._model = (model.half() if self._is_half else model).eval()
         self._mel = np.load(job["mel"], mmap_mode="r")
@@ -94,8 +96,7 @@ class Driver:
         """Do one stage: `decode` the file `audio`, or `mel` over `samples`, a numpy file; it hears no voices."""
         if stage == "decode":
             return len(whisper.load_audio(audio))
-        if stage != "mel":
-            raise NotImplementedError(stage)
+        assert stage == "mel"
         heard = np.load(samples)
         windows = [heard[first : first + 480_000] for first in range(0, len(heard), 480_000)]
         return sum(whisper.log_mel_spectrogram(window).shape[1] for window in windows)
@@ -127,6 +128,22 @@ class ForcedLengths(LogitFilter):  # type: ignore[misc] # openai-whisper has no 
         ended = (self._lengths <= tokens.shape[1] - self._n_prompt).to(logits.device)
         logits[ended] = -float("inf")
         logits[ended, self._eot] = 0.0
+
+
+def model_dimensions(dims: dict[str, int]) -> ModelDimensions:
+    """The sizes as openai-whisper names them."""
+    return ModelDimensions(
+        n_mels=dims["n_mels"],
+        n_audio_ctx=dims["n_positions"],
+        n_audio_state=dims["d_model"],
+        n_audio_head=dims["n_heads"],
+        n_audio_layer=dims["n_encoder_layers"],
+        n_vocab=dims["n_vocab"],
+        n_text_ctx=dims["n_text_positions"],
+        n_text_state=dims["d_model"],
+        n_text_head=dims["n_heads"],
+        n_text_layer=dims["n_decoder_layers"],
+    )
 
 
 def load(checkpoint: Path, dims: ModelDimensions) -> Whisper:

@@ -81,12 +81,12 @@ class Encoder(nn.Module):
 
     def __init__(self, dims: dict[str, int], decoder: Decoder) -> None:
         super().__init__()
-        d_model = dims["n_audio_state"]
+        d_model = dims["d_model"]
         self.conv1 = nn.Conv1d(dims["n_mels"], d_model, 3, padding=1)
         self.conv2 = nn.Conv1d(d_model, d_model, 3, stride=2, padding=1)
-        self.embed_positions = nn.Embedding(dims["n_audio_ctx"], d_model)
+        self.embed_positions = nn.Embedding(dims["n_positions"], d_model)
         self.layers: Any = nn.ModuleList(
-            Layer(d_model, dims["n_audio_head"], has_cross=False) for _ in range(dims["n_audio_layer"])
+            Layer(d_model, dims["n_heads"], has_cross=False) for _ in range(dims["n_encoder_layers"])
         )
         self.layer_norm = nn.LayerNorm(d_model)
         self.cross: Any = nn.ModuleList(layer.encoder_attn for layer in decoder.layers)
@@ -107,11 +107,11 @@ class Decoder(nn.Module):
 
     def __init__(self, dims: dict[str, int]) -> None:
         super().__init__()
-        d_model = dims["n_text_state"]
+        d_model = dims["d_model"]
         self.embed_tokens = nn.Embedding(dims["n_vocab"], d_model)
-        self.embed_positions = nn.Embedding(dims["n_text_ctx"], d_model)
+        self.embed_positions = nn.Embedding(dims["n_text_positions"], d_model)
         self.layers: Any = nn.ModuleList(
-            Layer(d_model, dims["n_text_head"], has_cross=True) for _ in range(dims["n_text_layer"])
+            Layer(d_model, dims["n_heads"], has_cross=True) for _ in range(dims["n_decoder_layers"])
         )
         self.layer_norm = nn.LayerNorm(d_model)
         self.output = nn.Linear(d_model, dims["n_vocab"], bias=False)
@@ -139,7 +139,7 @@ class Driver:
     """Decodes windows with OpenVINO."""
 
     def __init__(self, job: dict[str, Any]) -> None:
-        self._job, self._dims = job, job["openai_dims"]
+        self._job, self._dims = job, job["dims"]
         core = ov.Core()
         hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": job["n_threads"]}
         folder = exported(Path(job["checkpoint"]), self._dims)
@@ -168,9 +168,9 @@ class Driver:
         return {"tokens": tokens, "stages": {"encode_s": encode_s}}
 
     def _greedy(self, n_windows: int, n_tokens: int) -> list[list[int]]:
-        decoder, n_cross = self._decoder, 2 * self._dims["n_text_layer"]
+        decoder, n_cross = self._decoder, 2 * self._dims["n_decoder_layers"]
         decoder.reset_state()
-        nothing = np.zeros((n_windows, self._dims["n_text_head"], 0, 64), np.float32)
+        nothing = np.zeros((n_windows, self._dims["n_heads"], 0, 64), np.float32)
         for state in decoder.query_state():
             state.state = ov.Tensor(nothing)
         for index in range(n_cross):
@@ -237,14 +237,14 @@ def load(checkpoint: Path, encoder: Encoder, decoder: Decoder) -> None:
 
 def converted_encoder(encoder: Encoder, dims: dict[str, int]) -> ov.Model:
     """Any number of windows."""
-    mel = torch.zeros(2, dims["n_mels"], 2 * dims["n_audio_ctx"])
+    mel = torch.zeros(2, dims["n_mels"], 2 * dims["n_positions"])
     return ov.convert_model(encoder, example_input=(mel,), input=[PartialShape([-1, *mel.shape[1:]])])
 
 
 def converted_decoder(decoder: Decoder, dims: dict[str, int]) -> ov.Model:
     """Any number of windows, tokens and past tokens; the own keys and values become states."""
-    n_layers, n_heads = dims["n_text_layer"], dims["n_text_head"]
-    across = [[2, n_heads, 64, dims["n_audio_ctx"]], [2, n_heads, dims["n_audio_ctx"], 64]] * n_layers
+    n_layers, n_heads = dims["n_decoder_layers"], dims["n_heads"]
+    across = [[2, n_heads, 64, dims["n_positions"]], [2, n_heads, dims["n_positions"], 64]] * n_layers
     cross = [torch.zeros(shape) for shape in across]
     past = [torch.zeros(2, n_heads, 5, 64) for _ in range(2 * n_layers)]
     example = (torch.zeros(2, 3, dtype=torch.long), torch.arange(5, 8), torch.zeros(1, 1, 3, 8), *cross, *past)

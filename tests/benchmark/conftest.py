@@ -11,18 +11,19 @@ HONEST = """
 LOST = 0
 class Driver:
     versions = {"pretender": "1.0"}
+    stages = ("mel",)
     def __init__(self, job):
         self.job = job
         print("this is no reply")
     def decode(self, batch, windows, lengths):
         assert len(self.job["suppress_tokens"]) == 1608
+        assert self.job["dims"]["n_text_positions"] == 448
         return {"tokens": [[7] * (length - LOST) for length in lengths], "stages": {"encode_s": 0.001}}
     def transcribe(self, recordings, batch, together):
         counts = [len(one["ends_s"]) * (one["n_tokens"] - LOST) for one in recordings]
         return {"counts": counts, "ends_s": [0.1] * len(counts)}
     def front_end(self, stage, audio, samples):
-        if stage != "mel":
-            raise NotImplementedError(stage)
+        assert stage == "mel"
         assert audio.endswith(".mp3") and samples.endswith(".npy")
         return 1
 """

@@ -4,15 +4,23 @@ import numpy as np
 import pytest
 
 from ifw.audio.whole import decode
-from ifw.benchmark.bench import Bench, windows
-from ifw.benchmark.decoding_scenarios import check_counts, engine_scenario, n_windows_of_pass, skewed_lengths
+from ifw.benchmark.bench import Bench, Running, windows
+from ifw.benchmark.decoding_scenarios import (
+    Entrant,
+    check_counts,
+    engine_scenario,
+    most_exact,
+    n_windows_of_pass,
+    skewed_lengths,
+)
+from ifw.benchmark.engines import EXACTNESS, Setup, own_compute_types, setups
 from ifw.benchmark.floors import decoder_weights, encoder_flop, floor_s, step_bytes
 from ifw.benchmark.options import BenchmarkOptions, parse_batches, parse_names
-from ifw.benchmark.peers import own_compute_types, setups
 from ifw.benchmark.random_checkpoint import prompt_ids, random_checkpoint, special_ids
 from ifw.benchmark.recordings import long_recording, short_recordings
 from ifw.benchmark.sizes import SIZES
 from ifw.benchmark.tables import best_rows, lone_rows, summary
+from ifw.benchmark.tuning import Tuned, Tuning
 from ifw.config import VadOptions
 from ifw.constants import SAMPLE_RATE
 from ifw.errors import BenchmarkError, ConfigError
@@ -141,20 +149,31 @@ def test_options_are_checked(values):
         BenchmarkOptions(**values)
 
 
-def test_what_was_learnt_chooses_set_ups_and_batches():
-    options = BenchmarkOptions(device="cpu", n_threads=2)
-    bench = Bench(options, {}, (), {}, print)
+def test_what_the_engine_scenario_found_chooses_set_ups_and_batches():
     every = setups("cpu", 2)
-    assert bench.fastest("base", every) == every
+    assert Tuning().fastest(every) == every
     slow, fast = (one for one in every if one.engine == "faster-whisper")
-    bench.learn("base", slow, 0.4, 4)
-    bench.learn("base", fast, 0.3, 8)
-    chosen = bench.fastest("base", every)
-    assert slow not in chosen
+    tuning = Tuning({slow.label: Tuned(0.4, 4), fast.label: Tuned(0.3, 8)})
+    chosen = tuning.fastest(every)
     assert {one.label for one in every} - {one.label for one in chosen} == {slow.label}
-    assert bench.fastest("small", every) == every
-    assert (bench.best_batch("base", fast, 1), bench.best_batch("small", fast, 1)) == (8, 1)
-    assert (bench.expected_s("base", slow), bench.expected_s("small", slow)) == (0.4, float("inf"))
+    assert (tuning.batch(fast, 1), Tuning().batch(fast, 1)) == (8, 1)
+    assert (tuning.window_s(slow), Tuning().window_s(slow)) == (0.4, float("inf"))
+    assert tuning.record()[fast.label] == {"ms_a_window": 300.0, "batch": 8}
+
+
+def test_tokens_are_compared_with_the_most_exact_of_ours():
+    def entrant(precision, batch):
+        return Entrant(Running(Setup("ifw", precision, precision, {}), None), batch, ())
+
+    cuda = [entrant("bfloat16", 1), entrant("float16", 8), entrant("float16", 1), entrant("int8", 1)]
+    assert most_exact(cuda) is cuda[2]
+    assert most_exact([*cuda, entrant("float32", 16)]).batch == 16
+
+
+def test_precisions_are_not_read_from_names():
+    found = {one.label: one.precision for one in setups("cuda", 1)}
+    assert found["faster-whisper int8_float16"] == "int8"
+    assert {one.precision for one in setups("cpu", 2)} <= set(EXACTNESS)
 
 
 def test_where_our_own_engine_failed_an_error_says_so():

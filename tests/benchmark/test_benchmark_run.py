@@ -9,7 +9,7 @@ import time
 import pytest
 
 from ifw.benchmark import file_scenarios
-from ifw.benchmark.peers import Setup
+from ifw.benchmark.engines import Setup
 from ifw.benchmark.recordings import Recording
 from ifw.benchmark.results import read_results, write_results
 from ifw.benchmark.rounds import Pass
@@ -47,6 +47,10 @@ def test_a_run_measures_all_and_its_tables_say_so(run, tmp_path):
             assert audio_s in (None, row["audio_s"])
             assert row["p50_s"] > 0
             assert row["p95_s"] is None  # of so few files nobody knows it
+    tuned = found["engine"]["toy"]["sweep_ms"]
+    assert set(found["long"]["toy"]["tuning"]) == set(tuned)
+    for row in found["clients"]["toy"]["rows"]:
+        assert row["batch"] == found["clients"]["toy"]["tuning"][f"{row['engine']} {row['setup']}"]["batch"]
     stages = [(row["stage"], row["engine"]) for row in found["front-end"]["any model"]["rows"]]
     assert stages == [
         ("decode", "ifw"),
@@ -74,6 +78,8 @@ def test_a_cold_start_is_a_new_process_each_time(run):
     assert len(results["notes"]) == 1
     assert "openai" in results["notes"][0]
     assert (row["p50_s"], row["p95_s"]) == (None, None)
+    assert results["scenarios"]["cold"]["toy"]["tuning"] == {}
+    assert "`engine` was not part" in page(results)
     assert "| - | - |" in page(results)
 
 
@@ -104,7 +110,7 @@ def test_percentiles_are_of_the_passes_that_count(disturbed, p50_s, p95_s):
     passes = [
         Pass(end[-1], 1.0, is_disturbed=index in disturbed, detail={"ends_s": end}) for index, end in enumerate(ends)
     ]
-    row = file_scenarios._row(Setup("ifw", "one", {}), 8, passes, [Recording("a.mp3", (5.0,), 10)])
+    row = file_scenarios._row(Setup("ifw", "one", "float32", {}), 8, passes, [Recording("a.mp3", (5.0,), 10)])
     assert (row["p50_s"], row["p95_s"]) == (p50_s, p95_s)
 
 

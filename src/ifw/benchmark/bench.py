@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,9 +13,9 @@ import numpy.typing as npt
 import torch
 
 from ifw.benchmark.driver_process import DriverCommand, DriverProcess, Job
+from ifw.benchmark.engines import OWN, Setup, setups
 from ifw.benchmark.environment import memory_bytes
 from ifw.benchmark.options import BenchmarkOptions
-from ifw.benchmark.peers import OWN, Setup, setups
 from ifw.benchmark.random_checkpoint import prompt_ids, random_checkpoint, special_ids
 from ifw.benchmark.sizes import SIZES
 from ifw.constants import SAMPLE_RATE, WINDOW_SAMPLES
@@ -64,34 +64,11 @@ class Bench:
     notes: list[str] = field(default_factory=list)
     versions: dict[str, dict[str, str]] = field(default_factory=dict)
     _loaded: dict[str, Running | None] = field(default_factory=dict)
-    _known: dict[str, dict[str, tuple[float, int]]] = field(default_factory=dict)
 
     def remark(self, text: str) -> None:
         """Say something that belongs beside the figures too."""
         self.notes.append(text)
         self.note(text)
-
-    def learn(self, model: str, setup: Setup, wall_s: float, batch: int) -> None:
-        """Keep how fast a set-up is with the batch that suits it, for the scenarios that come after."""
-        self._known.setdefault(model, {})[setup.label] = wall_s, batch
-
-    def best_batch(self, model: str, setup: Setup, default: int) -> int:
-        """The batch that suits a set-up; a default where nothing was learnt."""
-        return self._known.get(model, {}).get(setup.label, (0.0, default))[1]
-
-    def expected_s(self, model: str, setup: Setup) -> float:
-        """Seconds a window of a set-up with the batch that suits it; infinite where nothing was learnt."""
-        return self._known.get(model, {}).get(setup.label, (math.inf, 0))[0]
-
-    def fastest(self, model: str, chosen: Sequence[Setup]) -> list[Setup]:
-        """The fastest of each engine, ours in every precision; all of an engine of which nothing was learnt."""
-        return [
-            setup
-            for setup in chosen
-            if setup.engine == OWN
-            or self.expected_s(model, setup)
-            == min(self.expected_s(model, one) for one in chosen if one.engine == setup.engine)
-        ]
 
     def setups(self) -> list[Setup]:
         """The set-ups of the engines that take part."""
@@ -114,7 +91,7 @@ class Bench:
             prompt=prompt_ids(dims),
             eot=special_ids(dims)["<|endoftext|>"],
             suppress_tokens=list(special_ids(dims).values()),
-            openai_dims=openai_dims(dims),
+            dims=asdict(dims),
         )
 
     def loaded(self, model: str, chosen: Sequence[Setup]) -> list[Running]:
@@ -200,19 +177,3 @@ def windows(n_windows: int, seed: int) -> npt.NDArray[np.float32]:
             hertz = random.uniform(80, 4_000)
             row[first:last] += 0.05 * np.sin(2 * np.pi * hertz * seconds[first:last], dtype=np.float32)
     return made
-
-
-def openai_dims(dims: ModelDims) -> dict[str, int]:
-    """The sizes as openai-whisper's `ModelDimensions` names them."""
-    return {
-        "n_mels": dims.n_mels,
-        "n_audio_ctx": dims.n_positions,
-        "n_audio_state": dims.d_model,
-        "n_audio_head": dims.n_heads,
-        "n_audio_layer": dims.n_encoder_layers,
-        "n_vocab": dims.n_vocab,
-        "n_text_ctx": dims.n_text_positions,
-        "n_text_state": dims.d_model,
-        "n_text_head": dims.n_heads,
-        "n_text_layer": dims.n_decoder_layers,
-    }

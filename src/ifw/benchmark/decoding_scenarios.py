@@ -11,10 +11,11 @@ from typing import Any, Final
 import numpy as np
 
 from ifw.benchmark.bench import N_WINDOWS, Bench, Running
+from ifw.benchmark.engines import EXACTNESS, OWN
 from ifw.benchmark.floors import floor_s
-from ifw.benchmark.peers import OWN
 from ifw.benchmark.rounds import Contender, Pass, Summary, alternate, summarise
 from ifw.benchmark.sizes import SIZES
+from ifw.benchmark.tuning import Tuned, Tuning
 from ifw.constants import WINDOW_S
 from ifw.errors import BenchmarkError
 
@@ -71,16 +72,18 @@ def check_counts(name: str, counts: Sequence[int], lengths: Sequence[int]) -> No
         raise BenchmarkError(f"{name}: got windows of {sorted(set(counts))} tokens, allowed: {sorted(set(lengths))}")
 
 
-def engine_scenario(bench: Bench, model: str) -> dict[str, Any]:
+def engine_scenario(bench: Bench, model: str) -> tuple[dict[str, Any], Tuning]:
     """All windows with the same number of tokens: each set-up with the batch that suits it best, and alone.
 
     Returns:
         `rows`, one for each set-up and batch that was measured in turn; `sweep`, milliseconds a window by batch; `aa`.
+        And which batch suits which set-up.
     """
     options = bench.options
     deadline = time.monotonic() + options.budget_s
     sweep: dict[str, dict[int, float]] = {}
     entrants: list[Entrant] = []
+    tuned: dict[str, Tuned] = {}
     own_s = own_lone_s = math.inf
     for one in bench.loaded(model, bench.setups()):
         try:
@@ -90,16 +93,17 @@ def engine_scenario(bench: Bench, model: str) -> dict[str, Any]:
             continue
         sweep[one.setup.label] = found
         best = min(found, key=lambda batch: found[batch])
-        bench.learn(model, one.setup, found[best], best)
+        tuned[one.setup.label] = Tuned(found[best], best)
         if one.setup.engine == OWN:
             own_s, own_lone_s = min(own_s, found[best]), min(own_lone_s, found[min(options.batches)])
         for batch in sorted({min(options.batches), best}):
             lengths = (options.n_tokens,) * n_windows_of_pass(options.n_windows, batch, one.setup.n_workers)
             entrants.append(Entrant(one, batch, lengths, is_slow=found[best] > _FAR_BEHIND * own_s))
-    return _compare(bench, model, entrants, deadline) | {"sweep_ms": _milliseconds(sweep)}
+    tuning = Tuning(tuned)
+    return _compare(bench, model, entrants, tuning, deadline) | {"sweep_ms": _milliseconds(sweep)}, tuning
 
 
-def skewed_scenario(bench: Bench, model: str) -> dict[str, Any]:
+def skewed_scenario(bench: Bench, model: str, tuning: Tuning) -> dict[str, Any]:
     """Windows whose numbers of tokens differ, as those of speech do; for engines that can be told each window's."""
     deadline = time.monotonic() + bench.options.budget_s
     lengths = skewed_lengths(bench.options.n_clips, bench.options.n_tokens, bench.options.seed)
@@ -112,7 +116,7 @@ def skewed_scenario(bench: Bench, model: str) -> dict[str, Any]:
             bench.remark(f"{model}: {one.setup.label} is left out: {error}")
             continue
         entrants.append(Entrant(one, batch, lengths))
-    return _compare(bench, model, entrants, deadline)
+    return _compare(bench, model, entrants, tuning, deadline)
 
 
 def skewed_lengths(n_windows: int, mean: int, seed: int) -> tuple[int, ...]:
@@ -149,15 +153,16 @@ def _milliseconds(sweep: dict[str, dict[int, float]]) -> dict[str, dict[str, flo
     return {label: {str(batch): 1e3 * wall_s for batch, wall_s in by.items()} for label, by in sweep.items()}
 
 
-def _compare(bench: Bench, model: str, entrants: Sequence[Entrant], deadline: float) -> dict[str, Any]:
+def _compare(bench: Bench, model: str, entrants: Sequence[Entrant], tuning: Tuning, deadline: float) -> dict[str, Any]:
     contenders = [Contender(entrant.name, entrant.run, entrant.is_slow) for entrant in entrants]
     ours = [entrant for entrant in entrants if entrant.running.setup.engine == OWN]
     if not ours:
         raise BenchmarkError(f"{model}: our own engine failed, so there is nothing to compare; its logs say why")
-    own = min(ours, key=lambda entrant: (bench.expected_s(model, entrant.running.setup), -entrant.batch))
+    own = min(ours, key=lambda entrant: (tuning.window_s(entrant.running.setup), -entrant.batch))
     passes = alternate([Contender(AA, own.run), *contenders], bench.options.n_rounds, deadline)
     summaries = {name: summarise(measured) for name, measured in passes.items()}
-    reference = passes[entrants[0].name][0].detail["tokens"]  # ours, the most exact
+    exact = most_exact(ours)
+    reference = passes[exact.name][0].detail["tokens"]
     rows = [
         _row(bench, model, entrant, summaries[entrant.name])
         | {"agreement": _agreement(passes[entrant.name][0].detail["tokens"], reference)}
@@ -165,14 +170,18 @@ def _compare(bench: Bench, model: str, entrants: Sequence[Entrant], deadline: fl
         for entrant in entrants
     ]
     ratio = summaries[AA].wall_s / summaries[own.name].wall_s
-    return {"rows": rows, "aa": {"name": own.name, "ratio": ratio}, "reference": entrants[0].running.setup.name}
+    return {"rows": rows, "aa": {"name": own.name, "ratio": ratio}, "reference": exact.running.setup.name}
+
+
+def most_exact(entrants: Sequence[Entrant]) -> Entrant:
+    """That with the most exact precision, and of these the one with the fewest windows together."""
+    return min(entrants, key=lambda one: (EXACTNESS.index(one.running.setup.precision), one.batch))
 
 
 def _row(bench: Bench, model: str, entrant: Entrant, summary: Summary) -> dict[str, Any]:
     setup, n_windows = entrant.running.setup, len(entrant.lengths)
     mean_tokens = round(sum(entrant.lengths) / n_windows)
-    compute_type = str(setup.options["compute_type"]).partition("_")[0]
-    floor = floor_s(SIZES[model], compute_type, entrant.batch, mean_tokens, bench.ceilings)
+    floor = floor_s(SIZES[model], setup.precision, entrant.batch, mean_tokens, bench.ceilings)
     wall_s = summary.wall_s / n_windows
     return {
         "engine": setup.engine,

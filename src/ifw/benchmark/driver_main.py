@@ -2,7 +2,7 @@
 
 Run as a script by any Python that has the engine, `python driver_main.py DRIVER CPUS`: it imports nothing but the
 standard library, and neither does it have to be installed. DRIVER is a file or a module with a class `Driver`, which is
-made from a job and whose methods do the work. Messages are JSON, one a line.
+made from a job and whose methods do the work; `stages` names what its `front_end` can do. A message is a line of JSON.
 """
 
 from __future__ import annotations
@@ -26,11 +26,16 @@ def main() -> None:
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a library prints is no reply
     driver: Any = None
+    kind: Any = None
+    reply: dict[str, Any]
     for line in sys.stdin:
         message = json.loads(line)
         try:
-            if message["do"] == "load":
-                driver = _driver_class(name)(message["with"])
+            kind = kind or _driver_class(name)
+            if message["do"] == "stages":
+                reply = {"result": list(getattr(kind, "stages", ()))}
+            elif message["do"] == "load":
+                driver = kind(message["with"])
                 reply = {"result": driver.versions}
             else:
                 reply = _measured(getattr(driver, message["do"]), message["with"])

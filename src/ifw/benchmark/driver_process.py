@@ -38,7 +38,7 @@ class Job:
         prompt: Token ids before the text.
         eot: `<|endoftext|>`.
         suppress_tokens: Everything that is no text.
-        openai_dims: The sizes, in the words of openai-whisper.
+        dims: The sizes, a `ModelDims` as a mapping.
     """
 
     setup: Mapping[str, Any]
@@ -50,7 +50,7 @@ class Job:
     prompt: Sequence[int] = ()
     eot: int = 0
     suppress_tokens: Sequence[int] = ()
-    openai_dims: Mapping[str, int] = field(default_factory=dict)
+    dims: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,14 @@ class DriverProcess:
     def pid(self) -> int:
         """The number of the process, which is not given to another before `close`."""
         return self._process.pid
+
+    def stages(self) -> tuple[str, ...]:
+        """The stages before the engine that the driver can do; it need not be loaded for that.
+
+        Raises:
+            BenchmarkError: Its packages are not there.
+        """
+        return tuple(self._ask("stages", {})["result"])
 
     def load(self, job: Job) -> None:
         """Make the driver.

@@ -11,44 +11,45 @@ from typing import Any, Final
 
 from ifw.benchmark.bench import Bench, Running
 from ifw.benchmark.decoding_scenarios import check_counts
+from ifw.benchmark.engines import Setup
 from ifw.benchmark.interference import Watch, wait_until_idle
-from ifw.benchmark.peers import Setup
 from ifw.benchmark.recordings import Recording, as_json, long_recording, short_recordings
 from ifw.benchmark.rounds import Contender, Pass, alternate, summarise
+from ifw.benchmark.tuning import Tuning
 from ifw.errors import BenchmarkError
 
 _BATCH: Final = 8
 _LEAST_FOR_P95: Final = 20  # files; of fewer it is the slowest one, which the row has already
 
 
-def long_scenario(bench: Bench, model: str) -> dict[str, Any]:
+def long_scenario(bench: Bench, model: str, tuning: Tuning) -> dict[str, Any]:
     """One long mp3: decoding of the audio, mel, engine and text, as each engine's own pipeline does it."""
     long = long_recording(
         bench.options.work_dir, bench.options.n_long_windows, bench.options.n_tokens, bench.options.seed
     )
-    return _compare(bench, model, [long], together=False)
+    return _compare(bench, model, tuning, [long], together=False)
 
 
-def latency_scenario(bench: Bench, model: str) -> dict[str, Any]:
+def latency_scenario(bench: Bench, model: str, tuning: Tuning) -> dict[str, Any]:
     """One clip of half a minute, alone on the machine."""
     clip = long_recording(bench.options.work_dir, 1, bench.options.n_tokens, bench.options.seed)
-    return _compare(bench, model, [clip], together=False)
+    return _compare(bench, model, tuning, [clip], together=False)
 
 
-def clients_scenario(bench: Bench, model: str) -> dict[str, Any]:
+def clients_scenario(bench: Bench, model: str, tuning: Tuning) -> dict[str, Any]:
     """Clips of 5 to 29 s that arrive at once: ours from as many threads, others as they take files, in turn."""
     clips = short_recordings(bench.options.work_dir, bench.options.n_clips, bench.options.n_tokens, bench.options.seed)
-    return _compare(bench, model, clips, together=True)
+    return _compare(bench, model, tuning, clips, together=True)
 
 
-def cold_scenario(bench: Bench, model: str) -> dict[str, Any]:
+def cold_scenario(bench: Bench, model: str, tuning: Tuning) -> dict[str, Any]:
     """From the start of a process to the text of one clip of half a minute; the files are in the system's cache."""
     clip = long_recording(bench.options.work_dir, 1, bench.options.n_tokens, bench.options.seed)
     deadline = time.monotonic() + bench.options.budget_s
-    chosen = [setup for setup in _chosen(bench, model) if _is_alive(bench, model, setup, clip)]
+    chosen = [setup for setup in _chosen(bench, tuning) if _is_alive(bench, model, setup, clip)]
     contenders = [Contender(setup.label, partial(_cold_pass, bench, model, setup, clip)) for setup in chosen]
     passes = alternate(contenders, bench.options.n_rounds, deadline)
-    return {"rows": [_row(setup, 1, passes[setup.label], [clip]) for setup in chosen]}
+    return {"rows": [_row(setup, 1, passes[setup.label], [clip]) for setup in chosen], "tuning": tuning.record()}
 
 
 def _is_alive(bench: Bench, model: str, setup: Setup, clip: Recording) -> bool:
@@ -84,13 +85,13 @@ def _cold_pass(bench: Bench, model: str, setup: Setup, clip: Recording) -> Pass:
     )
 
 
-def _compare(bench: Bench, model: str, recordings: list[Recording], *, together: bool) -> dict[str, Any]:
+def _compare(
+    bench: Bench, model: str, tuning: Tuning, recordings: list[Recording], *, together: bool
+) -> dict[str, Any]:
     deadline = time.monotonic() + bench.options.budget_s
     entrants: list[tuple[Running, int]] = []
-    for running in bench.loaded(model, _chosen(bench, model)):
-        batch = (
-            1 if len(recordings) == 1 == len(recordings[0].ends_s) else bench.best_batch(model, running.setup, _BATCH)
-        )
+    for running in bench.loaded(model, _chosen(bench, tuning)):
+        batch = 1 if len(recordings) == 1 == len(recordings[0].ends_s) else tuning.batch(running.setup, _BATCH)
         try:
             _pass(running, recordings[:1], batch, together=together)
         except BenchmarkError as error:
@@ -103,12 +104,12 @@ def _compare(bench: Bench, model: str, recordings: list[Recording], *, together:
     ]
     passes = alternate(contenders, bench.options.n_rounds, deadline)
     rows = [_row(running.setup, batch, passes[running.setup.label], recordings) for running, batch in entrants]
-    return {"rows": rows}
+    return {"rows": rows, "tuning": tuning.record()}
 
 
-def _chosen(bench: Bench, model: str) -> list[Setup]:
+def _chosen(bench: Bench, tuning: Tuning) -> list[Setup]:
     """The best set-up of each engine that has a pipeline for files, or all of them where none is known."""
-    return bench.fastest(model, [one for one in bench.setups() if one.has_pipeline])
+    return tuning.fastest([one for one in bench.setups() if one.has_pipeline])
 
 
 def _pass(running: Running, recordings: list[Recording], batch: int, *, together: bool) -> Pass:

@@ -22,6 +22,8 @@ class Driver:
         job: Of which the threads count.
     """
 
+    stages = ("decode", "vad", "mel")
+
     def __init__(self, job: dict[str, Any]) -> None:
         torch.set_num_threads(job["n_threads"])
         self._detector: VoiceDetector | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -13,20 +13,20 @@ from ifw.benchmark.bench import Bench
 from ifw.benchmark.decoding_scenarios import engine_scenario, skewed_scenario
 from ifw.benchmark.diarization_scenario import diarization_scenario
 from ifw.benchmark.driver_process import DriverCommand, DriverProcess, Job
+from ifw.benchmark.engines import chosen, installed
 from ifw.benchmark.environment import environment
 from ifw.benchmark.file_scenarios import clients_scenario, cold_scenario, latency_scenario, long_scenario
 from ifw.benchmark.front_end_scenario import front_end_scenario
 from ifw.benchmark.interference import processors, wait_until_idle
 from ifw.benchmark.options import BenchmarkOptions
-from ifw.benchmark.peers import chosen, installed
 from ifw.benchmark.results import FORMAT
+from ifw.benchmark.tuning import Tuning
 from ifw.config import EngineConfig
 from ifw.engine.device import resolve_config
 
 ANY_MODEL: Final = "any model"
-_OF_A_MODEL: Final[Mapping[str, Callable[[Bench, str], dict[str, Any]]]] = MappingProxyType(
+_AFTER_ENGINE: Final[Mapping[str, Callable[[Bench, str, Tuning], dict[str, Any]]]] = MappingProxyType(
     {
-        "engine": engine_scenario,
         "skewed": skewed_scenario,
         "long": long_scenario,
         "clients": clients_scenario,
@@ -68,14 +68,14 @@ def run_benchmark(options: BenchmarkOptions, note: Callable[[str], None], comman
     scenarios: dict[str, dict[str, Any]] = {}
     for model in options.models:
         try:
-            for scenario in _in_order(options.scenarios, _OF_A_MODEL):
-                note(f"{scenario}, {model}")
-                scenarios.setdefault(scenario, {})[model] = _OF_A_MODEL[scenario](bench, model)
+            for scenario, found in _of_model(bench, model):
+                scenarios.setdefault(scenario, {})[model] = found
         finally:
             bench.unload()
-    for scenario in _in_order(options.scenarios, _OF_NONE):
-        note(scenario)
-        scenarios[scenario] = {ANY_MODEL: _OF_NONE[scenario](bench)}
+    for scenario, measure in _OF_NONE.items():
+        if scenario in options.scenarios:
+            note(scenario)
+            scenarios[scenario] = {ANY_MODEL: measure(bench)}
     return {
         "format": FORMAT,
         "command": command,
@@ -88,9 +88,17 @@ def run_benchmark(options: BenchmarkOptions, note: Callable[[str], None], comman
     }
 
 
-def _in_order(asked: tuple[str, ...], known: Mapping[str, Any]) -> list[str]:
-    """What `engine` learns, such as the batch that suits an engine, serves those after it."""
-    return [scenario for scenario in known if scenario in asked]
+def _of_model(bench: Bench, model: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The scenarios of a model, `engine` first: it finds out which batches suit the engines in the others."""
+    tuning = Tuning()
+    if "engine" in bench.options.scenarios:
+        bench.note(f"engine, {model}")
+        found, tuning = engine_scenario(bench, model)
+        yield "engine", found
+    for scenario, measure in _AFTER_ENGINE.items():
+        if scenario in bench.options.scenarios:
+            bench.note(f"{scenario}, {model}")
+            yield scenario, measure(bench, model, tuning)
 
 
 def _ceilings(options: BenchmarkOptions, cpus: tuple[int, ...]) -> dict[str, Any]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
-from ifw.benchmark.peers import OWN
+from ifw.benchmark.engines import OWN
 from ifw.benchmark.rounds import AA_RANGE
 
 _Row = dict[str, Any]
+_UNTUNED: Final = (
+    "`engine` was not part of this run, so each engine has all its set-ups here, and takes 8 windows together at most."
+)
 
 
 def page(results: dict[str, Any]) -> str:
@@ -151,7 +154,8 @@ def _files(title: str) -> Callable[[str, dict[str, Any]], str]:
             cells += [_number(row["p50_s"], 2), _number(row["p95_s"], 2), f"{row['cpu_s']:.1f}"]
             cells += ["" if own is None or row is own else _times(row, own, "wall_s"), _passes(row)]
             lines.append(_line(cells))
-        return f"## {title}, {model}\n\n" + "\n".join(lines) + "\n"
+        tuned = "" if found["tuning"] else f"{_UNTUNED}\n\n"
+        return f"## {title}, {model}\n\n{tuned}" + "\n".join(lines) + "\n"
 
     return table
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 from ifw.benchmark.driver_process import DriverCommand
 from ifw.config import EngineConfig
@@ -16,9 +16,16 @@ from ifw.engine.device import resolve_config
 from ifw.errors import ConfigError
 from ifw.kernels.library import load
 
+Precision = Literal["float32", "float16", "bfloat16", "int8"]  # the most exact first
+EXACTNESS: Final[tuple[Precision, ...]] = get_args(Precision)
 OWN: Final = "ifw"
 _OWN_DRIVER: Final = "ifw.benchmark.own_driver"
-_OWN_COMPUTE_TYPES: Final = ("float32", "bfloat16", "float16", "int8")  # those that this version refuses are left out
+_OWN_COMPUTE_TYPES: Final[tuple[Precision, ...]] = (
+    "float32",
+    "bfloat16",
+    "float16",
+    "int8",
+)  # those refused are left out
 # Large temporaries stay with the process, as `ifw.engine.heap` has it for us.
 _KEPT_MEMORY: Final = MappingProxyType(
     {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_TOP_PAD_": "268435456"}
@@ -32,6 +39,7 @@ class Setup:
     Attributes:
         engine: A key of `PEERS`, or `OWN`.
         name: Unique among the set-ups of the engine.
+        precision: That of the weights and products.
         options: What its driver is told.
         env: Variables of its process.
         has_lengths: Each window can be given a number of tokens of its own.
@@ -40,6 +48,7 @@ class Setup:
 
     engine: str
     name: str
+    precision: Precision
     options: Mapping[str, Any]
     env: Mapping[str, str] = field(default_factory=dict)
     has_lengths: bool = True
@@ -89,41 +98,53 @@ def setups(device: str, n_threads: int) -> list[Setup]:
     own = own_compute_types(device)
     if device == "cuda":
         own = [name for name in own if name != "float32"]  # nobody runs it there
-    found = [Setup(OWN, name, {"compute_type": name}) for name in own]
+    found = [_setup(OWN, name) for name in own]
     if device == "cpu" and load().kernels:
         found += [_plain([name for name in own if name != "int8"][-1])]
     if device == "cuda":
-        found += [Setup("transformers", "float16", {"compute_type": "float16"})]
-        found += [_ctranslate2("float16"), _ctranslate2("int8_float16")]
-        return [*found, Setup("openai-whisper", "float16", {"compute_type": "float16"})]
+        found += [_setup("transformers", "float16")]
+        found += [_ctranslate2("float16"), _ctranslate2("int8", compute_type="int8_float16")]
+        return [*found, _setup("openai-whisper", "float16")]
     found += [_ctranslate2("int8")]
     if n_threads > 1:
-        found += [_ctranslate2("int8", n_threads)]
-    found += [Setup("openvino", "int8 weights", {"compute_type": "int8"}, has_lengths=False, has_pipeline=False)]
-    found += [Setup("transformers", name, {"compute_type": name}) for name in ("float32", "bfloat16")]
-    return [*found, Setup("openai-whisper", "float32", {"compute_type": "float32"})]
+        found += [_ctranslate2("int8", n_workers=n_threads)]
+    options = {"compute_type": "int8"}
+    found += [Setup("openvino", "int8 weights", "int8", options, has_lengths=False, has_pipeline=False)]
+    return [
+        *found,
+        _setup("transformers", "float32"),
+        _setup("transformers", "bfloat16"),
+        _setup("openai-whisper", "float32"),
+    ]
 
 
-def _plain(compute_type: str) -> Setup:
+def _setup(engine: str, precision: Precision) -> Setup:
+    return Setup(engine, precision, precision, {"compute_type": precision})
+
+
+def _plain(precision: Precision) -> Setup:
     """Ours as it is where there is no compiler."""
-    options = {"compute_type": compute_type, "is_plain": True}
-    return Setup(OWN, f"{compute_type}, torch alone", options, has_pipeline=False)
+    options = {"compute_type": precision, "is_plain": True}
+    return Setup(OWN, f"{precision}, torch alone", precision, options, has_pipeline=False)
 
 
-def _ctranslate2(compute_type: str, n_workers: int = 1) -> Setup:
+def _ctranslate2(precision: Precision, *, compute_type: str = "", n_workers: int = 1) -> Setup:
+    """CTranslate2; `compute_type` is its own word for the precision, where that is another."""
+    compute_type = compute_type or precision
+    options: dict[str, Any] = {"compute_type": compute_type}
     if n_workers == 1:
-        return Setup("faster-whisper", compute_type, {"compute_type": compute_type}, has_lengths=False)
-    options = {"compute_type": compute_type, "workers": n_workers}
+        return Setup("faster-whisper", compute_type, precision, options, has_lengths=False)
     name = f"{compute_type}, {n_workers} workers, memory kept"
-    return Setup("faster-whisper", name, options, _KEPT_MEMORY, has_lengths=False, has_pipeline=False)
+    options["workers"] = n_workers
+    return Setup("faster-whisper", name, precision, options, _KEPT_MEMORY, has_lengths=False, has_pipeline=False)
 
 
-def own_compute_types(device: str) -> list[str]:
+def own_compute_types(device: str) -> list[Precision]:
     """The precisions in which our engine computes on a device, float32 first."""
     found = []
     for name in _OWN_COMPUTE_TYPES:
         try:
-            resolve_config(EngineConfig(device=device, compute_type=name))  # type: ignore[arg-type] # the class checks both
+            resolve_config(EngineConfig(device=device, compute_type=name))  # type: ignore[arg-type] # the class checks it
         except ConfigError:
             continue
         found.append(name)
