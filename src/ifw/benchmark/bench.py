@@ -15,6 +15,7 @@ import torch
 from ifw.benchmark.driver_process import DriverCommand, DriverProcess, Job
 from ifw.benchmark.engines import OWN, Setup, setups
 from ifw.benchmark.environment import memory_bytes
+from ifw.benchmark.keeping import kept
 from ifw.benchmark.options import BenchmarkOptions
 from ifw.benchmark.random_checkpoint import prompt_ids, random_checkpoint, special_ids
 from ifw.benchmark.sizes import SIZES
@@ -26,6 +27,7 @@ from ifw.model.weights import tensor_shapes
 
 N_WINDOWS: Final = 16
 _N_TONES: Final = 24
+_INPUTS_MADE_AS: Final = 1
 _BYTES_A_WEIGHT: Final = 10  # while a model is converted: float32 twice, and the file
 
 
@@ -155,14 +157,15 @@ class Bench:
         return process
 
     def _inputs(self, dims: ModelDims, folder: Path) -> tuple[Path, Path]:
-        samples = folder / f"windows-{self.options.seed}.npy"
-        mel = folder / f"mel-{self.options.seed}-{dims.n_mels}.npy"
-        if not samples.is_file():
-            np.save(samples, windows(N_WINDOWS, self.options.seed))
-        if not mel.is_file():
+        seed = self.options.seed
+
+        def write_mel(path: Path) -> None:
             transform = log_mel(dims.n_mels, torch.device("cpu"))
-            np.save(mel, np.concatenate([transform([window]).numpy() for window in np.load(samples)]))
-        return samples, mel
+            np.save(path, np.concatenate([transform([window]).numpy() for window in np.load(samples)]))
+
+        name = f"windows-{N_WINDOWS}-{seed}.npy"
+        samples = kept(folder, name, _INPUTS_MADE_AS, lambda path: np.save(path, windows(N_WINDOWS, seed)))
+        return samples, kept(folder, f"mel-{dims.n_mels}-of-{name}", _INPUTS_MADE_AS, write_mel)
 
 
 def windows(n_windows: int, seed: int) -> npt.NDArray[np.float32]:

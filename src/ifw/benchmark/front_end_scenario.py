@@ -13,12 +13,14 @@ from ifw.audio.whole import decode
 from ifw.benchmark.bench import Bench
 from ifw.benchmark.driver_process import DriverCommand, DriverProcess, Job
 from ifw.benchmark.engines import OWN
+from ifw.benchmark.keeping import kept
 from ifw.benchmark.recordings import STEP_S, long_recording
 from ifw.benchmark.rounds import Contender, Pass, alternate, summarise
 from ifw.errors import BenchmarkError
 
 STAGES: Final = ("decode", "vad", "mel")
 _OWN_DRIVER: Final = "ifw.benchmark.front_end_driver"
+_MADE_AS: Final = 1
 _HOUR_S: Final = 3_600.0
 
 
@@ -27,9 +29,8 @@ def front_end_scenario(bench: Bench) -> dict[str, Any]:
     options = bench.options
     folder = options.work_dir.resolve()
     long = long_recording(folder, options.n_long_windows, options.n_tokens, options.seed)
-    samples = folder / f"{Path(long.path).stem}.npy"
-    if not samples.is_file():
-        np.save(samples, decode(long.path).samples)
+    name = f"{Path(long.path).stem}.npy"
+    samples = kept(folder, name, _MADE_AS, lambda path: np.save(path, decode(long.path).samples))
     deadline = time.monotonic() + options.budget_s
     rows: list[dict[str, Any]] = []
     engines = _engines(bench)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from safetensors.torch import save_file
 
+from ifw.benchmark.keeping import kept
 from ifw.benchmark.sizes import N_TEXT, SIZES, SPECIAL_AFTER_LANGUAGES, n_languages
 from ifw.constants import HOP_LENGTH, N_FFT, SAMPLE_RATE, WINDOW_S, WINDOW_SAMPLES
 from ifw.model.dims import ModelDims
@@ -17,7 +18,7 @@ from ifw.model.languages import LANGUAGES
 from ifw.model.random import random_weight
 from ifw.model.weights import tensor_shapes
 
-_FORMAT: Final = 1  # of what is written here; another number writes it anew
+_MADE_AS: Final = 1
 
 
 def random_checkpoint(size: str, seed: int, folder: Path) -> Path:
@@ -34,19 +35,15 @@ def random_checkpoint(size: str, seed: int, folder: Path) -> Path:
     Returns:
         The checkpoint's folder.
     """
-    target = folder / f"{size}-{seed}-v{_FORMAT}"
-    if target.is_dir():
-        return target
-    dims = SIZES[size]
-    partial = target.with_name(f"{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    return kept(folder, f"{size}-{seed}", _MADE_AS, partial(_write, SIZES[size], seed))
+
+
+def _write(dims: ModelDims, seed: int, folder: Path) -> None:
+    folder.mkdir()
     weights = {f"model.{name}": random_weight(name, dims, seed).to(torch.float16) for name in tensor_shapes(dims)}
-    save_file(weights, partial / "model.safetensors", metadata={"format": "pt"})
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     for name, content in _files(dims).items():
-        (partial / name).write_text(json.dumps(content), encoding="utf-8")
-    partial.rename(target)
-    return target
+        (folder / name).write_text(json.dumps(content), encoding="utf-8")
 
 
 def special_ids(dims: ModelDims) -> dict[str, int]:

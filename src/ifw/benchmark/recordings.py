@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -13,9 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ifw.audio.whole import decode
+from ifw.benchmark.keeping import kept
 from ifw.constants import SAMPLE_RATE
 
 STEP_S: Final = 29.75  # of windows in a long recording: each ends in silence, where every engine can cut
+_MADE_AS: Final = 1
 _RATE: Final = 44_100
 _GAP_S: Final = 0.1
 _NOISE: Final = 0.002  # so that nothing else is silent
@@ -48,11 +52,13 @@ def long_recording(folder: Path, n_windows: int, n_tokens: int, seed: int) -> Re
         n_tokens: Of each.
         seed: Of the cuts.
     """
-    path = folder / f"long-{n_windows}-{seed}.mp3"
-    if not path.is_file():
+
+    def write(path: Path) -> None:
         random, sample = np.random.default_rng(seed), _sample()
         samples = np.concatenate([_speech(sample, STEP_S, random) for _ in range(n_windows)])
         write_mp3(path, samples[: -round(_SHORTER_S * SAMPLE_RATE)])
+
+    path = kept(folder, f"long-{n_windows}-{seed}-of-{_sample_sum():08x}.mp3", _MADE_AS, write)
     ends_s = [STEP_S * (index + 1) for index in range(n_windows)]
     ends_s[-1] -= _SHORTER_S
     return Recording(str(path), tuple(ends_s), n_tokens)
@@ -70,10 +76,9 @@ def short_recordings(folder: Path, n_clips: int, n_tokens: int, seed: int) -> li
     random, sample = np.random.default_rng(seed), _sample()
     found = []
     for index, duration_s in enumerate(random.uniform(*_CLIP_S, n_clips).round(1)):
-        path = folder / f"clip-{index}-{seed}.mp3"
-        samples = _speech(sample, float(duration_s), random)
-        if not path.is_file():
-            write_mp3(path, samples)
+        samples = _speech(sample, float(duration_s), random)  # also where it is not needed: the next one depends on it
+        name = f"clip-{index}-of-{n_clips}-{seed}-of-{_sample_sum():08x}.mp3"
+        path = kept(folder, name, _MADE_AS, partial(write_mp3, samples=samples))
         found.append(Recording(str(path), (float(duration_s),), max(1, round(n_tokens * duration_s / 30))))
     return found
 
@@ -83,8 +88,17 @@ def as_json(recordings: list[Recording]) -> list[dict[str, object]]:
     return [json.loads(json.dumps(asdict(recording))) for recording in recordings]
 
 
+def _sample_path() -> str:
+    return str(files("ifw") / "demo" / "sample.mp3")
+
+
 def _sample() -> npt.NDArray[np.float32]:
-    return decode(str(files("ifw") / "demo" / "sample.mp3")).samples
+    return decode(_sample_path()).samples
+
+
+def _sample_sum() -> int:
+    """Tells one bundled sample from another."""
+    return zlib.crc32(Path(_sample_path()).read_bytes())
 
 
 def _speech(sample: npt.NDArray[np.float32], duration_s: float, random: np.random.Generator) -> npt.NDArray[np.float32]:
@@ -100,9 +114,8 @@ def write_mp3(path: Path, samples: npt.NDArray[np.float32]) -> None:
     """Encode samples of 16 kHz as mp3 of 44.1 kHz in stereo, 128 kbit/s."""
     import av  # noqa: PLC0415 - where there is no such package, engines can still be measured
 
-    partial = path.with_name(f"{path.name}.partial")
     resampler = av.AudioResampler(format="s16p", layout="stereo", rate=_RATE)
-    with av.open(str(partial), "w", format="mp3") as container:
+    with av.open(str(path), "w", format="mp3") as container:
         stream = container.add_stream("libmp3lame", rate=_RATE, layout="stereo")
         stream.bit_rate = 128_000
         for first in range(0, len(samples), SAMPLE_RATE):
@@ -114,4 +127,3 @@ def write_mp3(path: Path, samples: npt.NDArray[np.float32]) -> None:
         for part in resampler.resample(None):
             container.mux(stream.encode(part))
         container.mux(stream.encode(None))
-    partial.rename(path)
