@@ -102,8 +102,16 @@ def long_requests(n_windows: int, *, eot_comes: bool) -> list[DecodeRequest]:
     ]
 
 
+@pytest.fixture(scope="module")
+def many():
+    """Windows of hundreds of tokens each, and their texts without a draft."""
+    requests = long_requests(16, eot_comes=False)
+    with engine(None, n_slots=16) as plain_engine:
+        return requests, traffic.decode_all(plain_engine, requests)
+
+
 @pytest.mark.parametrize("kind", ["near", "stranger"])
-def test_tens_of_thousands_of_tokens_are_the_same(kind, monkeypatch):
+def test_thousands_of_tokens_are_the_same(many, kind, monkeypatch):
     accepted = Counter()
     verified = SpeculativeRunner._verified
 
@@ -113,12 +121,10 @@ def test_tens_of_thousands_of_tokens_are_the_same(kind, monkeypatch):
         return row
 
     monkeypatch.setattr(SpeculativeRunner, "_verified", counted)
-    requests = long_requests(32, eot_comes=False)
-    with engine(None, n_slots=16) as plain_engine:
-        expected = traffic.decode_all(plain_engine, requests)
+    requests, expected = many
     with engine(kind, n_slots=16, draft_tokens=4) as speculative:
         got = traffic.decode_all(speculative, requests)
-    assert sum(len(hypothesis.token_ids) for hypothesis in expected) > 12_000
+    assert sum(len(hypothesis.token_ids) for hypothesis in expected) > 6_000
     for one, other in zip(got, expected, strict=True):
         traffic.assert_same(one, other)
     if kind == "near":
@@ -127,7 +133,7 @@ def test_tens_of_thousands_of_tokens_are_the_same(kind, monkeypatch):
 
 def test_windows_that_end_by_themselves(plain):
     del plain
-    requests = long_requests(16, eot_comes=True)
+    requests = long_requests(8, eot_comes=True)
     with engine(None, n_slots=4) as plain_engine:
         expected = traffic.decode_all(plain_engine, requests)
         n_tokens = plain_engine.stats().n_tokens
@@ -149,13 +155,18 @@ def test_a_draft_that_is_right_saves_steps(draft_tokens):
     assert stats.n_drafted == stats.n_accepted == n_rounds * draft_tokens
 
 
-def test_where_all_rows_are_sampled_nothing_is_proposed(plain):
+def test_samples_are_drawn_with_the_same_noise(plain):
+    """So a draft that knows what the model knows is right above temperature 0 too."""
     sampled = [index for index, one in enumerate(plain) if one.temperature == 0.8 and one.n_attempts == 1]
-    with engine("itself") as speculative:
+    sampled = [index for index in sampled if traffic.requests()[index].options.best_of < 2]
+    assert len(sampled) > 2
+    with engine("itself", n_slots=1, draft_tokens=2) as speculative:
         wanted = [traffic.requests()[index] for index in sampled]
         for index, got in zip(sampled, traffic.decode_all(speculative, wanted), strict=True):
             traffic.assert_same(got, plain[index])
-        assert speculative.stats().n_drafted == 0
+        stats = speculative.stats()
+    assert stats.n_accepted > 0.8 * stats.n_drafted
+    assert stats.n_steps < 0.45 * stats.n_tokens
 
 
 def test_beside_cancelled_and_failing_neighbours(plain):

@@ -192,6 +192,17 @@ class TokenRules:
         return tokens, _logprobs(logits, tokens)
 
     @staticmethod
+    def pick_alike(logits: Tensor, states: RowStates, *, is_sampling: bool) -> Tensor:
+        """The tokens of `choose_alike` alone."""
+        tokens = logits.argmax(-1)
+        if is_sampling:
+            is_sampled = states.temperatures > 0
+            divisors = torch.where(is_sampled, states.temperatures, 1.0)
+            drawn = _sample(logits, states.ints[Field.KEY_LOW :], states[Field.N_SAMPLED], divisors)
+            tokens = torch.where(is_sampled, drawn, tokens)
+        return tokens
+
+    @staticmethod
     def choose_alike(logits: Tensor, states: RowStates, *, is_sampling: bool) -> tuple[Tensor, Tensor]:
         """The same choice by the same work whatever the rows are, as a CUDA graph needs it.
 
@@ -203,12 +214,7 @@ class TokenRules:
         Returns:
             As `choose`.
         """
-        tokens = logits.argmax(-1)
-        if is_sampling:
-            is_sampled = states.temperatures > 0
-            divisors = torch.where(is_sampled, states.temperatures, 1.0)
-            drawn = _sample(logits, states.ints[Field.KEY_LOW :], states[Field.N_SAMPLED], divisors)
-            tokens = torch.where(is_sampled, drawn, tokens)
+        tokens = TokenRules.pick_alike(logits, states, is_sampling=is_sampling)
         return tokens, _logprobs(logits, tokens)
 
     @staticmethod

@@ -25,8 +25,7 @@ _KEY_BUCKETS: Final = (64, 128, 256)
 class SpeculativeRunner(ModelRunner):
     """Carries out decode steps as rounds of `SpeculativeStep`, on CUDA as graphs, and reads each at once.
 
-    Rows whose temperature is above 0 take one token a round; where all do, the draft is left out. Languages, searches
-    and the attention for word times are the model's alone.
+    Languages, searches and the attention for word times are the model's alone.
 
     Args:
         model: On its device.
@@ -124,8 +123,7 @@ class SpeculativeRunner(ModelRunner):
         """The round that the live rows need: none of them may come behind the last position."""
         live = self._rows.values()
         n_before = max(row.offset for row in (*live, *self._parked.values()))
-        is_greedy = not all(row.is_sampled for row in live)
-        n_drafted = min(self._n_drafted, self._n_positions - 1 - n_before) if is_greedy else 0
+        n_drafted = min(self._n_drafted, self._n_positions - 1 - n_before)
         n_rows, n_keys = max(self._rows) + 1, n_before + 1 + n_drafted
         if self._is_cuda:
             n_rows, n_keys = bucket_of(n_rows, self._row_buckets), bucket_of(n_keys, self._key_buckets)
@@ -136,9 +134,7 @@ class SpeculativeRunner(ModelRunner):
         n_new = int(results[-1]) + 1
         row.offset += n_new
         pairs = zip(results[:n_new], results[half : half + n_new], strict=True)
-        return Verified(
-            tuple(Sampled(int(token), logprob) for token, logprob in pairs), 0 if row.is_sampled else n_drafted
-        )
+        return Verified(tuple(Sampled(int(token), logprob) for token, logprob in pairs), n_drafted)
 
     def _start(self, row: PrefillInput) -> None:
         super()._start(row)

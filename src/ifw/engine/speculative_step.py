@@ -2,12 +2,13 @@
 
 A round is one pass of the model over the last token of a row and K proposed ones, of which those count that the model
 itself would have chosen, each behind the ones before it; then comes one token of its own. So the text is that of steps
-of one token. Rows accept different numbers. What was not accepted stays in the caches behind the row's position, where
-nobody sees it before it is overwritten.
+of one token. Above temperature 0 too: the noise of a sample is fixed by its place, and the draft draws with the same.
+Rows accept different numbers. What was not accepted stays in the caches behind the row's position, where nobody sees it
+before it is overwritten.
 
 Everything lies in buffers that never move, and no work depends on a value, so a round can be a CUDA graph.
 
-Source: Leviathan et al. 2023, "Fast inference from transformers via speculative decoding", greedy; Gandhi et al. 2023,
+Source: Leviathan et al. 2023, "Fast inference from transformers via speculative decoding"; Gandhi et al. 2023,
 "Distil-Whisper", section 6.3: the draft shares the encoder.
 """
 
@@ -40,7 +41,7 @@ class RoundKey(NamedTuple):
         n_rows: Rows that are computed, from slot 0.
         n_keys: Positions of the self-attention caches that are read; all rows end before.
         n_drafted: K; 0 is a step without the draft.
-        is_sampling: A row's temperature may be above 0; such a row takes one token a round.
+        is_sampling: A row's temperature may be above 0.
     """
 
     n_rows: int
@@ -97,7 +98,7 @@ class SpeculativeStep:
         tokens = along[Field.TOKEN]
         logits = self._main.model.logits(_hidden(self._main, tokens, states[Field.OFFSET], key))
         chosen, logprobs = self._choose(logits, along, states.temperatures, is_sampling=key.is_sampling)
-        agrees = (chosen[:, :-1] == tokens[:, 1:]) & (states.temperatures == 0)[:, None]
+        agrees = chosen[:, :-1] == tokens[:, 1:]
         n_accepted = agrees.long().cumprod(1).sum(1)  # [B]
         # what the draft has not been given is its last proposal, where that was accepted
         self._is_behind[:n_rows] = (n_accepted == n_drafted) * states[Field.IS_LIVE]
@@ -115,8 +116,9 @@ class SpeculativeStep:
             hidden = self._follow(now, key) if index else self._catch_up(now, key)
             logits = self._draft.model.logits(hidden)
             self._rules.mask(logits, now, self.suppressed.rows[:n_rows])
+            token = self._rules.pick_alike(logits, now, is_sampling=key.is_sampling)
             now = RowStates(now.ints.clone(), now.temperatures)
-            now.append(logits.argmax(-1), self._tokens.timestamp_begin)
+            now.append(token, self._tokens.timestamp_begin)
             along.append(now.ints)
         return torch.stack(along, -1)
 
