@@ -29,6 +29,20 @@ class Driver:
 """
 
 
+VOICES = """
+class Driver:
+    def __init__(self, job):
+        assert job["setup"] == {"seconds": 11}
+        self.versions = {"pyannote.audio": "4.0"}
+        self.embedded = []
+    def about(self):
+        return {"engines": ["ifw", "pyannote-audio"], "n_chunks": 2, "n_slots": 6, "n_speaking": 5}
+    def embed(self, engine):
+        self.embedded.append(engine)
+    def difference(self):
+        assert self.embedded == ["ifw", "pyannote-audio"] * 2 + ["pyannote-audio", "ifw"], self.embedded
+        return 2e-5
+"""
 BROKEN = "def Driver(job): raise OSError('no such library')"
 
 
@@ -40,9 +54,11 @@ def peers(tmp_path):
     (folder / "transformers_driver.py").write_text(HONEST)
     (folder / "openai_whisper_driver.py").write_text(HONEST.replace("LOST = 0", "LOST = 1"))
     (folder / "openvino_driver.py").write_text(BROKEN)
-    python = tmp_path / ".venv-peers-openvino" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.symlink_to(sys.executable)
+    (folder / "pyannote_audio_driver.py").write_text(VOICES)
+    for name in ("openvino", "pyannote-audio"):
+        python = tmp_path / f".venv-peers-{name}" / "bin" / "python"
+        python.parent.mkdir(parents=True)
+        python.symlink_to(sys.executable)
     return folder
 
 

@@ -59,13 +59,16 @@ def test_a_run_measures_all_and_its_tables_say_so(run, tmp_path):
         ("mel", "transformers"),
         ("mel", "openai-whisper"),
     ]
-    assert found["diarization"]["any model"]["rows"] == []  # its script is not beside these drivers
+    voices = found["diarization"]["any model"]
+    assert [(row["engine"], row["n_passes"]) for row in voices["rows"]] == [("ifw", 2), ("pyannote-audio", 2)]
+    assert voices["ratio"] == pytest.approx(voices["rows"][1]["wall_s"] / voices["rows"][0]["wall_s"])
+    assert results["versions"]["pyannote-audio"] == {"pyannote.audio": "4.0"}
 
     data, text = write_results(results, page(results), tmp_path / "new", "here")
     assert read_results(data) == json.loads(json.dumps(results))
     written = text.read_text()
     titles = ("Engine, toy", "Skewed lengths, toy", "One long mp3", "at once, toy", "One clip alone", "Front end")
-    for expected in ("ifw bench --quick", *titles, "A/A, ifw", "GFLOP/s", "pretender 1.0"):
+    for expected in ("ifw bench --quick", *titles, "A/A, ifw", "GFLOP/s", "pretender 1.0", "goal is 2.5"):
         assert expected in written
     assert summary(results).count("\n| toy |") == 2
 
@@ -112,6 +115,13 @@ def test_percentiles_are_of_the_passes_that_count(disturbed, p50_s, p95_s):
     ]
     row = file_scenarios._row(Setup("ifw", "one", "float32", {}), 8, passes, [Recording("a.mp3", (5.0,), 10)])
     assert (row["p50_s"], row["p95_s"]) == (p50_s, p95_s)
+
+
+def test_voices_are_embedded_by_ours_alone_where_pyannote_is_not_asked_for(run):
+    results, notes = run("ifw", scenarios=("diarization",))
+    assert results["scenarios"]["diarization"]["any model"]["rows"] == []  # here the driver expects both
+    assert any("pyannote.audio takes no part" in note for note in notes)
+    assert "Not measured" in page(results)
 
 
 def test_without_our_own_engine_there_is_nothing_to_compare(run):

@@ -1,40 +1,73 @@
-"""Who speaks when: the embeddings of voices, beside pyannote.audio, as `benchmarks/diarization.py` measures them."""
+"""Who speaks when: the embeddings of voices, beside pyannote.audio on the same chunks."""
 
 from __future__ import annotations
 
-import re
-import subprocess
 import sys
+import time
+from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from ifw.benchmark.bench import Bench
-from ifw.benchmark.interference import Watch, wait_until_idle
+from ifw.benchmark.driver_process import DriverCommand, DriverProcess, Job
+from ifw.benchmark.engines import OWN, PEERS
+from ifw.benchmark.rounds import Contender, Pass, alternate, summarise
+from ifw.errors import BenchmarkError
 
-_SECONDS: Final = "24"
-_LINE: Final = re.compile(r"^(ours|pyannote\.audio): ([\d.]+) CPU s", re.MULTILINE)
+PYANNOTE: Final = "pyannote-audio"
+GOAL: Final = 2.5  # times as fast as pyannote.audio on CPU
+_SECONDS: Final = 24
+_QUICK_SECONDS: Final = 11  # two chunks
 
 
 def diarization_scenario(bench: Bench) -> dict[str, Any]:
-    """Processor seconds of the embeddings of a conversation; pyannote.audio where its environment is there."""
-    script = bench.options.peers_dir.parent / "diarization.py"
-    if not script.is_file():
-        bench.remark(f"diarization is left out: there is no {script.name} beside the folder of peers")
+    """Seconds of the embeddings of a conversation; those of pyannote.audio where its environment is there.
+
+    Returns:
+        `rows`, one an engine; `about`, how much there was to embed; `difference` of the embeddings, and the `goal`.
+    """
+    driver = (bench.options.peers_dir / PEERS[PYANNOTE].driver).resolve()
+    if not driver.is_file():
+        bench.remark(f"diarization is left out: {bench.options.peers_dir} has no {driver.name}")
         return {"rows": []}
-    wait_until_idle(bench.cpus, bench.options.wait_s)
-    command = [sys.executable, str(script), "--seconds", _SECONDS, "--rounds", str(bench.options.n_rounds)]
-    command += ["--threads", str(bench.options.n_threads), "--hours", "0"]
-    command += ["--peer", str(bench.options.venvs_dir.resolve() / ".venv-peers-pyannote-audio")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603 - ours
-        watch = Watch(bench.cpus, process.pid)
-        said, complaints = process.communicate()
-        foreign = watch.end(process.pid)
-    if process.returncode:
-        bench.remark(f"diarization is left out: {(complaints.strip().splitlines() or ['it failed'])[-1]}")
-        return {"rows": []}
-    seconds = {name: float(cpu_s) for name, cpu_s in _LINE.findall(said)}
+    if PYANNOTE not in bench.commands:
+        bench.remark("diarization: pyannote.audio takes no part; `make peers` installs it")
+    python = bench.commands[PYANNOTE].python if PYANNOTE in bench.commands else Path(sys.executable)
+    command = DriverCommand("diarization", python, str(driver))
+    log = bench.options.work_dir / "diarization.log"
+    with DriverProcess(command, bench.cpus, bench.options.n_threads, log, bench.options.wait_s) as process:
+        try:
+            return _measured(bench, process)
+        except BenchmarkError as error:
+            bench.remark(f"diarization is left out: {error}")
+            return {"rows": []}
+
+
+def _measured(bench: Bench, process: DriverProcess) -> dict[str, Any]:
+    options = bench.options
+    audio_s = _QUICK_SECONDS if options.is_quick else _SECONDS
+    deadline = time.monotonic() + options.budget_s
+    process.load(Job(setup={"seconds": audio_s}, device=options.device, n_threads=options.n_threads))
+    about = process.ask("about")
+    engines = [name for name in about["engines"] if name in bench.commands]
+    if PYANNOTE in engines:
+        bench.versions.setdefault(PYANNOTE, {}).update(process.versions)
+    for name in engines:
+        process.ask("embed", engine=name)  # the first time takes longer
+    passes = alternate([Contender(name, partial(_pass, process, name)) for name in engines], options.n_rounds, deadline)
+    rows = [{"engine": name, **summarise(made).figures()} for name, made in passes.items()]
+    for row in rows:
+        row["passes"] = [one.record() for one in passes[row["engine"]]]
+    times = {row["engine"]: row["wall_s"] for row in rows}
     return {
-        "rows": [{"engine": name, "cpu_s": cpu_s} for name, cpu_s in seconds.items()],
-        "audio_s": float(_SECONDS),
-        "foreign": foreign.share,
-        "said": said.splitlines(),
+        "rows": rows,
+        "audio_s": audio_s,
+        "about": about,
+        "difference": process.ask("difference"),
+        "ratio": times[PYANNOTE] / times[OWN] if {OWN, PYANNOTE} <= set(times) else None,
+        "goal": GOAL,
     }
+
+
+def _pass(process: DriverProcess, engine: str) -> Pass:
+    return process.measure("embed", engine=engine)[0]

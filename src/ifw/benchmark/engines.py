@@ -84,6 +84,7 @@ PEERS: Final[Mapping[str, Peer]] = MappingProxyType(
         "faster-whisper": Peer("faster_whisper", "faster_whisper_driver.py"),
         "openai-whisper": Peer("whisper", "openai_whisper_driver.py"),
         "openvino": Peer("openvino", "openvino_driver.py"),
+        "pyannote-audio": Peer("pyannote.audio", "pyannote_audio_driver.py"),
     }
 )
 
@@ -170,9 +171,16 @@ def installed(folder: Path, venvs: Path) -> dict[str, DriverCommand]:
             continue
         if python.is_file():
             found[name] = DriverCommand(name, python, str(driver))
-        elif importlib.util.find_spec(peer.package) is not None:
+        elif _has_package(peer.package):
             found[name] = DriverCommand(name, Path(sys.executable), str(driver))
     return found
+
+
+def _has_package(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # not even the package that it is part of
+        return False
 
 
 def chosen(engines: Sequence[str], there: Mapping[str, DriverCommand]) -> list[str]:

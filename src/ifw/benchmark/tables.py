@@ -185,9 +185,27 @@ def _front_end(model: str, found: dict[str, Any]) -> str:
 
 def _diarization(model: str, found: dict[str, Any]) -> str:
     del model
-    lines = [_line(["engine", "CPU s", "for audio of"]), _line(["---"] * 3)]
-    lines += [_line([row["engine"], f"{row['cpu_s']:.2f}", f"{found['audio_s']:.0f} s"]) for row in found["rows"]]
-    return "## Diarization: embeddings of voices\n\n" + "\n".join(lines) + "\n"
+    title = "## Diarization: embeddings of voices\n\n"
+    if not found["rows"]:
+        return f"{title}Not measured.\n"
+    head = ["engine", "s", "least to most", "CPU s", "ifw is faster", "passes"]
+    lines = [_line(head), _line(["---"] * len(head))]
+    own = next((row for row in found["rows"] if row["engine"] == OWN), None)
+    for row in found["rows"]:
+        cells = [row["engine"], f"{row['wall_s']:.2f}", f"{row['low_s']:.2f} to {row['high_s']:.2f}"]
+        cells += [f"{row['cpu_s']:.2f}", "" if own is None or row is own else _times(row, own, "wall_s"), _passes(row)]
+        lines.append(_line(cells))
+    about = found["about"]
+    text = (
+        f"{found['audio_s']} s of synthetic voices, {about['n_chunks']} chunks, {about['n_speaking']} of "
+        f"{about['n_slots']} slots speak; networks of the true sizes.\n\n" + "\n".join(lines) + "\n"
+    )
+    if found["ratio"] is not None:
+        text += (
+            f"\nifw is {found['ratio']:.2f} times as fast as pyannote.audio; the goal is {found['goal']} times on CPU. "
+            f"The embeddings differ by at most {found['difference']:.0e}.\n"
+        )
+    return title + text
 
 
 def _times(row: _Row, own: _Row, key: str) -> str:

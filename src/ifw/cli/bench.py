@@ -29,8 +29,8 @@ Engines = Annotated[
     typer.Option(
         "--engines",
         metavar="NAMES",
-        help="Engines, with commas between: ifw,faster-whisper,openvino,transformers,openai-whisper. Left out: all "
-        "that 'make peers' installed, or that this Python can import.",
+        help="Engines, with commas between: ifw,faster-whisper,openvino,transformers,openai-whisper,"
+        "pyannote-audio. Left out: all that 'make peers' installed, or that this Python can import.",
         show_default=False,
     ),
 ]
