@@ -47,11 +47,11 @@ class DrawnListener:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._listener, name)
 
-    def hear(self, samples: Any) -> tuple[Any, Any]:
+    def hear(self, samples: Any, cancel: Any = None) -> tuple[Any, Any]:
         """Hear, or draw: each local speaker speaks for most of a second chunk out of two."""
         self._n_heard += 1
         if self._n_heard <= 2:
-            return self._listener.hear(samples)
+            return self._listener.hear(samples, cancel)
         grid = self._listener.grid
         n_chunks = 1 + (len(samples) - self._listener.chunk_samples) // self._listener.step_samples
         speech = np.zeros((n_chunks, grid.n_frames, 3), np.uint8)

@@ -17,7 +17,7 @@ from ifw.benchmark.decoding_scenarios import (
 )
 from ifw.benchmark.engines import EXACTNESS, Setup, own_compute_types, setups
 from ifw.benchmark.floors import decoder_weights, encoder_flop, floor_s, step_bytes
-from ifw.benchmark.options import BenchmarkOptions, parse_batches, parse_names
+from ifw.benchmark.options import BenchmarkOptions, default_flags, options_of, parse_batches, parse_names
 from ifw.benchmark.random_checkpoint import prompt_ids, random_checkpoint, special_ids
 from ifw.benchmark.recordings import long_recording, short_recordings
 from ifw.benchmark.sizes import SIZES
@@ -144,11 +144,25 @@ def test_names_and_batches_with_commas():
         {"n_threads": 0},
         {"n_tokens": 225},
         {"n_rounds": 0},
+        {"n_clips": 0},
+        {"n_long_windows": 2.5},
+        {"batches": (True,)},
+        {"seed": -1},
+        {"budget_s": float("nan")},
+        {"wait_s": -1.0},
+        {"ceiling_s": float("inf")},
     ],
 )
 def test_options_are_checked(values):
     with pytest.raises(ConfigError, match=next(iter(values))):
         BenchmarkOptions(**values)
+
+
+def test_flags_that_nobody_gave_are_the_options_that_nobody_gave():
+    threads = BenchmarkOptions.default_threads()
+    assert options_of(default_flags()) == BenchmarkOptions(n_threads=threads)
+    flags = default_flags() | {"quick": True, "passive": True, "threads": 3}
+    assert options_of(flags) == BenchmarkOptions(n_threads=3, is_passive=True).quick()
 
 
 def test_what_the_engine_scenario_found_chooses_set_ups_and_batches():

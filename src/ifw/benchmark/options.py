@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypedDict
 
 from ifw.benchmark.sizes import SIZES
 from ifw.errors import ConfigError
@@ -13,6 +13,17 @@ from ifw.errors import ConfigError
 SCENARIOS: Final = ("engine", "skewed", "long", "clients", "latency", "cold", "front-end", "diarization")
 DEVICES: Final = ("auto", "cpu", "cuda")
 _MAX_FORCED_TOKENS: Final = 200  # CTranslate2 ends at half of the 448 positions
+_MAX_COUNT: Final = 10_000
+_MAX_S: Final = 86_400
+_INTEGERS: Final = (
+    ("n_threads", 1, 1_024),
+    ("n_tokens", 1, _MAX_FORCED_TOKENS),
+    ("n_windows", 1, _MAX_COUNT),
+    ("n_rounds", 1, 100),
+    ("n_long_windows", 1, _MAX_COUNT),
+    ("n_clips", 1, _MAX_COUNT),
+    ("seed", 0, 2**32 - 1),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +75,7 @@ class BenchmarkOptions:
     venvs_dir: Path = Path()
 
     def __post_init__(self) -> None:
-        """Check every field but the engines, which depend on what is installed.
+        """Check every field but the engines, which depend on what is installed, and the folders.
 
         Raises:
             ConfigError: A value is not allowed.
@@ -72,16 +83,14 @@ class BenchmarkOptions:
         _require_known("scenarios", self.scenarios, SCENARIOS)
         _require_known("models", self.models, tuple(SIZES))
         _require_known("device", (self.device,), DEVICES)
-        if not self.batches or min(self.batches) < 1:
-            raise ConfigError(f"batches: got {self.batches}, allowed: integers from 1")
-        for name, highest in (
-            ("n_threads", 1024),
-            ("n_tokens", _MAX_FORCED_TOKENS),
-            ("n_windows", 10_000),
-            ("n_rounds", 100),
-        ):
-            if not 1 <= getattr(self, name) <= highest:
-                raise ConfigError(f"{name}: got {getattr(self, name)}, allowed: 1 to {highest}")
+        if not self.batches or not all(_is_integer(batch, 1, _MAX_COUNT) for batch in self.batches):
+            raise ConfigError(f"batches: got {self.batches}, allowed: integers, 1 to {_MAX_COUNT}")
+        for name, lowest, highest in _INTEGERS:
+            if not _is_integer(getattr(self, name), lowest, highest):
+                raise ConfigError(f"{name}: got {getattr(self, name)!r}, allowed: an integer, {lowest} to {highest}")
+        for name in ("budget_s", "wait_s", "ceiling_s"):
+            if not 0 <= getattr(self, name) <= _MAX_S:  # false of nan too
+                raise ConfigError(f"{name}: got {getattr(self, name)!r}, allowed: seconds, 0 to {_MAX_S}")
 
     @staticmethod
     def default_threads() -> int:
@@ -107,6 +116,70 @@ class BenchmarkOptions:
         )
 
 
+class Flags(TypedDict):
+    """What `ifw bench` and `python -m ifw.benchmark` are told: names and numbers with commas between."""
+
+    scenario: str
+    models: str
+    engines: str
+    batches: str
+    threads: int
+    windows: int
+    tokens: int
+    rounds: int
+    budget_s: float
+    wait_s: float
+    device: str
+    passive: bool
+    quick: bool
+    peers_dir: Path
+
+
+def default_flags() -> Flags:
+    """Those of `BenchmarkOptions`; no threads are half of the processors."""
+    options = BenchmarkOptions()
+    return Flags(
+        scenario=",".join(options.scenarios),
+        models=",".join(options.models),
+        engines=",".join(options.engines),
+        batches=",".join(map(str, options.batches)),
+        threads=0,
+        windows=options.n_windows,
+        tokens=options.n_tokens,
+        rounds=options.n_rounds,
+        budget_s=options.budget_s,
+        wait_s=options.wait_s,
+        device=options.device,
+        passive=options.is_passive,
+        quick=options.is_quick,
+        peers_dir=options.peers_dir,
+    )
+
+
+def options_of(flags: Flags) -> BenchmarkOptions:
+    """What the flags mean.
+
+    Raises:
+        ConfigError: A value is not allowed.
+    """
+    options = BenchmarkOptions(
+        scenarios=parse_names(flags["scenario"]),
+        models=parse_names(flags["models"]),
+        engines=parse_names(flags["engines"]),
+        batches=parse_batches(flags["batches"]),
+        n_threads=flags["threads"] or BenchmarkOptions.default_threads(),
+        n_windows=flags["windows"],
+        n_tokens=flags["tokens"],
+        n_rounds=flags["rounds"],
+        budget_s=flags["budget_s"],
+        wait_s=flags["wait_s"],
+        device=flags["device"],
+        is_passive=flags["passive"],
+        peers_dir=flags["peers_dir"],
+    )
+    return options.quick() if flags["quick"] else options
+
+
 def parse_names(text: str) -> tuple[str, ...]:
     """`base, small` as a tuple; blanks and repetitions are left out."""
     return tuple(dict.fromkeys(name for name in (part.strip() for part in text.split(",")) if name))
@@ -122,6 +195,10 @@ def parse_batches(text: str) -> tuple[int, ...]:
     if not all(name.isdecimal() for name in names):
         raise ConfigError(f"batches: got {text!r}, allowed: integers with commas between, such as 1,4,8,16")
     return tuple(int(name) for name in names)
+
+
+def _is_integer(value: object, lowest: int, highest: int) -> bool:
+    return type(value) is int and lowest <= value <= highest
 
 
 def _require_known(name: str, values: tuple[str, ...], known: tuple[str, ...]) -> None:

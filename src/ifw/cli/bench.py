@@ -5,10 +5,11 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
+from ifw.benchmark.options import default_flags, options_of
 from ifw.cli import flags
 from ifw.cli.ending import ending
 from ifw.cli.exit_status import SUCCESS
@@ -59,53 +60,56 @@ Name = Annotated[str | None, typer.Option("--name", help="Of the results. Left o
 PeersDir = Annotated[Path, typer.Option("--peers-dir", metavar="DIR", help="The drivers of other engines.")]
 
 
+_DEFAULTS: Final = default_flags()
+
+
 def bench(
     *,
-    scenario: Scenario = "engine",
-    models: Models = "base",
-    engines: Engines = "",
-    threads: Threads = 0,
-    batches: Batches = "1,4,8,16",
-    tokens: Tokens = 100,
-    windows: Windows = 4,
-    rounds: Rounds = 2,
-    budget_s: Budget = 600.0,
-    wait_s: Wait = 10.0,
+    scenario: Scenario = _DEFAULTS["scenario"],
+    models: Models = _DEFAULTS["models"],
+    engines: Engines = _DEFAULTS["engines"],
+    threads: Threads = _DEFAULTS["threads"],
+    batches: Batches = _DEFAULTS["batches"],
+    tokens: Tokens = _DEFAULTS["tokens"],
+    windows: Windows = _DEFAULTS["windows"],
+    rounds: Rounds = _DEFAULTS["rounds"],
+    budget_s: Budget = _DEFAULTS["budget_s"],
+    wait_s: Wait = _DEFAULTS["wait_s"],
     device: flags.Device = "auto",
-    passive: Passive = False,
-    quick: Quick = False,
+    passive: Passive = _DEFAULTS["passive"],
+    quick: Quick = _DEFAULTS["quick"],
     output_dir: OutputDir = Path("build/bench/results"),
     name: Name = None,
-    peers_dir: PeersDir = Path("benchmarks/peers"),
+    peers_dir: PeersDir = _DEFAULTS["peers_dir"],
     quiet: flags.Quiet = False,
 ) -> None:
     """Measure the engine beside others: the same random weights, windows and numbers of tokens, in turn."""
     report = Report(quiet=quiet)
     with ending(report):
-        from ifw.benchmark.options import BenchmarkOptions, parse_batches, parse_names
         from ifw.benchmark.results import write_results
         from ifw.benchmark.run import run_benchmark
         from ifw.benchmark.tables import page
 
-        options = BenchmarkOptions(
-            scenarios=parse_names(scenario),
-            models=parse_names(models),
-            engines=parse_names(engines),
-            batches=parse_batches(batches),
-            n_threads=threads or BenchmarkOptions.default_threads(),
-            n_tokens=tokens,
-            n_windows=windows,
-            n_rounds=rounds,
-            budget_s=budget_s,
-            wait_s=wait_s,
-            device=device,
-            is_passive=passive,
-            peers_dir=peers_dir,
+        options = options_of(
+            {
+                "scenario": scenario,
+                "models": models,
+                "engines": engines,
+                "batches": batches,
+                "threads": threads,
+                "windows": windows,
+                "tokens": tokens,
+                "rounds": rounds,
+                "budget_s": budget_s,
+                "wait_s": wait_s,
+                "device": device,
+                "passive": passive,
+                "quick": quick,
+                "peers_dir": peers_dir,
+            }
         )
         with interruptible():
-            results = run_benchmark(
-                options.quick() if quick else options, report.note, shlex.join(["ifw", *sys.argv[1:]])
-            )
+            results = run_benchmark(options, report.note, shlex.join(["ifw", *sys.argv[1:]]))
         text = page(results)
         try:
             written = write_results(results, text, output_dir, name or results["options"]["device"])
