@@ -287,11 +287,11 @@ def test_names_that_nothing_has(tmp_path):
 LOAD = """
 import json, sys
 from ifw.errors import IfwError
-from ifw.diarize.places import find_network, find_pipeline
+from ifw.diarize.places import NETWORK_FILES, find_part, find_pipeline
 from ifw.diarize.pipeline_config import read_config
 try:
     config = read_config(find_pipeline(sys.argv[1]))
-    folders = [find_network(one) for one in (config.segmentation, config.embedding)]
+    folders = [find_part(one, NETWORK_FILES) for one in (config.segmentation, config.embedding)]
     answer = {"found": [(folder / "pytorch_model.bin").is_file() for folder in folders]}
 except IfwError as error:
     answer = {"error": error.code, "message": str(error)}
@@ -314,6 +314,7 @@ def repositories(tmp_path, gate):
     params = {"segmentation": SEGMENTATION, "embedding": EMBEDDING}
     edit_config(tmp_path, lambda config: config["pipeline"]["params"].update(params))
     files = {"config.yaml": (tmp_path / "config.yaml").read_bytes(), "handler.py": b"do not download"}
+    files |= {f"plda/{name}.npz": name.encode() for name in ("plda", "xvec_transform")}
     return {
         PIPELINE: Repository(files, gate=gate),
         SEGMENTATION: Repository({"pytorch_model.bin": b"weights", "code.py": b"do not download"}, gate=gate),
@@ -324,11 +325,25 @@ def repositories(tmp_path, gate):
 def test_models_are_fetched_from_several_repositories_and_then_found_offline(tmp_path):
     with serve(repositories(tmp_path, gate=True)) as hub:
         assert load(hub.endpoint, tmp_path / "cache", HF_TOKEN=TOKEN) == {"found": [True, True]}
-        assert hub.fetched() == ["config.yaml", "pytorch_model.bin", "pytorch_model.bin"]
+        plda = ["plda/plda.npz", "plda/xvec_transform.npz"]
+        assert sorted(hub.fetched()) == ["config.yaml", *plda, "pytorch_model.bin", "pytorch_model.bin"]
         n_requests = len(hub.requests)
         assert load(hub.endpoint, tmp_path / "cache", HF_TOKEN=TOKEN) == {"found": [True, True]}
         assert len(hub.requests) == n_requests, "the hub was asked for news of what is cached"
     assert load("http://127.0.0.1:9", tmp_path / "cache", HF_HUB_OFFLINE="1") == {"found": [True, True]}
+
+
+@pytest.mark.parametrize("name", ["plda.npz", "xvec_transform.npz"])
+def test_a_cached_pipeline_without_all_of_its_plda_is_fetched_again(tmp_path, name):
+    with serve(repositories(tmp_path, gate=False)) as hub:
+        load(hub.endpoint, tmp_path / "cache")
+        (lost,) = (tmp_path / "cache").glob(f"**/snapshots/*/plda/{name}")
+        lost.resolve().unlink()
+        lost.unlink()
+        assert load(hub.endpoint, tmp_path / "cache") == {"found": [True, True]}
+        assert lost.is_file()
+        lost.unlink()
+    assert load("http://127.0.0.1:9", tmp_path / "cache", HF_HUB_OFFLINE="1")["error"] == "model_offline"
 
 
 def test_a_gate_names_the_page_and_the_token(tmp_path):

@@ -11,7 +11,7 @@ from random_models import RATE
 from ifw.cancellation import CancelToken
 from ifw.config import DiarizationOptions
 from ifw.diarize.diarizer import Diarizer
-from ifw.errors import CancelledError, ConfigError, ShapeError
+from ifw.errors import CancelledError, ConfigError, EngineMemoryError, ShapeError
 
 SILENCE, FIRST, FIRST_AND_SECOND = 0, 1, 4  # classes of the segmentation network
 DURATION_S = 12.3
@@ -246,3 +246,25 @@ def test_cancelling_ends_between_groups_of_chunks(diarizer, monkeypatch):
     with pytest.raises(CancelledError):
         listener.hear(np.zeros(60 * RATE, np.float32), cancel)
     assert len(n_heard) == 1
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate"), MemoryError()]
+)
+def test_memory_that_runs_out_is_an_error_of_ours_on_cpu_too(diarizer, samples, monkeypatch, error):
+    def fails(heard):
+        raise error
+
+    monkeypatch.setattr(diarizer._listener, "segment", fails)
+    for work in (diarizer.diarize, diarizer.embed):
+        with pytest.raises(EngineMemoryError, match="fewer threads"):
+            work(samples)
+
+
+def test_other_errors_of_torch_stay_what_they_are(diarizer, samples, monkeypatch):
+    def fails(heard):
+        raise RuntimeError("shapes cannot be multiplied")
+
+    monkeypatch.setattr(diarizer._listener, "segment", fails)
+    with pytest.raises(RuntimeError, match="multiplied"):
+        diarizer.diarize(samples)

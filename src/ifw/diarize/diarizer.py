@@ -17,7 +17,7 @@ from ifw.diarize.listener import Listener
 from ifw.diarize.networks import build_embedding, build_segmentation
 from ifw.diarize.overlap_add import FloatArray
 from ifw.diarize.pipeline_config import VbxSettings, read_config
-from ifw.diarize.places import DEFAULT_MODEL, find_network, find_pipeline, find_plda
+from ifw.diarize.places import DEFAULT_MODEL, NETWORK_FILES, PLDA_FILES, find_part, find_pipeline
 from ifw.diarize.plda import Plda
 from ifw.diarize.stream import DiarizationStream, check_samples
 from ifw.diarize.turns import Diarization
@@ -38,7 +38,7 @@ class Diarizer:
         device: `cpu`, `cuda`, or `auto`.
         dtype: Precision of the embedding network's convolutions; `auto` is float16 on CUDA, else float32. All else is
             float32.
-        batch_size: Chunks (10 s each) in one pass; None chooses by the device.
+        batch_size: Chunks (10 s each) that are heard together, on CUDA in one pass; None chooses by the device.
 
     Raises:
         ConfigError: An argument is not allowed.
@@ -69,9 +69,11 @@ class Diarizer:
             raise ConfigError(f"batch_size: got {batch_size!r}, allowed: None or an integer, 1 to {_MAX_BATCH}")
         folder = find_pipeline(model)
         config = read_config(folder)
-        segmentation = build_segmentation(read_network(find_network(config.segmentation)))
-        embedding = build_embedding(read_network(find_network(config.embedding)))
-        plda = Plda(find_plda(config.clustering.plda)) if isinstance(config.clustering, VbxSettings) else None
+        segmentation = build_segmentation(read_network(find_part(config.segmentation, NETWORK_FILES)))
+        embedding = build_embedding(read_network(find_part(config.embedding, NETWORK_FILES)))
+        plda = None
+        if isinstance(config.clustering, VbxSettings):
+            plda = Plda(find_part(config.clustering.plda, PLDA_FILES))
         if plda is not None and plda.width != embedding.dims.width:
             raise ModelFormatError(
                 f"{folder}: got a PLDA for embeddings of length {plda.width}, "

@@ -21,6 +21,7 @@ from ifw.diarize.overlap_add import ByteArray, FloatArray, Grid
 from ifw.diarize.segmentation import SegmentationNetwork
 from ifw.errors import EngineMemoryError
 from ifw.model.cores import use_cores
+from ifw.model.memory import is_out_of_memory
 
 _TRUNK_BATCH_ON_CPU: Final = 1  # chunk: more need 40 MB each and are no faster
 _GROUP_ON_CPU: Final = 4  # chunks
@@ -36,12 +37,13 @@ class Listener:
         exclude_overlap: Embeddings hear a speaker where nobody else speaks, if there is enough of that.
         device: Where both run.
         dtype: Precision of the convolutions of the embedding network; all else is float32.
-        batch_size: Chunks in one pass.
+        batch_size: Chunks that are heard together: on CUDA in one pass of a network; on CPU the threads share them, and
+            each takes a few at a time.
 
     Attributes:
         chunk_samples: Samples of a chunk.
         step_samples: Samples from one chunk to the next.
-        batch_size: Chunks in one pass.
+        batch_size: Chunks that are heard together.
         grid: When chunks and frames are.
     """
 
@@ -98,7 +100,7 @@ class Listener:
 
         Raises:
             CancelledError: `cancel` was cancelled.
-            EngineMemoryError: The device has no room for so many chunks at once.
+            EngineMemoryError: The device has no room for what is heard at once.
         """
         cancel = cancel or CancelToken()
         with self._hearing, self._bounded_by_memory():
@@ -159,10 +161,14 @@ class Listener:
     def _bounded_by_memory(self) -> Iterator[None]:
         try:
             yield
-        except torch.OutOfMemoryError as error:
-            raise EngineMemoryError(
-                f"diarization: the device has no room for {self.batch_size} chunks at once; give a smaller batch_size"
-            ) from error
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if self._device.type == "cpu":
+                what, way_out = f"what {torch.get_num_threads()} threads hear at once", "give fewer threads"
+            else:
+                what, way_out = f"{self.batch_size} chunks at once", "give a smaller batch_size"
+            raise EngineMemoryError(f"diarization: the device has no room for {what}; {way_out}") from error
 
     @torch.inference_mode()
     def segment(self, heard: Tensor) -> Tensor:

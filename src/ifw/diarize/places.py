@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 from reprlib import repr as shortened
 from typing import Final
 
-from ifw.diarize.pipeline_config import CONFIG_FILE, ModelPlace, read_config
-from ifw.diarize.plda import STATISTICS_FILE
+from ifw.diarize.pipeline_config import CONFIG_FILE, ModelPlace, PipelineConfig, VbxSettings, read_config
+from ifw.diarize.plda import STATISTICS_FILE, TRANSFORM_FILE
 from ifw.diarize.weights_file import WEIGHTS_FILE
 from ifw.errors import ConfigError, ModelFormatError, ModelNotFoundError
 from ifw.model.hub import fetch_files
 
 DEFAULT_MODEL: Final = "pyannote/speaker-diarization-community-1"
 DEMO: Final = "demo"
+NETWORK_FILES: Final = (WEIGHTS_FILE,)
+PLDA_FILES: Final = (TRANSFORM_FILE, STATISTICS_FILE)
 _DEMO_FOLDER: Final = "demo_diarizer"
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]*\w", re.ASCII)
 _PATTERNS: Final = (CONFIG_FILE, f"*{WEIGHTS_FILE}", "*.npz")
@@ -53,16 +55,28 @@ def find_pipeline(model: str | Path) -> Path:
     return folder
 
 
-def find_network(place: ModelPlace) -> Path:
-    """Find the folder that holds a network's checkpoint; raises as `find_pipeline` does."""
-    path = Path(place.subfolder, WEIGHTS_FILE)
-    return _find(place.where, lambda folder: (folder / path).is_file()) / place.subfolder
+def find_part(place: ModelPlace, files: Sequence[str]) -> Path:
+    """Find the folder that holds a part of a pipeline.
+
+    Args:
+        place: Where it lies.
+        files: What it has, such as `NETWORK_FILES`.
+
+    Raises:
+        ModelError: As `find_pipeline` does.
+    """
+    return _find(place.where, lambda folder: _has(folder, place, files)) / place.subfolder
 
 
-def find_plda(place: ModelPlace) -> Path:
-    """Find the folder that holds the statistics of PLDA; raises as `find_pipeline` does."""
-    path = Path(place.subfolder, STATISTICS_FILE)
-    return _find(place.where, lambda folder: (folder / path).is_file()) / place.subfolder
+def required_files(config: PipelineConfig) -> list[tuple[ModelPlace, tuple[str, ...]]]:
+    """The parts of a pipeline, and the files that each has."""
+    parts: list[tuple[ModelPlace, tuple[str, ...]]] = [
+        (config.segmentation, NETWORK_FILES),
+        (config.embedding, NETWORK_FILES),
+    ]
+    if isinstance(config.clustering, VbxSettings):
+        parts.append((config.clustering.plda, PLDA_FILES))
+    return parts
 
 
 def _find(where: str, has_all: Callable[[Path], bool]) -> Path:
@@ -81,7 +95,9 @@ def _has_pipeline(folder: Path) -> bool:
     """Whether all is there that the pipeline keeps in its own folder."""
     if not (folder / CONFIG_FILE).is_file():
         return False
-    config = read_config(folder)
-    places = [config.segmentation, config.embedding]
-    own = [Path(place.where, place.subfolder, WEIGHTS_FILE) for place in places if place.where == str(folder)]
-    return all(path.is_file() for path in own)
+    parts = required_files(read_config(folder))
+    return all(_has(folder, place, files) for place, files in parts if place.where == str(folder))
+
+
+def _has(folder: Path, place: ModelPlace, files: Sequence[str]) -> bool:
+    return all((folder / place.subfolder / name).is_file() for name in files)

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from ifw.config import CrossKv
-from ifw.engine.device import is_out_of_memory
 from ifw.errors import EngineMemoryError
 from ifw.model.dims import ModelDims
 from ifw.model.eight_bit_kv import EightBitKv, eight_bit_bytes
+from ifw.model.memory import is_out_of_memory
 
 _MAX_AUTO_SLOTS_CPU = 16
 _MAX_AUTO_SLOTS_CUDA = 64

@@ -1,4 +1,4 @@
-"""Where the engine runs, in which precision, and how its memory runs out."""
+"""Where the engine runs, and in which precision."""
 
 from __future__ import annotations
 
@@ -50,13 +50,6 @@ def check_steps(steps: Steps, device: str) -> None:
     """
     if steps == "graphs" and device != "cuda":
         raise ConfigError(f"steps: got 'graphs', allowed on {device!r}: 'auto', 'plain', 'static'")
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error says that the device has no room left: on CPU torch has no class of its own for that."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
 
 
 def upload(values: Sequence[Any], device: torch.device) -> Tensor:

@@ -9,8 +9,8 @@ from typing import Generic, TypeVar
 
 import torch
 
-from ifw.engine.device import is_out_of_memory
 from ifw.engine.streams import new_stream
+from ifw.model.memory import is_out_of_memory
 
 _LOG = logging.getLogger(__name__)
 _ROW_STEP = 8

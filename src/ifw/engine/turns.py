@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from ifw.engine.decoding import WindowDecoding
-from ifw.engine.device import is_out_of_memory
 from ifw.engine.request import (
     DecodeRequest,
     EncodedWindow,
@@ -25,6 +24,7 @@ from ifw.engine.scheduler import Phase, Plan, Scheduler, Seat
 from ifw.engine.search import Candidates
 from ifw.engine.vocabulary import Vocabulary
 from ifw.errors import CancelledError, ConfigError, EngineError, EngineMemoryError
+from ifw.model.memory import is_out_of_memory
 
 Seats = Sequence[Seat]
 

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ifw.engine.device import is_out_of_memory, upload
+from ifw.engine.device import upload
 from ifw.engine.rules import RowStart, RowStates
 from ifw.engine.search import Move
 from ifw.errors import EngineMemoryError
 from ifw.model.dims import ModelDims
+from ifw.model.memory import is_out_of_memory
 
 
 class SearchWorkspace:
