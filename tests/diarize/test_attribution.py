@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ifw.diarize.attribution import attribute
-from ifw.diarize.speaker_search import find_speakers
+from ifw.diarize.whose_turn import find_speakers
 from ifw.types import Segment, SpeakerTurn, Word
 
 A, B, C = "SPEAKER_00", "SPEAKER_01", "SPEAKER_02"

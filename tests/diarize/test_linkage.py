@@ -45,13 +45,33 @@ def test_many_vectors_take_the_way_of_little_memory(monkeypatch):
     np.testing.assert_allclose(ours.centroid_linkage(vectors), wanted, atol=1e-6)
 
 
+class CancelledLater(CancelToken):
+    """Is cancelled when it is looked at for the third time."""
+
+    n_looks = 0
+
+    def raise_if_cancelled(self):
+        self.n_looks += 1
+        if self.n_looks == 3:
+            self.cancel()
+        super().raise_if_cancelled()
+
+
+def test_merging_many_can_be_cancelled_on_the_way():
+    cancel = CancelledLater()
+    with pytest.raises(CancelledError):
+        ours.merge_all(drawn(0, 40, 3, 0.3), cancel)
+    assert cancel.n_looks == 3
+
+
+@pytest.mark.parametrize("max_pairwise", [10, 5_000])
 @pytest.mark.parametrize(
     ("settings", "plda"),
     [(AgglomerativeSettings(0.7, 1), None), (VbxSettings(0.6, 0.07, 0.8, ModelPlace("", "")), object())],
 )
-def test_what_takes_long_can_be_cancelled(monkeypatch, settings, plda):
+def test_what_takes_long_can_be_cancelled(monkeypatch, settings, plda, max_pairwise):
     """The end of a long recording is one piece of work; whichever way it clusters hands the token on."""
-    monkeypatch.setattr(ours, "_MAX_PAIRWISE", 10)
+    monkeypatch.setattr(ours, "_MAX_PAIRWISE", max_pairwise)
     cancel = CancelToken()
     cancel.cancel()
     embeddings = drawn(0, 40, 3, 0.3)[:, None]

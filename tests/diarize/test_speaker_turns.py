@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ifw.diarize.overlap_add import NOBODY, Grid, count_speakers, count_votes, elect
+from ifw.diarize.arrays import NOBODY
+from ifw.diarize.overlap_add import Grid, count_speakers, count_votes, elect
 from ifw.diarize.turns import ClusterTurn, find_turns, name_speakers
 
 GRID = Grid(chunk_s=4.0, step_s=1.0, frame_s=0.5, frame_step_s=0.5, n_frames=8)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.cluster.hierarchy import fcluster
 from scipy.spatial.distance import cdist
 
 from ifw.cancellation import CancelToken
-from ifw.diarize.clustering import Bounds, Clusters, DoubleArray, closest, formative, means, one_speaker, similarity
+from ifw.diarize.arrays import ByteArray, DoubleArray, FloatArray, IntArray, unit
+from ifw.diarize.clustering import Bounds, Clusters, affinity, closest, formative, means, one_speaker
+from ifw.diarize.dendrogram import cut, cut_after
 from ifw.diarize.linkage import centroid_linkage
-from ifw.diarize.overlap_add import ByteArray, FloatArray, IntArray
 from ifw.diarize.pipeline_config import AgglomerativeSettings
 
 _SMALL_RATIO = 0.1  # of the embeddings: in short recordings a speaker needs no more than that
@@ -36,40 +36,22 @@ def cluster_agglomeratively(
     Returns:
         The speakers. Two local speakers of a chunk may be the same one.
     """
-    trained = embeddings[formative(speech) & np.isfinite(embeddings).all(2)]
-    bounds = bounds.within(len(trained))
+    forming = embeddings[formative(speech) & np.isfinite(embeddings).all(2)]
+    bounds = bounds.within(len(forming))
     if bounds.highest is None or bounds.highest < 2:
-        return one_speaker(embeddings, speech, trained)
-    labels = _labels(trained, (bounds.lowest, bounds.highest), settings, cancel)
-    centroids = means(trained, labels, np.arange(labels.max() + 1))
-    return Clusters(closest(similarity(embeddings, centroids)), centroids.astype(np.float64))
-
-
-def cut(dendrogram: DoubleArray, threshold: float) -> IntArray:
-    """[n] the cluster of each vector, from 0, where merges above a distance are undone."""
-    return np.asarray(fcluster(dendrogram, threshold, criterion="distance"), np.int64) - 1
-
-
-def cut_after(dendrogram: DoubleArray, n_merges: int) -> IntArray:
-    """[n] the cluster of each vector, from 0, after the first merges."""
-    by_turn = dendrogram.copy()
-    by_turn[:, 2] = np.arange(len(dendrogram))
-    return cut(by_turn, n_merges - 1)
-
-
-def unit(vectors: FloatArray) -> FloatArray:
-    """The same with length 1."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+        return one_speaker(embeddings, speech, forming)
+    labels = _labels(forming, (bounds.lowest, bounds.highest), settings, cancel)
+    centroids = means(forming, labels, np.arange(labels.max() + 1))
+    return Clusters(closest(affinity(embeddings, centroids)), centroids.astype(np.float64))
 
 
 def _labels(
-    trained: FloatArray, allowed: tuple[int, int], settings: AgglomerativeSettings, cancel: CancelToken | None
+    forming: FloatArray, allowed: tuple[int, int], settings: AgglomerativeSettings, cancel: CancelToken | None
 ) -> IntArray:
     """[n] the speaker of each formative embedding; n is at least 2."""
     lowest, highest = allowed
-    smallest = min(settings.min_cluster_size, max(1, round(_SMALL_RATIO * len(trained))))
-    vectors = unit(trained)
+    smallest = min(settings.min_cluster_size, max(1, round(_SMALL_RATIO * len(forming))))
+    vectors = unit(forming)
     dendrogram = centroid_linkage(vectors, cancel)
     labels = cut(dendrogram, settings.threshold)
     n_large = len(_large(labels, smallest))

@@ -9,8 +9,9 @@ import numpy as np
 from ifw.cancellation import CancelToken
 from ifw.config import DiarizationOptions
 from ifw.diarize.agglomerative import cluster_agglomeratively
+from ifw.diarize.arrays import ByteArray, FloatArray
 from ifw.diarize.clustering import Bounds, Clusters
-from ifw.diarize.overlap_add import ByteArray, FloatArray, Grid, count_speakers, count_votes, elect
+from ifw.diarize.overlap_add import Grid, count_speakers, count_votes, elect
 from ifw.diarize.pipeline_config import AgglomerativeSettings, VbxSettings
 from ifw.diarize.plda import Plda
 from ifw.diarize.turns import Diarization, find_turns, name_speakers

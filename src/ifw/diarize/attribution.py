@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, chain
 from typing import Final, NamedTuple, Protocol
 
-from ifw.diarize.speaker_search import find_speakers
+from ifw.diarize.whose_turn import find_speakers
 from ifw.types import Segment, SpeakerTurn, Word
 
 MAX_GAP_S: Final = 1.0
-MAX_FLICKER_S: Final = 1.0
+_MAX_FLICKER_S: Final = 1.0  # from which on what another says within a sentence counts
 _SENTENCE_ENDS: Final = frozenset(".!?…。！？｡؟।")
 _CLOSING: Final = "\"'”’»)]}」』）"
 
@@ -31,7 +31,6 @@ def attribute(
     tokenizer: TextBytes | None = None,
     *,
     max_gap_s: float = MAX_GAP_S,
-    max_flicker_s: float = MAX_FLICKER_S,
 ) -> tuple[Segment, ...]:
     """Give every segment and every word its speaker; a segment of several speakers is cut between words.
 
@@ -44,7 +43,6 @@ def attribute(
         turns: Who speaks when; turns without overlap tell best who is heard.
         tokenizer: Shares the tokens of a segment that is cut out among its parts; without it they have none.
         max_gap_s: A turn that is further away from a word does not count.
-        max_flicker_s: What another speaker says within a sentence counts if it lasts so long.
 
     Returns:
         The same text in the same order, with ids from 0; a part begins and ends with its words.
@@ -52,7 +50,7 @@ def attribute(
     pieces = [_pieces(segment) for segment in segments]
     flat = list(chain.from_iterable(pieces))
     found = find_speakers([(piece.start_s, piece.end_s) for piece in flat], turns, max_gap_s)
-    labels = iter(_without_flicker(flat, found, max_flicker_s))
+    labels = iter(_without_flicker(flat, found))
     attributed: list[Segment] = []
     for segment, own in zip(segments, pieces, strict=True):
         for part in _labelled(segment, own, [next(labels) for _ in own], tokenizer):
@@ -112,9 +110,7 @@ def _ends_sentence(text: str) -> bool:
     return text.rstrip().rstrip(_CLOSING)[-1:] in _SENTENCE_ENDS
 
 
-def _without_flicker(
-    pieces: Sequence[_Piece], speakers: Sequence[str | None], max_flicker_s: float
-) -> list[str | None]:
+def _without_flicker(pieces: Sequence[_Piece], speakers: Sequence[str | None]) -> list[str | None]:
     """Give short runs in the middle of somebody's sentence to that speaker."""
 
     def length_s(run: _Run) -> float:
@@ -124,7 +120,7 @@ def _without_flicker(
         if run.speaker is None or before.speaker is None or before.speaker != after.speaker:
             return False
         is_sentence = pieces[run.first].begins_sentence and pieces[run.last].ends_sentence
-        is_short = length_s(run) < min(max_flicker_s, length_s(before), length_s(after))
+        is_short = length_s(run) < min(_MAX_FLICKER_S, length_s(before), length_s(after))
         return is_short and not is_sentence
 
     runs: list[_Run] = []

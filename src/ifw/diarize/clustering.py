@@ -10,9 +10,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from ifw.config import DiarizationOptions
-from ifw.diarize.overlap_add import NOBODY, ByteArray, FloatArray, IntArray
-
-DoubleArray = npt.NDArray[np.float64]
+from ifw.diarize.arrays import NOBODY, ByteArray, DoubleArray, FloatArray, IntArray
 
 _MIN_ALONE_RATIO = 0.2  # of a chunk: less than that alone is too little to form a speaker
 
@@ -72,12 +70,12 @@ def formative(speech: ByteArray) -> npt.NDArray[np.bool_]:
     return np.asarray((speech * is_alone).sum(1, dtype=np.int64) >= _MIN_ALONE_RATIO * speech.shape[1])
 
 
-def one_speaker(embeddings: FloatArray, speech: ByteArray, trained: FloatArray) -> Clusters:
+def one_speaker(embeddings: FloatArray, speech: ByteArray, forming: FloatArray) -> Clusters:
     """Everybody is the same speaker, described by the formative embeddings, or by all where none is."""
-    if not len(trained):
-        trained = embeddings[speech.any(1)]
+    if not len(forming):
+        forming = embeddings[speech.any(1)]
     owners = np.zeros(embeddings.shape[:2], np.int64)
-    return Clusters(owners, trained.mean(0, keepdims=True).astype(np.float64))
+    return Clusters(owners, forming.mean(0, keepdims=True).astype(np.float64))
 
 
 def means(vectors: npt.NDArray[np.floating], labels: IntArray, wanted: IntArray) -> npt.NDArray[np.floating]:
@@ -85,20 +83,20 @@ def means(vectors: npt.NDArray[np.floating], labels: IntArray, wanted: IntArray)
     return np.vstack([vectors[labels == label].mean(0) for label in wanted])
 
 
-def similarity(embeddings: FloatArray, centroids: npt.NDArray[np.floating]) -> DoubleArray:
-    """[C, S, speakers] 1 + cosine of embeddings and centroids."""
+def affinity(embeddings: FloatArray, centroids: npt.NDArray[np.floating]) -> DoubleArray:
+    """[C, S, speakers] 1 + cosine of embeddings and centroids, 0 to 2, as pyannote.audio has it."""
     n_chunks, n_speakers, width = embeddings.shape
     distances: DoubleArray = cdist(embeddings.reshape(-1, width), centroids, metric="cosine")
     return 2 - distances.reshape(n_chunks, n_speakers, -1)
 
 
 def closest(scores: DoubleArray) -> IntArray:
-    """[C, S] the most similar speaker, whoever else in the chunk is the same one."""
+    """[C, S] the speaker with the highest affinity, whoever else in the chunk is the same one."""
     return np.asarray(scores.argmax(2), np.int64)
 
 
 def closest_apart(scores: DoubleArray, speech: ByteArray) -> IntArray:
-    """Assign so that no two local speakers of a chunk are the same one, and the similarities sum to the most.
+    """Assign so that no two local speakers of a chunk are the same one, and the affinities sum to the most.
 
     Args:
         scores: [C, S, speakers].

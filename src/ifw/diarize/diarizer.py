@@ -12,10 +12,10 @@ import torch
 from ifw.cancellation import CancelToken
 from ifw.config import Device, DiarizationOptions, Dtype
 from ifw.constants import SAMPLE_RATE
+from ifw.diarize.arrays import FloatArray
 from ifw.diarize.assembly import Assembler
 from ifw.diarize.listener import Listener
 from ifw.diarize.networks import build_embedding, build_segmentation
-from ifw.diarize.overlap_add import FloatArray
 from ifw.diarize.pipeline_config import VbxSettings, read_config
 from ifw.diarize.places import DEFAULT_MODEL, NETWORK_FILES, PLDA_FILES, find_part, find_pipeline
 from ifw.diarize.plda import Plda

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ifw.diarize.overlap_add import FloatArray, IntArray
+from ifw.diarize.arrays import FloatArray, IntArray
 
 _SEED: Final = 42
 _N_STARTS: Final = 3

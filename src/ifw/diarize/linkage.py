@@ -32,8 +32,10 @@ def centroid_linkage(vectors: npt.NDArray[np.floating], cancel: CancelToken | No
         [n - 1, 4] as SciPy's `linkage` gives it: the two clusters of each merge, their distance, the new size.
 
     Raises:
-        CancelledError: The token was cancelled.
+        CancelledError: The token was cancelled before, or while more than 5,000 are merged: SciPy is not interrupted.
     """
+    if cancel is not None:
+        cancel.raise_if_cancelled()
     if len(vectors) <= _MAX_PAIRWISE:
         return np.asarray(linkage(vectors, method="centroid", metric="euclidean"), np.float64)
     return merge_all(vectors, cancel)

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from ifw.cancellation import CancelToken
 from ifw.constants import HOP_LENGTH, SAMPLE_RATE
+from ifw.diarize.arrays import ByteArray, FloatArray
 from ifw.diarize.embedding import ResNet
 from ifw.diarize.filter_bank import FRAME_SAMPLES, FilterBank
-from ifw.diarize.overlap_add import ByteArray, FloatArray, Grid
+from ifw.diarize.overlap_add import Grid
 from ifw.diarize.segmentation import SegmentationNetwork
 from ifw.errors import EngineMemoryError
 from ifw.model.cores import use_cores

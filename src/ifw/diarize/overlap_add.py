@@ -11,12 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-ByteArray = npt.NDArray[np.uint8]
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float32]
+from ifw.diarize.arrays import NOBODY, ByteArray, FloatArray, IntArray
 
 _BLOCK = 1 << 15  # frames
-NOBODY = -2  # the cluster of a local speaker who is silent or was left over
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ifw.constants import SAMPLE_RATE
-from ifw.diarize.sinc_net import SincNet
+from ifw.diarize.sinc_net import WIDTH, SincNet
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class SegmentationNetwork(nn.Module):
         self.dims = dims
         self.sincnet = SincNet(dims.stride)
         self.lstm = nn.LSTM(
-            60, dims.lstm_width, dims.n_lstm_layers, batch_first=True, bidirectional=dims.is_bidirectional
+            WIDTH, dims.lstm_width, dims.n_lstm_layers, batch_first=True, bidirectional=dims.is_bidirectional
         )
         width = dims.lstm_width * (2 if dims.is_bidirectional else 1)
         widths = [width] + [dims.linear_width] * dims.n_linear_layers

@@ -9,9 +9,9 @@ import numpy as np
 from ifw.cancellation import CancelToken
 from ifw.config import DiarizationOptions
 from ifw.constants import SAMPLE_RATE
+from ifw.diarize.arrays import ByteArray, FloatArray
 from ifw.diarize.assembly import Assembler
 from ifw.diarize.listener import Listener
-from ifw.diarize.overlap_add import ByteArray, FloatArray
 from ifw.diarize.turns import Diarization
 from ifw.errors import ShapeError
 

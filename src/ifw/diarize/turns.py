@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ifw.diarize.overlap_add import FloatArray, Grid
+from ifw.diarize.arrays import FloatArray
+from ifw.diarize.overlap_add import Grid
 from ifw.types import SpeakerTurn
 
 _MIN_TURN_S: Final = 1e-6

@@ -15,21 +15,20 @@ import numpy as np
 from scipy.special import logsumexp, softmax
 
 from ifw.cancellation import CancelToken
-from ifw.diarize.agglomerative import cut, cut_after, unit
+from ifw.diarize.arrays import ByteArray, DoubleArray, FloatArray, IntArray, unit
 from ifw.diarize.clustering import (
     Bounds,
     Clusters,
-    DoubleArray,
+    affinity,
     closest,
     closest_apart,
     formative,
     means,
     one_speaker,
-    similarity,
 )
+from ifw.diarize.dendrogram import cut, cut_after
 from ifw.diarize.k_means import k_means
 from ifw.diarize.linkage import centroid_linkage
-from ifw.diarize.overlap_add import ByteArray, FloatArray, IntArray
 from ifw.diarize.pipeline_config import VbxSettings
 from ifw.diarize.plda import Plda
 
@@ -62,20 +61,20 @@ def cluster_vbx(
     Returns:
         The speakers. No two local speakers of a chunk are the same one, unless the bounds changed their number.
     """
-    trained = embeddings[formative(speech) & np.isfinite(embeddings).all(2)]
-    if len(trained) < 2:
-        return one_speaker(embeddings, speech, trained)
-    vectors = unit(trained)
+    forming = embeddings[formative(speech) & np.isfinite(embeddings).all(2)]
+    if len(forming) < 2:
+        return one_speaker(embeddings, speech, forming)
+    vectors = unit(forming)
     first = first_clusters(centroid_linkage(vectors, cancel), settings.threshold)
-    responsibilities, shares = infer(plda(trained), plda.between, first, settings)
+    responsibilities, shares = infer(plda(forming), plda.between, first, settings)
     kept = responsibilities[:, shares > _MIN_SHARE]
-    centroids = kept.T @ trained / kept.sum(0)[:, None]
-    wanted = min(bounds.clip(len(centroids)), len(trained))
+    centroids = kept.T @ forming / kept.sum(0)[:, None]
+    wanted = min(bounds.clip(len(centroids)), len(forming))
     if wanted == len(centroids):
-        return Clusters(closest_apart(similarity(embeddings, centroids), speech), centroids)
+        return Clusters(closest_apart(affinity(embeddings, centroids), speech), centroids)
     labels = k_means(vectors, wanted)
-    centroids = means(trained, labels, np.unique(labels)).astype(np.float64)
-    return Clusters(closest(similarity(embeddings, centroids)), centroids)
+    centroids = means(forming, labels, np.unique(labels)).astype(np.float64)
+    return Clusters(closest(affinity(embeddings, centroids)), centroids)
 
 
 def first_clusters(dendrogram: DoubleArray, threshold: float) -> IntArray:

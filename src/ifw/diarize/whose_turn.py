@@ -1,4 +1,4 @@
-"""Which speaker is heard in a stretch of time: one pass over stretches and turns, both in order of time."""
+"""Whose turn a stretch of time is: one pass over stretches and turns, both in order of time."""
 
 from __future__ import annotations
 
