@@ -7,14 +7,18 @@ import threading
 import time
 
 import pytest
+import torch
 
 from ifw.benchmark import file_scenarios
-from ifw.benchmark.engines import Setup
+from ifw.benchmark.engines import SWITCHED, Setup
 from ifw.benchmark.recordings import Recording
 from ifw.benchmark.results import read_results, write_results
 from ifw.benchmark.rounds import Pass
+from ifw.benchmark.sizes import SIZES
+from ifw.benchmark.switches import SWITCHES, damped
 from ifw.benchmark.tables import page, summary
 from ifw.errors import BenchmarkError, ConfigError
+from ifw.model.weights import tensor_shapes
 
 
 def test_a_run_measures_all_and_its_tables_say_so(run, tmp_path):
@@ -71,6 +75,44 @@ def test_a_run_measures_all_and_its_tables_say_so(run, tmp_path):
     for expected in ("ifw bench --quick", *titles, "A/A, ifw", "GFLOP/s", "pretender 1.0", "goal is 2.5"):
         assert expected in written
     assert summary(results).count("\n| toy |") == 2
+
+
+def test_a_switch_has_a_row_of_its_own_that_is_not_ours(run):
+    names = tuple(name for name in SWITCHES if name != "cross-kv-float8")
+    results, _ = run("ifw", scenarios=("engine", "skewed", "latency"), switches=names)
+    rows = {row["setup"]: row for row in results["scenarios"]["engine"]["toy"]["rows"] if row["engine"] == SWITCHED}
+    precision = next(iter(rows)).partition(",")[0]
+    assert set(rows) == {f"{precision}, {name}" for name in names}
+    draft = rows.pop(f"{precision}, draft")
+    assert draft["accepted"] >= 0.5  # one layer, of a model of one; what is proposed behind the end is not taken
+    assert all(row["accepted"] is None for row in rows.values())
+    assert rows[f"{precision}, cross-kv-int8"]["agreement"] > 0.5
+    assert {row["engine"] for row in results["scenarios"]["latency"]["toy"]["rows"]} == {"ifw"}
+    assert SWITCHED not in summary(results)
+    written = page(results)
+    assert f"| {SWITCHED} | {precision}, encoder-int8 |" in written
+    assert f"| {SWITCHED} | {precision}, draft, 1" in written
+    assert "% accepted" in written
+
+
+def test_a_switch_that_does_not_exist_is_refused(run):
+    with pytest.raises(ConfigError, match="switches: got 'turbo', allowed: cross-kv-int8, "):
+        run("ifw", switches=("turbo",))
+
+
+def test_a_draft_is_right_now_and_then():
+    """The layers behind those of the draft add little, and all others are as they were."""
+    dims = SIZES["base"]
+
+    def read(name):
+        return torch.ones(1)
+
+    weights = damped(read, 2)
+    changed = {name for name in tensor_shapes(dims) if weights(name) != 1}
+    ends = ("self_attn.out_proj", "encoder_attn.out_proj", "fc2")
+    assert changed == {
+        f"decoder.layers.{layer}.{end}.{part}" for layer in range(2, 6) for end in ends for part in ("weight", "bias")
+    }
 
 
 def test_a_cold_start_is_a_new_process_each_time(run):

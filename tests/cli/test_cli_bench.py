@@ -68,12 +68,15 @@ def test_flags_become_options(bench):
         "cpu",
         "--peers-dir",
         "p",
+        "--switches",
+        "draft, cross-kv-int8",
     ]
     assert ifw(*flags).exit_code == 0
     options, _ = asked[0]
     assert (options.scenarios, options.models, options.engines) == (("engine", "long"), ("base", "small"), ("ifw",))
     assert (options.n_threads, options.batches, options.n_tokens, options.n_rounds) == (3, (1, 8), 50, 3)
     assert options.n_windows == 6
+    assert options.switches == ("draft", "cross-kv-int8")
     assert not options.is_passive
     ifw("--passive")
     assert asked[1][0].is_passive

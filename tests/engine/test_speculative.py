@@ -185,6 +185,27 @@ def test_beside_cancelled_and_failing_neighbours(plain):
         wait(victims, TIMEOUT_S)
 
 
+@pytest.mark.parametrize("kind", ["itself", "near"])
+def test_no_position_outside_of_the_context_is_asked_for(kind, monkeypatch):
+    """Torch would wrap around where a row that was ahead ends beside others; the native kernels refuse."""
+    decode, asked = Whisper.decode, Counter()
+
+    def watched(self, token_ids, offsets, *args, **kwargs):
+        last = offsets + token_ids.shape[1] - 1
+        assert int(offsets.min()) >= 0
+        assert int(last.max()) < min(SIZES.n_text_positions, kwargs.get("n_keys", SIZES.n_text_positions))
+        asked[token_ids.shape[1]] += 1
+        return decode(self, token_ids, offsets, *args, **kwargs)
+
+    monkeypatch.setattr(Whisper, "decode", watched)
+    requests = [traffic.requests()[index] for index in (1, 2, 3, 4, 8, 11)]
+    requests[0] = replace(long_requests(1, eot_comes=False)[0], priority=1)  # to its end, beside all others
+    with engine(kind, n_slots=3, encode_batch=2, draft_tokens=3) as speculative:
+        traffic.decode_all(speculative, requests)
+        assert speculative.stats().n_failed == 0
+    assert {2, 4} <= set(asked)
+
+
 def test_a_failed_window_leaves_the_draft_as_good_as_it_was():
     """Numbers that are not finite would stay in its cache, and nothing that it says in that slot would be right."""
     broken = EncodedWindow(torch.full((1500, SIZES.d_model), float("nan")))

@@ -29,6 +29,7 @@ def _run() -> None:
     parser.add_argument("--scenario", help="names, with commas between")
     parser.add_argument("--models")
     parser.add_argument("--engines")
+    parser.add_argument("--switches")
     parser.add_argument("--batches", help="numbers, with commas between")
     parser.add_argument("--threads", type=int, help="0: half of the processors")
     for name in ("--windows", "--tokens", "--rounds"):

@@ -13,12 +13,13 @@ import numpy.typing as npt
 import torch
 
 from ifw.benchmark.driver_process import DriverCommand, DriverProcess, Job
-from ifw.benchmark.engines import OWN, Setup, setups
+from ifw.benchmark.engines import OWN, Setup, own_compute_types, setups
 from ifw.benchmark.environment import memory_bytes
 from ifw.benchmark.keeping import kept
 from ifw.benchmark.options import BenchmarkOptions
 from ifw.benchmark.random_checkpoint import prompt_ids, random_checkpoint, special_ids
 from ifw.benchmark.sizes import SIZES
+from ifw.benchmark.switches import switched_setups
 from ifw.constants import SAMPLE_RATE, WINDOW_SAMPLES
 from ifw.errors import BenchmarkError
 from ifw.model.dims import ModelDims
@@ -75,7 +76,11 @@ class Bench:
     def setups(self) -> list[Setup]:
         """The set-ups of the engines that take part."""
         found = [one for one in setups(self.options.device, self.options.n_threads) if one.engine in self.commands]
-        return list({one.engine: one for one in reversed(found)}.values())[::-1] if self.options.is_quick else found
+        if self.options.is_quick:
+            found = list({one.engine: one for one in reversed(found)}.values())[::-1]
+        if self.options.switches and OWN in self.commands:
+            found += switched_setups(own_compute_types(self.options.device), self.options.switches)
+        return found
 
     def job(self, model: str, setup: Setup) -> Job:
         """What the driver of a set-up is told about a model; its files are made where they are not there."""
@@ -127,7 +132,7 @@ class Bench:
 
     def process(self, setup: Setup) -> DriverProcess:
         """Start the process of a set-up, with nothing loaded."""
-        command = self.commands[setup.engine]
+        command = self.commands[setup.command or setup.engine]
         log = self.options.work_dir / f"{setup.label.replace(' ', '-').replace(',', '')}.log"
         started = DriverCommand(
             setup.label, command.python, command.driver, {**command.env, **setup.env, **self._waiting()}

@@ -59,6 +59,7 @@ class Entrant:
         )
         check_counts(self.name, [len(tokens) for tokens in result["tokens"]], self.lengths)
         measured.detail["tokens"] = result["tokens"]
+        measured.detail["accepted"] = result.get("accepted")
         return measured
 
 
@@ -166,6 +167,7 @@ def _compare(bench: Bench, model: str, entrants: Sequence[Entrant], tuning: Tuni
     rows = [
         _row(bench, model, entrant, summaries[entrant.name])
         | {"agreement": _agreement(passes[entrant.name][0].detail["tokens"], reference)}
+        | {"accepted": passes[entrant.name][0].detail.get("accepted")}
         | {"passes": [one.record() for one in passes[entrant.name]]}
         for entrant in entrants
     ]

@@ -19,6 +19,8 @@ from ifw.kernels.library import load
 Precision = Literal["float32", "float16", "bfloat16", "int8"]  # the most exact first
 EXACTNESS: Final[tuple[Precision, ...]] = get_args(Precision)
 OWN: Final = "ifw"
+SWITCHED: Final = "ifw, switched"
+"""Our engine with a switch on, which counts as another one."""
 _OWN_DRIVER: Final = "ifw.benchmark.own_driver"
 _OWN_COMPUTE_TYPES: Final[tuple[Precision, ...]] = (
     "float32",
@@ -37,13 +39,14 @@ class Setup:
     """One way to run one engine.
 
     Attributes:
-        engine: A key of `PEERS`, or `OWN`.
+        engine: A key of `PEERS`, `OWN`, or `SWITCHED`.
         name: Unique among the set-ups of the engine.
         precision: That of the weights and products.
         options: What its driver is told.
         env: Variables of its process.
         has_lengths: Each window can be given a number of tokens of its own.
         has_pipeline: It takes files.
+        command: The engine whose command runs it; empty is `engine`.
     """
 
     engine: str
@@ -53,6 +56,7 @@ class Setup:
     env: Mapping[str, str] = field(default_factory=dict)
     has_lengths: bool = True
     has_pipeline: bool = True
+    command: str = ""
 
     @property
     def label(self) -> str:

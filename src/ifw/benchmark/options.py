@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, TypedDict
+from types import MappingProxyType
+from typing import Any, Final, TypedDict
 
 from ifw.benchmark.sizes import SIZES
 from ifw.errors import ConfigError
 
 SCENARIOS: Final = ("engine", "skewed", "long", "clients", "latency", "cold", "front-end", "diarization")
 DEVICES: Final = ("auto", "cpu", "cuda")
+SWITCHES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+    {
+        "cross-kv-int8": {"config": {"cross_kv": "int8"}},
+        "cross-kv-float8": {"config": {"cross_kv": "float8"}},
+        "encoder-int8": {"config": {"encoder_products": "int8"}},
+        "encoder-float8": {"config": {"encoder_products": "float8"}},
+        "steps-static": {"config": {"steps": "static"}},
+        "draft": {"draft_layers": 2},
+    }
+)
+"""Name of a switch of our engine -> what its driver is told."""
 _MAX_FORCED_TOKENS: Final = 200  # CTranslate2 ends at half of the 448 positions
 _MAX_COUNT: Final = 10_000
 _MAX_S: Final = 86_400
@@ -34,6 +47,7 @@ class BenchmarkOptions:
         scenarios: Of `SCENARIOS`, in their order.
         models: Of `SIZES`.
         engines: Engines; none means all that are installed.
+        switches: Of `SWITCHES`: a row for each, of our engine with it on.
         batches: Windows decoded together that are tried.
         n_threads: Threads, and processors that the engines are bound to.
         n_tokens: Forced for each window.
@@ -56,6 +70,7 @@ class BenchmarkOptions:
     scenarios: tuple[str, ...] = ("engine",)
     models: tuple[str, ...] = ("base",)
     engines: tuple[str, ...] = ()
+    switches: tuple[str, ...] = ()
     batches: tuple[int, ...] = (1, 4, 8, 16)
     n_threads: int = 1
     n_tokens: int = 100
@@ -82,6 +97,8 @@ class BenchmarkOptions:
         """
         _require_known("scenarios", self.scenarios, SCENARIOS)
         _require_known("models", self.models, tuple(SIZES))
+        if self.switches:
+            _require_known("switches", self.switches, tuple(SWITCHES))
         _require_known("device", (self.device,), DEVICES)
         if not self.batches or not all(_is_integer(batch, 1, _MAX_COUNT) for batch in self.batches):
             raise ConfigError(f"batches: got {self.batches}, allowed: integers, 1 to {_MAX_COUNT}")
@@ -122,6 +139,7 @@ class Flags(TypedDict):
     scenario: str
     models: str
     engines: str
+    switches: str
     batches: str
     threads: int
     windows: int
@@ -142,6 +160,7 @@ def default_flags() -> Flags:
         scenario=",".join(options.scenarios),
         models=",".join(options.models),
         engines=",".join(options.engines),
+        switches=",".join(options.switches),
         batches=",".join(map(str, options.batches)),
         threads=0,
         windows=options.n_windows,
@@ -166,6 +185,7 @@ def options_of(flags: Flags) -> BenchmarkOptions:
         scenarios=parse_names(flags["scenario"]),
         models=parse_names(flags["models"]),
         engines=parse_names(flags["engines"]),
+        switches=parse_names(flags["switches"]),
         batches=parse_batches(flags["batches"]),
         n_threads=flags["threads"] or BenchmarkOptions.default_threads(),
         n_windows=flags["windows"],

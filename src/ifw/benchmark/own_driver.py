@@ -12,15 +12,16 @@ import numpy as np
 import torch
 
 from ifw import __version__
+from ifw.benchmark.switches import damped
 from ifw.config import DecodeOptions, EngineConfig, TranscribeOptions, VadOptions
 from ifw.engine.device import resolve_config
 from ifw.engine.engine import Engine
 from ifw.engine.heap import keep_freed_memory
 from ifw.engine.request import DecodeRequest
 from ifw.model.checkpoint import load_checkpoint, load_whisper
-from ifw.model.compute_type import DTYPES
+from ifw.model.compute_type import DTYPES, ops_for
 from ifw.model.ops import choose_ops
-from ifw.model.weights import load_weights
+from ifw.model.weights import build_whisper, load_weights, open_weights
 from ifw.model.whisper import Whisper
 
 
@@ -36,13 +37,17 @@ class Driver:
         self._job = job
         self._samples = np.load(job["samples"], mmap_mode="r")
         config = EngineConfig(
-            device=job["device"], compute_type=job["setup"]["compute_type"], n_threads=job["n_threads"]
+            device=job["device"],
+            compute_type=job["setup"]["compute_type"],
+            n_threads=job["n_threads"],
+            **job["setup"].get("config", {}),
         )
         self._config = resolve_config(config)
         self._checkpoint = load_checkpoint(Path(job["checkpoint"]))
         self._engines: dict[int, Engine] = {}
         self._transcribers: dict[int, Any] = {}
         self._model: Whisper | None = None
+        self._draft: Whisper | None = None
         keep_freed_memory()
         self.versions = {"ifw": __version__, "torch": torch.__version__}
 
@@ -84,21 +89,39 @@ class Driver:
         tokens = [list(future.result().token_ids) for future in futures]
         after = engine.stats()
         stages = {name: getattr(after, name) - getattr(before, name) for name in ("encode_s", "prefill_s", "decode_s")}
-        return {"tokens": tokens, "stages": stages}
+        n_drafted = after.n_drafted - before.n_drafted
+        accepted = (after.n_accepted - before.n_accepted) / n_drafted if n_drafted else None
+        return {"tokens": tokens, "stages": stages, "accepted": accepted}
 
     def _engine(self, batch: int) -> Engine:
         if batch not in self._engines:
             if self._model is None:
                 self._model = self._load()
-            self._engines[batch] = Engine(self._model, self._checkpoint, replace(self._config, n_slots=batch))
+            config = replace(self._config, n_slots=batch)
+            self._engines[batch] = Engine(self._model, self._checkpoint, config, self._draft)
         return self._engines[batch]
 
     def _load(self) -> Whisper:
         device, compute_type = self._config.device, self._config.compute_type
+        if "draft_layers" in self._job["setup"]:
+            return self._load_with_draft(self._job["setup"]["draft_layers"])
         if not self._job["setup"].get("is_plain"):
-            return load_whisper(self._checkpoint, device, compute_type)
+            return load_whisper(self._checkpoint, device, compute_type, self._config.encoder_products)
         dtype, target = DTYPES[compute_type], torch.device(device)
         return load_weights(self._checkpoint.path, self._checkpoint.dims, target, dtype, choose_ops(target, dtype))
+
+    def _load_with_draft(self, n_layers: int) -> Whisper:
+        """The model with a draft of its first layers, and weights that make it right now and then."""
+        config, dims = self._config, self._checkpoint.dims
+        n_layers = min(n_layers, dims.n_decoder_layers)
+        target, dtype = torch.device(config.device), DTYPES[config.compute_type]
+        ops = ops_for(target, config.compute_type)
+        with open_weights(self._checkpoint.path, dims, target) as read, torch.inference_mode():
+            weights = damped(read, n_layers)
+            model = build_whisper(dims, weights, target, dtype, ops)
+            few = replace(dims, n_decoder_layers=n_layers)
+            self._draft = build_whisper(few, weights, target, dtype, ops, encoder_of=model)
+        return model
 
     def _request(self, window: int, n_tokens: int) -> DecodeRequest:
         samples = np.array(self._samples[window])

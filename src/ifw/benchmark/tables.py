@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from ifw.benchmark.engines import OWN
+from ifw.benchmark.engines import OWN, SWITCHED
 from ifw.benchmark.rounds import AA_RANGE
 
 _Row = dict[str, Any]
@@ -44,7 +44,7 @@ def page(results: dict[str, Any]) -> str:
 def summary(results: dict[str, Any]) -> str:
     """A row for each model: our best set-up, and how many times as fast as the best set-up of each other engine."""
     by_model = results["scenarios"].get("engine", {})
-    others = sorted({row["engine"] for found in by_model.values() for row in found["rows"]} - {OWN})
+    others = sorted({row["engine"] for found in by_model.values() for row in found["rows"]} - {OWN, SWITCHED})
     head = ["model", "windows together", "ifw, ms a window", "times real time", *others]
     lines = [_line(head), _line(["---"] * len(head))]
     for model, found in by_model.items():
@@ -100,12 +100,15 @@ def _decoding_table(rows: list[_Row], reference: str) -> str:
     lines = [_line(head), _line(["---"] * len(head))]
     for row in sorted(rows, key=lambda one: one["ms_a_window"]):
         share = "-" if row["floor_share"] is None else f"{row['floor_share']:.0%}"
-        cells = [row["engine"], row["setup"], str(row["batch"]), f"{row['ms_a_window']:.0f}"]
+        accepted = row.get("accepted")  # not in older results
+        setup = row["setup"] if accepted is None else f"{row['setup']}, {accepted:.0%} accepted"
+        cells = [row["engine"], setup, str(row["batch"]), f"{row['ms_a_window']:.0f}"]
         cells += [f"{row['low_ms']:.0f} to {row['high_ms']:.0f}", f"{row['times_real_time']:.0f}"]
         encode_ms = row["stages_ms"].get("encode_s")
         cells += [_number(encode_ms, 0), _number(None if encode_ms is None else row["ms_a_window"] - encode_ms, 0)]
         cells += [f"{row['cpu_ms']:.0f}", share]
-        cells += [f"{row['agreement']:.0%}", "" if row is own else _times(row, own, "ms_a_window"), _passes(row)]
+        agreement = f"{row['agreement']:.0%}" if accepted is None else "-"  # weights of its own
+        cells += [agreement, "" if row is own else _times(row, own, "ms_a_window"), _passes(row)]
         lines.append(_line(cells))
     return "\n".join(lines) + "\n"
 

@@ -35,6 +35,16 @@ Engines = Annotated[
         show_default=False,
     ),
 ]
+Switches = Annotated[
+    str,
+    typer.Option(
+        "--switches",
+        metavar="NAMES",
+        help="Switches of ours that get a row each, with commas between: cross-kv-int8,cross-kv-float8,encoder-int8,"
+        "encoder-float8,steps-static,draft.",
+        show_default=False,
+    ),
+]
 Threads = Annotated[
     int, typer.Option("--threads", min=0, help="Threads and processors of every engine; 0: half of the processors.")
 ]
@@ -68,6 +78,7 @@ def bench(
     scenario: Scenario = _DEFAULTS["scenario"],
     models: Models = _DEFAULTS["models"],
     engines: Engines = _DEFAULTS["engines"],
+    switches: Switches = _DEFAULTS["switches"],
     threads: Threads = _DEFAULTS["threads"],
     batches: Batches = _DEFAULTS["batches"],
     tokens: Tokens = _DEFAULTS["tokens"],
@@ -95,6 +106,7 @@ def bench(
                 "scenario": scenario,
                 "models": models,
                 "engines": engines,
+                "switches": switches,
                 "batches": batches,
                 "threads": threads,
                 "windows": windows,
