@@ -91,8 +91,7 @@ def test_a_switch_has_a_row_of_its_own_that_is_not_ours(run):
     assert SWITCHED not in summary(results)
     written = page(results)
     assert f"| {SWITCHED} | {precision}, encoder-int8 |" in written
-    assert f"| {SWITCHED} | {precision}, draft, 1" in written
-    assert "% accepted" in written
+    assert f"| {SWITCHED} | {precision}, draft, {draft['accepted']:.0%} accepted |" in written
 
 
 def test_a_switch_that_does_not_exist_is_refused(run):

@@ -18,6 +18,7 @@ from ifw.config import DecodeOptions, EngineConfig
 from ifw.engine.engine import Engine
 from ifw.engine.request import DecodeRequest, EncodedWindow
 from ifw.engine.speculative_runner import SpeculativeRunner
+from ifw.engine.vocabulary import Vocabulary
 from ifw.errors import ConfigError, EngineError
 from ifw.model.eight_bit_kv import EightBits
 from ifw.model.random import random_tensor, random_weight
@@ -204,6 +205,17 @@ def test_no_position_outside_of_the_context_is_asked_for(kind, monkeypatch):
         traffic.decode_all(speculative, requests)
         assert speculative.stats().n_failed == 0
     assert {2, 4} <= set(asked)
+
+
+def test_what_is_not_finite_leaves_the_caches_of_both_decoders():
+    tokens = Vocabulary(CHECKPOINT).runner_tokens
+    runner = SpeculativeRunner(model(), draft("stranger"), tokens, 3, n_drafted=2)
+    for cache in (runner._cache, runner._draft.cache):
+        cache.self_kv.fill_(float("nan"))
+    runner.release(1, wipe=True)
+    for cache in (runner._cache, runner._draft.cache):
+        assert torch.isfinite(cache.self_kv[:, :, 1]).all()
+        assert not torch.isfinite(cache.self_kv[:, :, 0]).any()
 
 
 def test_a_failed_window_leaves_the_draft_as_good_as_it_was():
