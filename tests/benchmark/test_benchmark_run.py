@@ -11,11 +11,12 @@ import torch
 
 from ifw.benchmark import file_scenarios
 from ifw.benchmark.engines import SWITCHED, Setup
+from ifw.benchmark.options import SWITCHES
 from ifw.benchmark.recordings import Recording
 from ifw.benchmark.results import read_results, write_results
 from ifw.benchmark.rounds import Pass
 from ifw.benchmark.sizes import SIZES
-from ifw.benchmark.switches import SWITCHES, damped
+from ifw.benchmark.switches import damped
 from ifw.benchmark.tables import page, summary
 from ifw.errors import BenchmarkError, ConfigError
 from ifw.model.weights import tensor_shapes
