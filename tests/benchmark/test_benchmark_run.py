@@ -52,6 +52,7 @@ def test_a_run_measures_all_and_its_tables_say_so(run, tmp_path):
             assert audio_s in (None, row["audio_s"])
             assert row["p50_s"] > 0
             assert row["p95_s"] is None  # of so few files nobody knows it
+    assert not any("front end" in note for note in noted if note != "front-end")
     tuned = found["engine"]["toy"]["sweep_ms"]
     assert set(found["long"]["toy"]["tuning"]) == set(tuned)
     for row in found["clients"]["toy"]["rows"]:

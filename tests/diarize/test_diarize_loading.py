@@ -17,6 +17,7 @@ import random_models
 import torch
 import yaml
 
+from ifw.diarize import places
 from ifw.diarize.diarizer import Diarizer
 from ifw.diarize.networks import build_embedding, build_segmentation
 from ifw.diarize.pipeline_config import AgglomerativeSettings, ModelPlace, VbxSettings, read_config
@@ -331,6 +332,13 @@ def test_models_are_fetched_from_several_repositories_and_then_found_offline(tmp
         assert load(hub.endpoint, tmp_path / "cache", HF_TOKEN=TOKEN) == {"found": [True, True]}
         assert len(hub.requests) == n_requests, "the hub was asked for news of what is cached"
     assert load("http://127.0.0.1:9", tmp_path / "cache", HF_HUB_OFFLINE="1") == {"found": [True, True]}
+
+
+@pytest.mark.parametrize("name", ["plda/plda.npz", "plda/xvec_transform.npz", "embedding/pytorch_model.bin"])
+def test_a_pipeline_is_whole_with_all_of_its_files(own, name):
+    assert places._has_pipeline(own)
+    (own / name).unlink()
+    assert not places._has_pipeline(own)
 
 
 @pytest.mark.parametrize("name", ["plda.npz", "xvec_transform.npz"])
