@@ -6,12 +6,14 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 import torch
 
-from ifw.benchmark import file_scenarios
+from ifw.benchmark import file_scenarios, own_driver
 from ifw.benchmark.engines import SWITCHED, Setup
 from ifw.benchmark.options import SWITCHES
+from ifw.benchmark.random_checkpoint import random_checkpoint
 from ifw.benchmark.recordings import Recording
 from ifw.benchmark.results import read_results, write_results
 from ifw.benchmark.rounds import Pass
@@ -94,6 +96,19 @@ def test_a_switch_has_a_row_of_its_own_that_is_not_ours(run):
     written = page(results)
     assert f"| {SWITCHED} | {precision}, encoder-int8 |" in written
     assert f"| {SWITCHED} | {precision}, draft, {draft['accepted']:.0%} accepted |" in written
+
+
+def test_a_switch_is_on_in_the_engine_that_is_measured(tmp_path):
+    np.save(tmp_path / "samples.npy", np.zeros((1, 16_000), np.float32))
+    job = {
+        "device": "cpu",
+        "n_threads": 1,
+        "checkpoint": str(random_checkpoint("toy", 0, tmp_path)),
+        "samples": str(tmp_path / "samples.npy"),
+    }
+    for name, arithmetic in (("cross-kv-int8", "keys and values int8"), ("encoder-float8", "encoder float8")):
+        driver = own_driver.Driver(job | {"setup": {"compute_type": "float32", **SWITCHES[name]}})
+        assert driver._engine(1).arithmetic == f"cpu float32, {arithmetic}"
 
 
 def test_a_switch_that_does_not_exist_is_refused(run):

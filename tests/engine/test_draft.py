@@ -13,6 +13,7 @@ import torch
 
 from ifw import TranscribeOptions, Transcriber
 from ifw.config import EngineConfig
+from ifw.engine.device import resolve_config
 from ifw.errors import ConfigError, ModelNotFoundError
 from ifw.model.checkpoint import load_checkpoint, load_whisper
 from ifw.model.draft import check_draft, load_draft
@@ -97,6 +98,17 @@ def test_a_draft_that_does_not_exist_or_fit_ends_the_start(distilled):
         Transcriber("demo", "cpu", config=EngineConfig())
     with pytest.raises(ConfigError, match="steps: got 'graphs', allowed on 'cpu'"):
         Transcriber("demo", config=EngineConfig(device="cpu", steps="graphs"), draft_model=distilled)
+
+
+def test_the_engine_is_as_the_config_says(distilled):
+    config = EngineConfig("cpu", "float32", 2, n_threads=1, encoder_products="int8", cross_kv="float8")
+    for draft in (None, distilled):
+        with Transcriber("demo", config=config, draft_model=draft) as transcriber:
+            engine = transcriber._engine
+            assert engine.arithmetic == "cpu float32, encoder int8, keys and values float8"
+            assert (engine.n_slots, engine.n_threads) == (2, 1)
+    with pytest.raises(ConfigError, match="steps: got 'graphs', allowed on 'cpu'"):
+        resolve_config(EngineConfig(device="cpu", steps="graphs"))  # before anything is loaded
 
 
 @pytest.fixture(scope="module")

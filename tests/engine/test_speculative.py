@@ -156,6 +156,17 @@ def test_a_draft_that_is_right_saves_steps(draft_tokens):
     assert stats.n_drafted == stats.n_accepted == n_rounds * draft_tokens
 
 
+def test_an_attempt_that_begins_again_has_a_draft_that_knows_its_prefix():
+    """Whatever the draft had not been given when the attempt before was given up."""
+    request = long_requests(1, eot_comes=False)[0]
+    ladder = replace(request.options, max_tokens=61, temperatures=(0.0, 0.3, 0.6), logprob_threshold=-1e-6)
+    with engine("itself", draft_tokens=5) as speculative:
+        assert speculative.submit(replace(request, options=ladder)).result(TIMEOUT_S).n_attempts == 3
+        stats = speculative.stats()
+    n_rounds = 60 // 6 + 2 * -(-61 // 6)  # the first token of the first attempt comes with the prefix
+    assert stats.n_steps == n_rounds
+
+
 def test_samples_are_drawn_with_the_same_noise(plain):
     """So a draft that knows what the model knows is right above temperature 0 too."""
     sampled = [index for index, one in enumerate(plain) if one.temperature == 0.8 and one.n_attempts == 1]

@@ -138,5 +138,4 @@ class SpeculativeRunner(ModelRunner):
 
     def _start(self, row: PrefillInput) -> None:
         super()._start(row)
-        self._round.begin(row.slot)
         self._round.suppressed.set(row.slot, row.suppress)
