@@ -15,7 +15,7 @@ from ifw.cancellation import CancelToken
 from ifw.config import AudioOptions, ComputeType, Device, EngineConfig, TranscribeOptions, checked_options
 from ifw.engine.device import resolve_config
 from ifw.engine.engine import Engine
-from ifw.errors import ConfigError
+from ifw.errors import ConfigError, ModelError
 from ifw.model.checkpoint import load_checkpoint, load_whisper
 from ifw.model.draft import check_draft, load_draft
 from ifw.model.registry import resolve_checkpoint
@@ -260,7 +260,10 @@ def _load_engine(checkpoint: Checkpoint, draft_model: str | Path | None, config:
     if draft_model is None:
         model = load_whisper(checkpoint, config.device, config.compute_type, config.encoder_products)
         return Engine(model, checkpoint, config)
-    draft = load_checkpoint(resolve_checkpoint(draft_model), name=str(draft_model))
+    try:
+        draft = load_checkpoint(resolve_checkpoint(draft_model), name=str(draft_model))
+    except (ConfigError, ModelError) as error:
+        raise type(error)(f"draft_model: {str(error).removeprefix('model: ')}") from error
     check_draft(draft, checkpoint)  # before the weights, which take long
     model = load_whisper(checkpoint, config.device, config.compute_type, config.encoder_products)
     return Engine(model, checkpoint, config, load_draft(draft, checkpoint, model))

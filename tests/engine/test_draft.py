@@ -92,7 +92,7 @@ def test_another_encoder_is_warned_of(distilled, foreign, caplog):
 
 
 def test_a_draft_that_does_not_exist_or_fit_ends_the_start(distilled):
-    with pytest.raises(ModelNotFoundError, match="no-such-draft"):
+    with pytest.raises(ModelNotFoundError, match=r"^draft_model: got 'no-such-draft'"):
         Transcriber("demo", draft_model="no-such-draft")
     with pytest.raises(ConfigError, match="config: got it beside"):
         Transcriber("demo", "cpu", config=EngineConfig())
