@@ -25,4 +25,4 @@ def folder(reference, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def diarizer(folder):
-    return Diarizer(folder, device="cpu")
+    return Diarizer(folder, device="cpu", dtype="float32")

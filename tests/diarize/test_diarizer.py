@@ -25,7 +25,9 @@ def biased(reference, tmp_path_factory):
         classifier = np.zeros((7, 129), np.float32)
         classifier[chosen, -1] = 1
         folder = tmp_path_factory.mktemp("biased")
-        return Diarizer(random_models.write_folder(folder, classifier, reference["bias"], clustering), device="cpu")
+        return Diarizer(
+            random_models.write_folder(folder, classifier, reference["bias"], clustering), device="cpu", dtype="float32"
+        )
 
     return make
 
@@ -72,7 +74,7 @@ def test_conversation_has_several_speakers_and_overlap(whole):
 
 @pytest.mark.parametrize("block", [3_777, 16_000, 170_001])
 def test_samples_may_arrive_in_any_blocks(folder, samples, whole, block):
-    stream = Diarizer(folder, device="cpu", batch_size=2).stream()
+    stream = Diarizer(folder, device="cpu", dtype="float32", batch_size=2).stream()
     for start in range(0, len(samples), block):
         stream.feed(samples[start : start + block].copy())
     assert_same(stream.finish(), whole)
@@ -162,14 +164,14 @@ def test_options_of_another_kind_are_refused(diarizer):
 
 def test_progress_goes_up_to_the_end(folder, samples):
     heard = []
-    Diarizer(folder, device="cpu", batch_size=2).diarize(samples, on_progress=heard.append)
+    Diarizer(folder, device="cpu", dtype="float32", batch_size=2).diarize(samples, on_progress=heard.append)
     assert heard == sorted(heard)
     assert heard[-1] == pytest.approx(DURATION_S)
     assert len(heard) > 1
 
 
 def test_cancelled_before_and_in_the_middle(folder, samples):
-    diarizer = Diarizer(folder, device="cpu", batch_size=2)
+    diarizer = Diarizer(folder, device="cpu", dtype="float32", batch_size=2)
     cancel = CancelToken()
     calls = []
 

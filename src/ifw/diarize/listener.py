@@ -16,7 +16,7 @@ from torch import Tensor
 from ifw.cancellation import CancelToken
 from ifw.constants import HOP_LENGTH, SAMPLE_RATE
 from ifw.diarize.arrays import ByteArray, FloatArray
-from ifw.diarize.embedding import ResNet
+from ifw.diarize.embedding import EmbeddingDims, ResNet
 from ifw.diarize.filter_bank import FRAME_SAMPLES, FilterBank
 from ifw.diarize.overlap_add import Grid
 from ifw.diarize.segmentation import SegmentationNetwork
@@ -24,8 +24,10 @@ from ifw.errors import EngineMemoryError
 from ifw.model.cores import use_cores
 from ifw.model.memory import is_out_of_memory
 
-_TRUNK_BATCH_ON_CPU: Final = 1  # chunk: more need 40 MB each and are no faster
-_GROUP_ON_CPU: Final = 4  # chunks
+# On CPU small networks are faster on several chunks at once, large ones only need more memory.
+_TRUNK_BYTES_ON_CPU: Final = 5 << 20  # of one layer
+_MOST_ON_CPU: Final = 8  # chunks
+_GROUP_ON_CPU: Final = 4  # chunks of large networks
 
 
 class Listener:
@@ -83,6 +85,10 @@ class Listener:
         )
         # The least that an embedding can be made of: one frame of the filter bank.
         self._min_frames = math.ceil(segmentation.n_frames * FRAME_SAMPLES / self.chunk_samples)
+        self._trunk_batch = batch_size
+        if device.type == "cpu":
+            self._trunk_batch = _chunks_at_once(embedding.dims, self.chunk_samples)
+        self._group = max(_GROUP_ON_CPU, self._trunk_batch)
         self._hearing = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
 
@@ -109,8 +115,8 @@ class Listener:
                 return self._hear_group(samples)
             n_chunks = 1 + (len(samples) - self.chunk_samples) // self.step_samples
             groups = []
-            for first in range(0, n_chunks, _GROUP_ON_CPU):
-                n_more = min(_GROUP_ON_CPU, n_chunks - first) - 1
+            for first in range(0, n_chunks, self._group):
+                n_more = min(self._group, n_chunks - first) - 1
                 groups.append(samples[first * self.step_samples :][: self.chunk_samples + n_more * self.step_samples])
             speech, embeddings = zip(*self._side_by_side(groups, cancel), strict=True)
             return np.concatenate(speech), np.concatenate(embeddings)
@@ -195,8 +201,7 @@ class Listener:
             return embeddings
         energies = self._energies(heard)
         weights = self._weights(speech).float()
-        size = self.batch_size if self._device.type == "cuda" else _TRUNK_BATCH_ON_CPU
-        for chunks in torch.split(spoken, size):
+        for chunks in torch.split(spoken, self._trunk_batch):
             part = energies[chunks]
             features = self._embedding.trunk(part - part.mean(1, keepdim=True))
             embeddings[chunks] = self._embedding.embed(features, weights[chunks])
@@ -216,3 +221,9 @@ class Listener:
         alone = speech * (speech.sum(1, keepdim=True) < 2)
         is_enough = alone.sum(2, keepdim=True) > self._min_frames
         return torch.where(is_enough, alone, speech)
+
+
+def _chunks_at_once(dims: EmbeddingDims, chunk_samples: int) -> int:
+    """How many chunks the embedding network hears in one pass on CPU."""
+    layer_bytes = 4 * dims.n_channels * dims.n_mels * chunk_samples // HOP_LENGTH
+    return max(1, min(_TRUNK_BYTES_ON_CPU // layer_bytes, _MOST_ON_CPU))
