@@ -44,7 +44,7 @@ class Driver:
 
         seconds, device = job["setup"]["seconds"], job["device"]
         samples = np.resize(random_models.conversation(), round(seconds * random_models.RATE))
-        listener = Diarizer(folder, device=device)._listener
+        listener = Diarizer(folder, device=device, dtype="float32")._listener
         heard = torch.from_numpy(samples[: len(samples) // listener.step_samples * listener.step_samples])
         on_device = heard.to(device)
         speech = listener.segment(on_device)

@@ -188,7 +188,10 @@ def train_embedding(
     schedule: Schedule,
     team: Team,
 ) -> None:
-    """Train, and write the weights to `output`. The last steps hear nearly whole chunks, those before two seconds of them."""
+    """Train, and write the weights to `output`.
+
+    The last steps hear nearly whole chunks, those before two seconds of them.
+    """
     torch.manual_seed(schedule.seed)
     rng = np.random.default_rng([schedule.seed, team.rank])
     sources = [Stretches(chunk_folder, name) for name in names]
