@@ -3,7 +3,7 @@
     sh tools/setup_truss_venv.sh .venv-truss .venv
     python benchmarks/together.py
 
-The model is the demo's, with all cores; clients wait for the text of a clip of ten seconds. One clip, eight at once,
+The model is the demo's, with all cores; clients wait for the text of a clip of ten seconds, or of --audio. One clip, eight at once,
 eight, one, and so on, medians of the rounds. The clients run on the same cores.
 """
 
@@ -106,12 +106,13 @@ def main() -> None:
     parser.add_argument(
         "--only", choices=("library", "serve", "truss"), nargs="+", default=["library", "serve", "truss"]
     )
+    parser.add_argument("--audio", type=Path, help="the clip; ten seconds of the bundled sample unless told")
     asked = parser.parse_args()
     ways = {"library": library, "serve": ifw_serve} | ({"truss": truss} if (VENV / ".ready").exists() else {})
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, {asked.n_threads} threads; ms\n")
     print(f"| | one clip | {N_TOGETHER} at once | times |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        clip = write_clips(Path(str(files("ifw") / "demo" / "sample.mp3")), Path(folder))[0]
+        clip = asked.audio or write_clips(Path(str(files("ifw") / "demo" / "sample.mp3")), Path(folder))[0]
         for name in asked.only:
             print(f"| {name} {measured(ways[name](clip, asked.n_threads), asked.rounds)}", flush=True)
 
