@@ -3,8 +3,8 @@
     sh tools/setup_truss_venv.sh .venv-truss .venv
     python benchmarks/together.py
 
-The model is the demo's, with all cores; clients wait for the text of a clip of ten seconds, or of --audio. One clip, eight at once,
-eight, one, and so on, medians of the rounds. The clients run on the same cores.
+The model is the demo's, with all cores; clients wait for the text of a clip of ten seconds, or of --audio. One clip,
+eight at once, eight, one, and so on, medians of the rounds. The clients run on the same cores.
 """
 
 from __future__ import annotations
