@@ -23,7 +23,6 @@ from ifw.diarize.stream import DiarizationStream, check_samples
 from ifw.diarize.turns import Diarization
 from ifw.diarize.weights_file import read_network
 from ifw.errors import ConfigError, ModelFormatError
-from ifw.model.compute_type import default_compute_type
 
 _BLOCK_SAMPLES: Final = 60 * SAMPLE_RATE
 _BATCH_SIZES: Final = {"cpu": 64, "cuda": 128}  # chunks
@@ -37,9 +36,8 @@ class Diarizer:
         model: A hub id (`pyannote/speaker-diarization-community-1`, `pyannote/speaker-diarization-3.1`), a folder of
             that layout, or `demo`, which is bundled and knows synthetic voices only. Nothing in it is executed.
         device: `cpu`, `cuda`, or `auto`.
-        dtype: Precision of the embedding network's convolutions; all else is float32. `auto` is float16 on CUDA, and on
-            CPU bfloat16 where the processor computes in it, as for transcription. With float32 the result is that of
-            pyannote.audio to the last turn.
+        dtype: Precision of the embedding network's convolutions; `auto` is float16 on CUDA, else float32. All else is
+            float32.
         batch_size: Chunks (10 s each) that are heard together, on CUDA in one pass; None chooses by the device.
 
     Raises:
@@ -176,7 +174,7 @@ def _resolve(device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
     if device == "auto":
         device = "cuda" if has_cuda else "cpu"
     if dtype == "auto":
-        dtype = "float16" if device == "cuda" else default_compute_type()
+        dtype = "float16" if device == "cuda" else "float32"
     if device == "cpu" and dtype == "float16":
         raise ConfigError(
             "dtype: got 'float16', allowed on 'cpu': 'float32' or 'bfloat16'; float16 is far slower there"
