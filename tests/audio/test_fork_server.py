@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import select
+import selectors
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,7 +22,7 @@ from recordings import Coding, chirps, encode
 from ifw.audio import decode, open_stream
 from ifw.audio.assignment import Assignment
 from ifw.audio.fork_server import MAX_ORDER_BYTES, ForkServer
-from ifw.audio.fork_server_main import MAX_SPARES
+from ifw.audio.fork_server_main import MAX_SPARES, Workers, _Child
 from ifw.audio.source import open_source
 from ifw.config import AudioOptions
 from ifw.errors import AudioError, AudioFormatError
@@ -48,12 +50,24 @@ def worker_of(stream):
 
 def heard(server):
     with open_stream(SONG, launch=server.launch) as stream:
-        parent = parent_of(worker_of(stream).pid)
-        return parent, np.concatenate(list(stream))
+        worker = worker_of(stream).pid
+        parent = parent_of(worker)
+        samples = np.concatenate(list(stream))
+    wait_for_ends([worker])
+    return parent, samples
 
 
 def children_of(process_id: int) -> set[int]:
-    return set(map(int, Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()))
+    """Those that have not ended; one that has stays in the list until the server takes note of it."""
+    listed = map(int, Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split())
+    return {child for child in listed if has_not_ended(child)}
+
+
+def has_not_ended(process_id: int) -> bool:
+    try:
+        return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def spares_of(parent: int) -> set[int]:
@@ -109,6 +123,25 @@ def test_spare_workers_that_die_are_no_loss(server):
     wait_for_ends(spares)
     assert not spares_of(parent) & spares
     assert heard(server)[0] == parent
+
+
+def test_a_spare_worker_that_died_unnoticed_costs_no_file(monkeypatch):
+    """Its end is told only after the order that it should have taken."""
+    workers = Workers(selectors.DefaultSelector())
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    theirs.close()
+    workers._spares.append(_Child(1, -1, ours))
+    orders = []
+
+    def fork(self, line, ours=None):
+        with line:
+            orders.append(line.recv(MAX_ORDER_BYTES))
+        return _Child(2, -1, None)
+
+    monkeypatch.setattr(Workers, "_fork", fork)
+    assert workers._given(b"an order", []).pid == 2
+    assert orders == [b"an order"]
+    assert workers.n_spares == 0
 
 
 def test_more_files_than_spare_workers(server):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from ifw.audio import decode
 from ifw.config import DiarizationOptions
@@ -92,3 +93,17 @@ def test_the_bundled_dialogue(demo):
     found = demo.diarize(samples, DiarizationOptions(num_speakers=reference["speakers"]))
     turns = [SpeakerTurn(one["start_s"], one["end_s"], one["speaker"]) for one in reference["segments"]]
     assert count_speaker_errors(turns, found.turns, collar_s=0.25).rate <= 0.12
+
+
+def test_voices_heard_together_sound_as_each_alone(demo):
+    """Small networks hear several chunks in one pass, in which none may hear the others."""
+    listener = demo._listener
+    assert listener._trunk_batch > 1
+    n_chunks = 2 * listener._trunk_batch + 1
+    samples = torch.from_numpy(decode(find_pipeline("demo") / "dialogue.mp3").samples)
+    heard = samples[: listener.chunk_samples + (n_chunks - 1) * listener.step_samples]
+    speech = listener.segment(heard)
+    together = listener.embed(heard, speech)
+    for index in range(n_chunks):
+        alone = listener.embed(heard[index * listener.step_samples :][: listener.chunk_samples], speech[index, None])
+        torch.testing.assert_close(together[index, None], alone, rtol=1e-3, atol=1e-3)
