@@ -3,7 +3,7 @@
     python benchmarks/diarization.py --hours 3
 
 It is that of a process which is fed the samples of a long file. The networks have their true sizes and random weights
-(those of tests/diarize). They hear the first two batches; what they would say of the others is drawn, since it has the
+(those of tests/diarize). They hear the first groups of chunks; what they would say of the others is drawn: it has the
 same size. The speed of the embeddings is a scenario of `ifw bench`: `ifw bench --scenario diarization`.
 """
 
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,11 @@ from ifw.diarize.stream import DiarizationStream  # noqa: E402
 
 RATE = random_models.RATE
 MEBIBYTE = 1 << 20
+N_HEARD = 32  # groups of chunks
 
 
 class DrawnListener:
-    """Hears two batches with the networks and draws what they say of all others."""
+    """Hears some groups with the networks and draws what they say of all others."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
@@ -47,11 +49,16 @@ class DrawnListener:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._listener, name)
 
-    def hear(self, samples: Any, cancel: Any = None) -> tuple[Any, Any]:
+    def begin(self, samples: Any, cancel: Any) -> Future[Any]:
         """Hear, or draw: each local speaker speaks for most of a second chunk out of two."""
         self._n_heard += 1
-        if self._n_heard <= 2:
-            return self._listener.hear(samples, cancel)
+        if self._n_heard <= N_HEARD:
+            return self._listener.begin(samples, cancel)
+        drawn: Future[Any] = Future()
+        drawn.set_result(self._draw(samples))
+        return drawn
+
+    def _draw(self, samples: Any) -> tuple[Any, Any]:
         grid = self._listener.grid
         n_chunks = 1 + (len(samples) - self._listener.chunk_samples) // self._listener.step_samples
         speech = np.zeros((n_chunks, grid.n_frames, 3), np.uint8)

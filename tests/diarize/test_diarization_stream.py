@@ -1,5 +1,7 @@
 """Which chunks a stream hears, with a listener that writes down what it is given."""
 
+from concurrent.futures import Future
+
 import numpy as np
 import pytest
 
@@ -17,18 +19,21 @@ class WritesDown:
 
     chunk_samples, step_samples = CHUNK, STEP
     grid = Grid(10.0, 1.0, 1.0, 1.0, 10)
+    n_at_once = 1
 
     def __init__(self, batch_size):
         self.batch_size = batch_size
         self.chunks = []
 
-    def hear(self, samples, cancel):
+    def begin(self, samples, cancel):
         del cancel
         n_chunks = 1 + (len(samples) - CHUNK) // STEP
         assert len(samples) == CHUNK + (n_chunks - 1) * STEP
         assert n_chunks <= self.batch_size
         self.chunks += [samples[index * STEP :][:CHUNK].copy() for index in range(n_chunks)]
-        return np.zeros((n_chunks, 10, 3), np.uint8), np.zeros((n_chunks, 3, 4), np.float32)
+        future = Future()
+        future.set_result((np.zeros((n_chunks, 10, 3), np.uint8), np.zeros((n_chunks, 3, 4), np.float32)))
+        return future
 
 
 class AssemblesNothing:
@@ -77,3 +82,11 @@ def test_the_end_of_a_recording_can_be_cancelled_too():
     stream.feed(np.zeros(2000, np.float32))
     stream.finish()
     assert given == [token]
+
+
+def test_progress_comes_while_samples_are_fed():
+    heard_s = []
+    stream = DiarizationStream(WritesDown(2), AssemblesNothing(), DiarizationOptions(), on_progress=heard_s.append)
+    stream.feed(np.zeros(2000, np.float32))
+    assert len(heard_s) == 5
+    assert heard_s == sorted(heard_s)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,7 +11,7 @@ import pytest
 import torch
 
 from ifw.errors import ShapeError
-from ifw.model.cores import cores, use_cores
+from ifw.model.cores import cores, give_way, use_cores
 
 
 def in_a_new_thread(work):
@@ -59,3 +61,17 @@ def test_a_function_that_several_threads_call_at_once():
 
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(work, (2, 3))) == [(1, 2), (1, 3)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux only")
+def test_a_thread_gives_way_alone():
+    def niceness():
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    def work():
+        give_way()
+        return niceness()
+
+    before = niceness()
+    assert in_a_new_thread(work) > before
+    assert niceness() == in_a_new_thread(niceness) == before

@@ -38,7 +38,8 @@ class Diarizer:
         device: `cpu`, `cuda`, or `auto`.
         dtype: Precision of the embedding network's convolutions; `auto` is float16 on CUDA, else float32. All else is
             float32.
-        batch_size: Chunks (10 s each) that are heard together, on CUDA in one pass; None chooses by the device.
+        batch_size: Chunks (10 s each) that are heard in one pass; on CPU at most, since few fit its caches. None
+            chooses by the device.
 
     Raises:
         ConfigError: An argument is not allowed.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final
 
@@ -15,13 +15,14 @@ from torch import Tensor
 
 from ifw.cancellation import CancelToken
 from ifw.constants import HOP_LENGTH, SAMPLE_RATE
-from ifw.diarize.arrays import ByteArray, FloatArray
+from ifw.diarize.arrays import FloatArray
 from ifw.diarize.embedding import EmbeddingDims, ResNet
 from ifw.diarize.filter_bank import FRAME_SAMPLES, FilterBank
+from ifw.diarize.groups import Groups, Heard
 from ifw.diarize.overlap_add import Grid
 from ifw.diarize.segmentation import SegmentationNetwork
 from ifw.errors import EngineMemoryError
-from ifw.model.cores import use_cores
+from ifw.model.cores import give_way, use_cores
 from ifw.model.memory import is_out_of_memory
 
 # On CPU small networks are faster on several chunks at once, large ones only need more memory.
@@ -40,13 +41,12 @@ class Listener:
         exclude_overlap: Embeddings hear a speaker where nobody else speaks, if there is enough of that.
         device: Where both run.
         dtype: Precision of the convolutions of the embedding network; all else is float32.
-        batch_size: Chunks that are heard together: on CUDA in one pass of a network; on CPU the threads share them, and
-            each takes a few at a time.
+        batch_size: Chunks that are heard together, in one pass of a network; on CPU at most, since few fit its caches.
 
     Attributes:
         chunk_samples: Samples of a chunk.
         step_samples: Samples from one chunk to the next.
-        batch_size: Chunks that are heard together.
+        batch_size: Chunks that are heard together, a group.
         grid: When chunks and frames are.
     """
 
@@ -74,7 +74,6 @@ class Listener:
         step_s = step_ratio * segmentation.dims.chunk_s
         self.chunk_samples = segmentation.dims.chunk_samples
         self.step_samples = round(step_s * SAMPLE_RATE)
-        self.batch_size = batch_size
         sincnet = segmentation.sincnet
         self.grid = Grid(
             chunk_s=segmentation.dims.chunk_s,
@@ -85,41 +84,61 @@ class Listener:
         )
         # The least that an embedding can be made of: one frame of the filter bank.
         self._min_frames = math.ceil(segmentation.n_frames * FRAME_SAMPLES / self.chunk_samples)
-        self._trunk_batch = batch_size
+        self.batch_size = self._trunk_batch = batch_size
         if device.type == "cpu":
-            self._trunk_batch = _chunks_at_once(embedding.dims, self.chunk_samples)
-        self._group = max(_GROUP_ON_CPU, self._trunk_batch)
-        self._hearing = threading.Lock()
+            fitting = _chunks_at_once(embedding.dims, self.chunk_samples)
+            self._trunk_batch = min(fitting, batch_size)
+            self.batch_size = min(max(_GROUP_ON_CPU, fitting), batch_size)
         self._pool: ThreadPoolExecutor | None = None
 
-    def hear(self, samples: FloatArray, cancel: CancelToken | None = None) -> tuple[ByteArray, FloatArray]:
-        """Hear chunks that follow one another; recordings take turns.
+    @property
+    def n_at_once(self) -> int:
+        """How many groups to hear at once: on CPU as many as torch has threads in the calling thread."""
+        return torch.get_num_threads() if self._device.type == "cpu" else 1
 
-        On CPU groups of chunks are heard side by side, on as many threads as torch has in the calling thread, each
-        group on one: so threads do not wait for each other, and their number changes no bit of the result.
+    def begin(self, samples: FloatArray, cancel: CancelToken) -> Future[Heard]:
+        """Have a group of chunks heard by another thread; recordings share those.
+
+        On CPU each group is heard on one core, so that threads do not wait for each other, and their number changes no
+        bit of the result; and other threads of the process go first. Whoever begins `n_at_once` of them waits for one
+        before the next.
+
+        Args:
+            samples: [n] float32: the first chunk, and a step more for each other. They must not change.
+            cancel: Ends it, if the group is not being heard yet.
+
+        Returns:
+            Holds what was heard, `CancelledError`, or `EngineMemoryError` where the device has no room.
+        """
+        if self._pool is None:
+            is_cpu = self._device.type == "cpu"
+            self._pool = ThreadPoolExecutor(
+                os.cpu_count() if is_cpu else 1, "ifw-voices", initializer=_work_beside if is_cpu else None
+            )
+        return self._pool.submit(self._hear_unless_cancelled, samples, cancel)
+
+    def hear(self, samples: FloatArray, cancel: CancelToken | None = None) -> Heard:
+        """Hear chunks that follow one another, any number of them, and wait until all are heard.
 
         Args:
             samples: [n] float32: the first chunk, and a step more for each other.
             cancel: On CPU ends it as soon as the groups are done that are being heard.
 
-        Returns:
-            [C, F, S] 1 where a local speaker speaks, and [C, S, D] how each sounds.
-
         Raises:
             CancelledError: `cancel` was cancelled.
             EngineMemoryError: The device has no room for what is heard at once.
         """
-        cancel = cancel or CancelToken()
-        with self._hearing, self._bounded_by_memory():
-            if self._device.type != "cpu":
-                return self._hear_group(samples)
-            n_chunks = 1 + (len(samples) - self.chunk_samples) // self.step_samples
-            groups = []
-            for first in range(0, n_chunks, self._group):
-                n_more = min(self._group, n_chunks - first) - 1
-                groups.append(samples[first * self.step_samples :][: self.chunk_samples + n_more * self.step_samples])
-            speech, embeddings = zip(*self._side_by_side(groups, cancel), strict=True)
-            return np.concatenate(speech), np.concatenate(embeddings)
+        groups = Groups(self, cancel or CancelToken())
+        n_chunks = 1 + (len(samples) - self.chunk_samples) // self.step_samples
+        heard = []
+        for first in range(0, n_chunks, self.batch_size):
+            n_more = min(self.batch_size, n_chunks - first) - 1
+            start = first * self.step_samples
+            groups.begin(samples[start : start + self.chunk_samples + n_more * self.step_samples])
+            heard += groups.done()
+        heard += groups.rest()
+        speech, embeddings = zip(*heard, strict=True)
+        return np.concatenate(speech), np.concatenate(embeddings)
 
     def hear_voice(self, samples: FloatArray) -> tuple[FloatArray, int]:
         """Describe the voice of whoever speaks in a chunk.
@@ -138,28 +157,12 @@ class Listener:
             speech = self.segment(heard).amax(2, keepdim=True)  # [1, F, 1]
             return self.embed(heard, speech)[0, 0].cpu().numpy(), int(speech.sum())
 
-    def _side_by_side(self, groups: Sequence[FloatArray], cancel: CancelToken) -> list[tuple[ByteArray, FloatArray]]:
-        n_threads = torch.get_num_threads()
-        n_parts = min(n_threads, len(groups))
-        pool = self._pool = self._pool or ThreadPoolExecutor(thread_name_prefix="ifw-voices")
-        others = [pool.submit(self._one_by_one, groups[part::n_parts], cancel) for part in range(1, n_parts)]
-        try:
-            own = self._one_by_one(groups[::n_parts], cancel)
-        finally:
-            wait(others)
-            torch.set_num_threads(n_threads)
-        parts = [own, *(other.result() for other in others)]
-        return [parts[index % n_parts][index // n_parts] for index in range(len(groups))]
+    def _hear_unless_cancelled(self, samples: FloatArray, cancel: CancelToken) -> Heard:
+        cancel.raise_if_cancelled()
+        with self._bounded_by_memory():
+            return self._hear_group(samples)
 
-    def _one_by_one(self, groups: Sequence[FloatArray], cancel: CancelToken) -> list[tuple[ByteArray, FloatArray]]:
-        use_cores(1)
-        heard = []
-        for group in groups:
-            cancel.raise_if_cancelled()
-            heard.append(self._hear_group(group))
-        return heard
-
-    def _hear_group(self, samples: FloatArray) -> tuple[ByteArray, FloatArray]:
+    def _hear_group(self, samples: FloatArray) -> Heard:
         heard = torch.from_numpy(samples).to(self._device)
         speech = self.segment(heard)
         return speech.cpu().numpy(), self.embed(heard, speech).cpu().numpy()
@@ -172,7 +175,7 @@ class Listener:
             if not is_out_of_memory(error):
                 raise
             if self._device.type == "cpu":
-                what, way_out = f"what {torch.get_num_threads()} threads hear at once", "give fewer threads"
+                what, way_out = "what all threads hear at once", "give fewer threads"
             else:
                 what, way_out = f"{self.batch_size} chunks at once", "give a smaller batch_size"
             raise EngineMemoryError(f"diarization: the device has no room for {what}; {way_out}") from error
@@ -227,3 +230,8 @@ def _chunks_at_once(dims: EmbeddingDims, chunk_samples: int) -> int:
     """How many chunks the embedding network hears in one pass on CPU."""
     layer_bytes = 4 * dims.n_channels * dims.n_mels * chunk_samples // HOP_LENGTH
     return max(1, min(_TRUNK_BYTES_ON_CPU // layer_bytes, _MOST_ON_CPU))
+
+
+def _work_beside() -> None:
+    use_cores(1)
+    give_way()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from ifw.config import DiarizationOptions
 from ifw.constants import SAMPLE_RATE
 from ifw.diarize.arrays import ByteArray, FloatArray
 from ifw.diarize.assembly import Assembler
+from ifw.diarize.groups import Groups, Heard
 from ifw.diarize.listener import Listener
 from ifw.diarize.turns import Diarization
 from ifw.errors import ShapeError
@@ -37,14 +38,16 @@ class DiarizationStream:
         self._options = options
         self._on_progress = on_progress
         self._cancel = cancel or CancelToken()
+        self._groups = Groups(listener, self._cancel)
         self._blocks: list[FloatArray] = []  # samples from the first chunk on that was not heard
         self._n_waiting = 0
         self._n_samples = 0
+        self._n_begun = 0  # chunks
         self._speech: list[ByteArray] = []
         self._embeddings: list[FloatArray] = []
 
     def feed(self, samples: FloatArray) -> None:
-        """Take in the next samples; once enough have come together, hear them, which takes a while.
+        """Take in the next samples; once enough have come together, they are heard as soon as there is a thread for it.
 
         Args:
             samples: [n] float32 mono, 16 kHz; any n. They must not change until they are heard.
@@ -75,7 +78,7 @@ class DiarizationStream:
         chunk, step = self._listener.chunk_samples, self._listener.step_samples
         # The last chunk is filled up with zeros, unless the one before ends with the audio.
         n_chunks = 1 + max(0, -(-(len(waiting) - chunk) // step))
-        if len(waiting) <= chunk - step and self._speech:
+        if len(waiting) <= chunk - step and self._n_begun:
             n_chunks = 0
         waiting = np.pad(waiting, (0, max(0, self._span(n_chunks) - len(waiting))))
         while n_chunks:
@@ -83,6 +86,7 @@ class DiarizationStream:
             waiting = self._hear(waiting, n_now)
             n_chunks -= n_now
         self._keep(waiting[:0])
+        self._take(self._groups.rest())
         self._cancel.raise_if_cancelled()
         if not self._n_samples:
             return Diarization()
@@ -98,14 +102,20 @@ class DiarizationStream:
         return self._listener.chunk_samples + (n_chunks - 1) * self._listener.step_samples if n_chunks else 0
 
     def _hear(self, waiting: FloatArray, n_chunks: int) -> FloatArray:
-        """Hear the first chunks; returns the samples from the next one on."""
+        """Have the first chunks heard; returns the samples from the next one on."""
         self._cancel.raise_if_cancelled()
-        speech, embeddings = self._listener.hear(waiting[: self._span(n_chunks)], self._cancel)
-        self._speech.append(speech)
-        self._embeddings.append(embeddings)
-        n_heard = sum(map(len, self._speech)) * self._listener.step_samples
-        self._report(min(n_heard, self._n_samples))
+        self._groups.begin(waiting[: self._span(n_chunks)])
+        self._n_begun += n_chunks
+        self._take(self._groups.done())
         return waiting[n_chunks * self._listener.step_samples :]
+
+    def _take(self, groups: Sequence[Heard]) -> None:
+        for speech, embeddings in groups:
+            self._cancel.raise_if_cancelled()
+            self._speech.append(speech)
+            self._embeddings.append(embeddings)
+            n_heard = sum(map(len, self._speech)) * self._listener.step_samples
+            self._report(min(n_heard, self._n_samples))
 
     def _keep(self, waiting: FloatArray) -> None:
         self._blocks, self._n_waiting = [waiting.copy()], len(waiting)
