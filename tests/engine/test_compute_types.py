@@ -77,7 +77,8 @@ def test_a_window_does_not_depend_on_its_neighbours(compute_type):
     requests = []
     for index in range(8):
         options = DecodeOptions(
-            temperatures=(0.0,),
+            temperatures=(0.0,) if index != 6 else (0.8,),
+            suppress_tokens=(10, 11, 300) if index == 3 else None,
             max_tokens=4 + 5 * (index % 4),
             timestamps=index % 2 == 0,
             logprob_threshold=None,

@@ -24,6 +24,7 @@ from ifw.engine.rules import NO_LIMIT, RowStart, RowStates, RuleTokens, TokenRul
 from ifw.engine.runner import ModelRunner, RunnerTokens
 from ifw.engine.runner_interface import PrefillInput
 from ifw.model.dims import ModelDims
+from ifw.model.ops import choose_ops
 
 N_CASES = 10_000
 CPU = torch.device("cpu")
@@ -318,7 +319,7 @@ def test_the_mean_logprob_of_a_greedy_attempt():
 class ScriptedModel:
     """Gives `logits[row, position]` whatever it is fed."""
 
-    device, dtype = CPU, torch.float32
+    device, dtype, ops = CPU, torch.float32, choose_ops(CPU, torch.float32)
     dims = ModelDims(80, SMALL.n_vocab, 2, 1, 1, 1, 2, 2)
 
     def __init__(self, logits):

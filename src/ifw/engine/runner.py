@@ -21,6 +21,7 @@ from ifw.engine.runner_interface import AlignInput, Detected, Prefilled, Prefill
 from ifw.engine.search import Move, Sampled
 from ifw.engine.search_runner import SearchRunner
 from ifw.engine.small_calls import suitable_cores
+from ifw.engine.token_chooser import TokenChooser
 from ifw.engine.window_encoder import WindowEncoder
 from ifw.model.whisper import Whisper
 
@@ -89,6 +90,7 @@ class ModelRunner:
         self._cache = DecoderCache.allocate(model.dims, n_slots, model.device, model.dtype, cross_kv)
         self._states = RowStates.allocate(n_slots, tokens.rules.eot, model.device)
         self._rules = TokenRules(tokens.rules, model.device)
+        self._chooser = TokenChooser(model, self._rules, tokens.rules)
         self._language_ids = torch.tensor(tokens.language_ids, dtype=torch.int64, device=model.device)
         self._rows: dict[int, LiveRow] = {}
         self._parked: dict[int, LiveRow] = {}
@@ -183,7 +185,7 @@ class ModelRunner:
             chosen = self._choose(self._model.logits(hidden[:, 0]), begin, end)
         for row in self._rows.values():
             row.offset += 1
-        return [chosen[slot - begin] for slot in slots]
+        return chosen
 
     def begin_search(self, search: SearchInput) -> None:
         """Let the workspace begin on an attempt; what it held is forgotten.
@@ -307,19 +309,11 @@ class ModelRunner:
         return upload(ids, self._device)
 
     def _choose(self, logits: Tensor, begin: int, end: int) -> list[Sampled]:
-        """Sample in the rows from `begin` to before `end`, and record it in their states."""
-        states = self._states.view(begin, end)
+        """Sample in the live rows from `begin` to before `end`, and record it in their states."""
         rows = [self._rows.get(slot) for slot in range(begin, end)]
-        lists = [row.suppress for row in rows if row is not None]
-        default = lists[0]
-        is_shared = all(suppress is default for suppress in lists)
-        suppress = default if is_shared else [default if row is None else row.suppress for row in rows]
+        suppress = [None if row is None else row.suppress for row in rows]
         sampled_rows = [index for index, row in enumerate(rows) if row is not None and row.is_sampled]
-        self._rules.mask(logits, states, suppress)
-        tokens, logprobs = self._rules.choose(logits, states, sampled_rows)
-        states.append(tokens, self._tokens.rules.timestamp_begin)
-        packed = torch.stack((tokens.float(), logprobs)).tolist()  # ids are below 2**24: exact in float32
-        return [Sampled(int(token), logprob) for token, logprob in zip(*packed, strict=True)]
+        return self._chooser.choose(logits, self._states.view(begin, end), suppress, sampled_rows)
 
     def _no_speech(self, logits: Tensor) -> Tensor:
         """[B, V] logits at `<|startoftranscript|>`, before any rule -> [B] probabilities."""

@@ -123,6 +123,37 @@ class DecodeCallStruct(Structure):
     ]
 
 
+class TokenRulesStruct(Structure):
+    """`IfwTokenRules`."""
+
+    _fields_ = [
+        ("n_vocab", c_int64),
+        ("eot", c_int64),
+        ("no_timestamps", c_int64),
+        ("timestamp_begin", c_int64),
+        ("n_begin_suppress", c_int64),
+        ("begin_suppress", c_void_p),
+    ]
+
+
+class ChoiceCallStruct(Structure):
+    """`IfwChoiceCall`."""
+
+    _fields_ = [
+        ("n_rows", c_int64),
+        ("rows", POINTER(c_int64)),
+        ("logits", c_void_p),
+        ("logits_stride", c_int64),
+        ("states", c_void_p),
+        ("states_stride", c_int64),
+        ("suppress", c_void_p),
+        ("n_suppress", c_int64),
+        ("suppress_begins", POINTER(c_int64)),
+        ("tokens", POINTER(c_int64)),
+        ("logprobs", POINTER(c_float)),
+    ]
+
+
 class _KernelsStruct(Structure):
     _fields_ = [
         ("name", c_char_p),
@@ -146,6 +177,7 @@ class _KernelsStruct(Structure):
             ctypes.CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_int64, c_int64, c_void_p, c_void_p),
         ),
         ("decode", ctypes.CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_void_p)),
+        ("choose_tokens", ctypes.CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p)),
     ]
 
 
@@ -174,6 +206,7 @@ class Kernels:
     encoder_attention: Function
     decode_attention: Function
     decode: Function
+    choose_tokens: Function
 
     def team(self) -> Team:
         """As many threads as torch has in the calling thread."""
@@ -230,6 +263,7 @@ def _kernels(table: _KernelsStruct, runtime: tuple[int | None, int | None]) -> K
         encoder_attention=table.encoder_attention,
         decode_attention=table.decode_attention,
         decode=table.decode,
+        choose_tokens=table.choose_tokens,
     )
 
 

@@ -13,6 +13,7 @@ from ifw.kernels import attention
 from ifw.kernels.decoder import NativeDecoder
 from ifw.kernels.library import HEAD_DIM, Kernels
 from ifw.kernels.linear import NativeLinear
+from ifw.kernels.token_choice import NativeTokenChoice
 from ifw.model import ops
 from ifw.model.ops import Decode, KeyLimit, LayerNorm, Linear, MakeLinear, Ops
 
@@ -33,6 +34,7 @@ def int8_ops(kernels: Kernels) -> Ops:
         encoder_attention=partial(_encoder_attention, kernels),
         decode_attention=partial(_decode_attention, kernels),
         decode=partial(_fused_decode, kernels),
+        choose_tokens=partial(NativeTokenChoice, kernels),
         weight_dtype=torch.float32,
         compute_type="int8",
     )
@@ -54,6 +56,7 @@ def bfloat16_ops(kernels: Kernels) -> Ops:
         encoder_attention=partial(_encoder_attention, kernels),
         decode_attention=partial(_decode_attention, kernels),
         decode=partial(_fused_decode, kernels),
+        choose_tokens=partial(NativeTokenChoice, kernels),
     )
 
 

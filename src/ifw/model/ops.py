@@ -94,6 +94,30 @@ class MakeDecode(Protocol):
         ...
 
 
+class ChooseTokens(Protocol):
+    """Token rules, greedy choice and what is known about a row behind it as one operation."""
+
+    def __call__(
+        self, logits: Tensor, states: Tensor, rows: Sequence[int], suppress: Tensor | Sequence[Tensor]
+    ) -> tuple[list[int], list[float]]:
+        """Choose in `rows` of `logits` [B, V], which are overwritten, and record it in `states` [F, B].
+
+        `states` are those of `ifw.engine.rules.RowStates`; `suppress` are int64 ids, one tensor for all of the rows or
+        one for each. The result is a token a row, and its natural-log probability under the rules.
+        """
+        ...
+
+
+class MakeChooseTokens(Protocol):
+    """How choosing is made one operation."""
+
+    def __call__(
+        self, *, n_vocab: int, eot: int, no_timestamps: int, timestamp_begin: int, begin_suppress: Sequence[int]
+    ) -> ChooseTokens:
+        """Take the tokens that the rules speak about."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ops:
     """One choice of implementations.
@@ -115,6 +139,7 @@ class Ops:
             where they have to be unpacked first.
         encoder_linear: Makes the layers of the encoder's blocks; None is `linear`.
         encoder_products: How these multiply, where it is not as the others do.
+        choose_tokens: Makes one operation of choosing the next tokens; None where that is done step by step.
     """
 
     linear: MakeLinear
@@ -129,6 +154,7 @@ class Ops:
     eight_bit_attention: EightBitAttention | None = None
     encoder_linear: MakeLinear | None = None
     encoder_products: str = "same"
+    choose_tokens: MakeChooseTokens | None = None
 
 
 def choose_ops(device: torch.device, dtype: torch.dtype) -> Ops:

@@ -81,6 +81,40 @@ typedef struct {
     int64_t n_groups, n_cross;  // n_rows / n_groups rows that follow one another share a group
 } IfwDecodeCall;
 
+// The integers about a row that choosing a token reads and writes.
+enum {
+    IFW_ROW_TOKEN = 0,            // the last one, chosen or of the prefix
+    IFW_ROW_OFFSET = 1,           // its position
+    IFW_ROW_IS_LIVE = 2,          // not looked at
+    IFW_ROW_N_SAMPLED = 3,
+    IFW_ROW_BEFORE = 4,           // the token sampled before; none: -1
+    IFW_ROW_LAST_STAMP = 5,       // the last sampled timestamp, counted from timestamp_begin; none: -1
+    IFW_ROW_HAS_GRAMMAR = 6,
+    IFW_ROW_MAX_FIRST_STAMP = 7,
+};
+
+// 0 < eot <= no_timestamps < timestamp_begin < n_vocab.
+typedef struct {
+    int64_t n_vocab, eot, no_timestamps, timestamp_begin;
+    int64_t n_begin_suppress;
+    const int64_t* begin_suppress;  // below n_vocab
+} IfwTokenRules;
+
+// Rows for which a token is chosen, each once. Strides are in elements; the last axes are dense.
+typedef struct {
+    int64_t n_rows;
+    const int64_t* rows;             // [n_rows], indices into logits and states
+    float* logits;                   // [.., n_vocab], overwritten
+    int64_t logits_stride;
+    int64_t* states;                 // [8 or more, ..], brought forward
+    int64_t states_stride;
+    const int64_t* suppress;         // never chosen
+    int64_t n_suppress;              // of all rows
+    const int64_t* suppress_begins;  // [n_rows + 1], where each row's begin and all end; NULL: all rows have all
+    int64_t* tokens;                 // [n_rows], out
+    float* logprobs;                 // [n_rows], out: natural log of the token's probability under the rules
+} IfwChoiceCall;
+
 // One set of kernels, for one instruction set. `name` is what the caller may ask for.
 typedef struct {
     const char* name;
@@ -106,6 +140,9 @@ typedef struct {
     // The whole decoder: hidden states [n_rows, n_new, width] after the last norm. Returns 0, or -1 where a token or a
     // position is not there: then nothing is computed.
     int32_t (*decode)(const IfwTeam* team, const IfwDecoder* decoder, const IfwDecodeCall* call, void* out);
+    // The next token of rows, greedily under the rules. Returns 0, or -1 where a suppressed token is not there: then
+    // nothing is computed.
+    int32_t (*choose_tokens)(const IfwTeam* team, const IfwTokenRules* rules, const IfwChoiceCall* call);
 } IfwKernels;
 
 // The kernels of a name, or NULL where they were not built or this machine cannot run them. Best first: index from 0.

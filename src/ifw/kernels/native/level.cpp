@@ -4,6 +4,7 @@
 #include "decoder.h"
 #include "encoder_attention.h"
 #include "linear.h"
+#include "token_choice.h"
 
 #define IFW_TEXT_OF(name) #name
 #define IFW_TEXT(name) IFW_TEXT_OF(name)
@@ -22,5 +23,6 @@ const IfwKernels IFW_JOIN(ifw_kernels_, IFW_LEVEL) = {
     IFW_LEVEL::encoder_attention,
     IFW_LEVEL::decode_attention,
     IFW_LEVEL::decode,
+    IFW_LEVEL::choose_tokens,
 };
 }
