@@ -34,7 +34,7 @@ class EmbeddingDims:
     width: int
 
 
-class _Block(nn.Module):
+class ResidualBlock(nn.Module):
     """Two convolutions beside a shortcut."""
 
     def __init__(self, n_inputs: int, n_outputs: int, stride: int) -> None:
@@ -49,6 +49,7 @@ class _Block(nn.Module):
             self.shortcut.append(nn.BatchNorm2d(n_outputs))
 
     def forward(self, features: Tensor) -> Tensor:
+        """[B, inputs, bands, frames] to [B, outputs, bands / stride, frames / stride]."""
         inner = F.relu_(self.bn1(self.conv1(features)))
         return F.relu_(self.bn2(self.conv2(inner)).add_(self.shortcut(features)))
 
@@ -74,18 +75,22 @@ class ResNet(nn.Module):
             strides = [1 if index == 0 else 2] + [1] * (n_blocks - 1)
             blocks = []
             for stride in strides:
-                blocks.append(_Block(width, n_outputs, stride))
+                blocks.append(ResidualBlock(width, n_outputs, stride))
                 width = n_outputs
             groups.append(nn.Sequential(*blocks))
         self.layer1, self.layer2, self.layer3, self.layer4 = groups
         self.seg_1 = nn.Linear(2 * (dims.n_mels // 8) * width, dims.width)
 
+    @property
+    def blocks(self) -> list[ResidualBlock]:
+        """All blocks, in order."""
+        return [module for module in self.modules() if isinstance(module, ResidualBlock)]
+
     def fuse(self) -> None:
         """Fold all batch norms into convolutions; only for inference."""
         self.conv1, self.bn1 = _fused(self.conv1, self.bn1), nn.Identity()
-        for module in list(self.modules()):
-            if isinstance(module, _Block):
-                module.fuse()
+        for block in self.blocks:
+            block.fuse()
 
     def trunk(self, energies: Tensor) -> Tensor:
         """Hear chunks.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final
@@ -19,6 +19,7 @@ from ifw.diarize.arrays import FloatArray
 from ifw.diarize.embedding import EmbeddingDims, ResNet
 from ifw.diarize.filter_bank import FRAME_SAMPLES, FilterBank
 from ifw.diarize.groups import Groups, Heard
+from ifw.diarize.native_networks import trunk_of
 from ifw.diarize.overlap_add import Grid
 from ifw.diarize.segmentation import SegmentationNetwork
 from ifw.errors import EngineMemoryError
@@ -68,6 +69,9 @@ class Listener:
             for name, part in embedding.named_children():
                 if name != "seg_1":
                     part.to(dtype)
+        self._trunk: Callable[[Tensor], Tensor] = embedding.trunk
+        if device.type == "cpu" and dtype == torch.float32:
+            self._trunk = trunk_of(embedding)
         embedding.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch leaves it out
         self._filter_bank = FilterBank(embedding.dims.n_mels, device)
         self._exclude_overlap = exclude_overlap
@@ -206,7 +210,7 @@ class Listener:
         weights = self._weights(speech).float()
         for chunks in torch.split(spoken, self._trunk_batch):
             part = energies[chunks]
-            features = self._embedding.trunk(part - part.mean(1, keepdim=True))
+            features = self._trunk(part - part.mean(1, keepdim=True))
             embeddings[chunks] = self._embedding.embed(features, weights[chunks])
         return embeddings
 

@@ -154,10 +154,41 @@ class ChoiceCallStruct(Structure):
     ]
 
 
+class ConvolutionStruct(Structure):
+    """`IfwConvolution`."""
+
+    _fields_ = [
+        ("n_in", c_int64),
+        ("n_out", c_int64),
+        ("kernel", c_int32),
+        ("stride", c_int32),
+        ("weight", c_void_p),
+        ("bias", c_void_p),
+    ]
+
+
+class BlockStruct(Structure):
+    """`IfwBlock`."""
+
+    _fields_ = [(name, POINTER(ConvolutionStruct)) for name in ("conv1", "conv2", "shortcut")]
+
+
+class TrunkStruct(Structure):
+    """`IfwTrunk`."""
+
+    _fields_ = [
+        ("n_rows", c_int64),
+        ("n_blocks", c_int64),
+        ("first", POINTER(ConvolutionStruct)),
+        ("blocks", POINTER(BlockStruct)),
+    ]
+
+
 class _KernelsStruct(Structure):
     _fields_ = [
         ("name", c_char_p),
         ("panel", c_int64),
+        ("channels", c_int64),
         ("has_bfloat16", c_int64),
         ("packed_bytes", ctypes.CFUNCTYPE(c_int64, c_int64, c_int64, c_int32)),
         (
@@ -178,6 +209,7 @@ class _KernelsStruct(Structure):
         ),
         ("decode", ctypes.CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_void_p)),
         ("choose_tokens", ctypes.CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p)),
+        ("residual_trunk", ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_int64, c_int64, c_void_p)),
     ]
 
 
@@ -191,6 +223,7 @@ class Kernels:
     Attributes:
         name: Of the instruction set.
         panel: Columns that are packed together.
+        channels: Outputs of a convolution that are packed together.
         has_bfloat16: Whether it multiplies bfloat16; int8 and float32 it always does.
         runtime: Addresses of the functions that run a team and let it wait for all; None where torch's OpenMP was not
             found.
@@ -198,6 +231,7 @@ class Kernels:
 
     name: str
     panel: int
+    channels: int
     has_bfloat16: bool
     runtime: tuple[int | None, int | None]
     packed_bytes: Function
@@ -207,6 +241,7 @@ class Kernels:
     decode_attention: Function
     decode: Function
     choose_tokens: Function
+    residual_trunk: Function
 
     def team(self) -> Team:
         """As many threads as torch has in the calling thread."""
@@ -255,6 +290,7 @@ def _kernels(table: _KernelsStruct, runtime: tuple[int | None, int | None]) -> K
     return Kernels(
         name=table.name.decode(),
         panel=table.panel,
+        channels=table.channels,
         has_bfloat16=bool(table.has_bfloat16),
         runtime=runtime,
         packed_bytes=table.packed_bytes,
@@ -264,6 +300,7 @@ def _kernels(table: _KernelsStruct, runtime: tuple[int | None, int | None]) -> K
         decode_attention=table.decode_attention,
         decode=table.decode,
         choose_tokens=table.choose_tokens,
+        residual_trunk=table.residual_trunk,
     )
 
 

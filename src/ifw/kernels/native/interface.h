@@ -115,10 +115,32 @@ typedef struct {
     float* logprobs;                 // [n_rows], out: natural log of the token's probability under the rules
 } IfwChoiceCall;
 
+// A convolution with padding kernel / 2: 3 x 3 with stride 1 or 2, or 1 x 1 with stride 2. n_out is a multiple of `channels`.
+typedef struct {
+    int64_t n_in, n_out;
+    int32_t kernel, stride;
+    const float* weight;  // stride 1: [n_out / channels, 16, n_in, channels], transformed as Winograd's F(2 x 2, 3 x 3) has it;
+                          // stride 2: [n_out / channels, kernel^2, n_in, channels]
+    const float* bias;    // [n_out]
+} IfwConvolution;
+
+// relu(conv2(relu(conv1(x))) + shortcut(x)). conv2 has stride 1; conv1 and the shortcut have the same; NULL is x itself.
+typedef struct {
+    const IfwConvolution *conv1, *conv2, *shortcut;
+} IfwBlock;
+
+// relu(first(x)), then the blocks. A block with stride 2 has at most four times the channels that it is given.
+typedef struct {
+    int64_t n_rows, n_blocks;
+    const IfwConvolution* first;
+    const IfwBlock* blocks;
+} IfwTrunk;
+
 // One set of kernels, for one instruction set. `name` is what the caller may ask for.
 typedef struct {
     const char* name;
     int64_t panel;         // columns that are packed together; padded n_out is the next multiple of it
+    int64_t channels;      // outputs of a convolution that are packed together
     int64_t has_bfloat16;  // whether it multiplies bfloat16; float32 and int8 it always does
 
     // Bytes that pack_linear writes to `packed`.
@@ -143,6 +165,8 @@ typedef struct {
     // The next token of rows, greedily under the rules. Returns 0, or -1 where a suppressed token is not there: then
     // nothing is computed.
     int32_t (*choose_tokens)(const IfwTeam* team, const IfwTokenRules* rules, const IfwChoiceCall* call);
+    // x: [n_images, n_rows, width] -> y: [n_images, channels, rows, columns] of the last block; in the calling thread.
+    void (*residual_trunk)(const IfwTrunk* trunk, const float* x, int64_t n_images, int64_t width, float* y);
 } IfwKernels;
 
 // The kernels of a name, or NULL where they were not built or this machine cannot run them. Best first: index from 0.

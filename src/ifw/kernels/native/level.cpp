@@ -4,6 +4,7 @@
 #include "decoder.h"
 #include "encoder_attention.h"
 #include "linear.h"
+#include "residual_trunk.h"
 #include "token_choice.h"
 
 #define IFW_TEXT_OF(name) #name
@@ -16,6 +17,7 @@ extern const IfwKernels IFW_JOIN(ifw_kernels_, IFW_LEVEL);
 const IfwKernels IFW_JOIN(ifw_kernels_, IFW_LEVEL) = {
     IFW_TEXT(IFW_LEVEL),
     IFW_LEVEL::PANEL,
+    IFW_LEVEL::CHANNELS,
     !std::is_same<IFW_LEVEL::KindOf<IFW_LEVEL::bfloat16>::Type, IFW_LEVEL::Float32>::value,
     IFW_LEVEL::packed_bytes,
     IFW_LEVEL::pack_linear,
@@ -24,5 +26,6 @@ const IfwKernels IFW_JOIN(ifw_kernels_, IFW_LEVEL) = {
     IFW_LEVEL::decode_attention,
     IFW_LEVEL::decode,
     IFW_LEVEL::choose_tokens,
+    IFW_LEVEL::residual_trunk,
 };
 }

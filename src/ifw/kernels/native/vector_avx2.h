@@ -13,6 +13,7 @@ constexpr int LANES = 8;
 constexpr int ROWS = 6;     // of a block of the product: 6 x 2 accumulators, 2 weights and an input fill the registers
 constexpr int VECTORS = 2;  // columns of a panel, in vectors
 constexpr int PANEL = VECTORS * LANES;
+constexpr int CHANNELS = 4;  // outputs of a convolution at once, each of up to three vectors
 
 inline Floats zeros() { return _mm256_setzero_ps(); }
 inline Floats all(float x) { return _mm256_set1_ps(x); }
@@ -45,6 +46,17 @@ inline Floats scale_by_power(Floats x, Floats power) {
 }
 inline Floats copy_sign(Floats magnitude, Floats sign) {
     return _mm256_or_ps(_mm256_andnot_ps(all(-0.0f), magnitude), _mm256_and_ps(all(-0.0f), sign));
+}
+// The first n values, then zeros.
+inline Floats first_of(Floats x, int n) {
+    const __m256i places = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_and_ps(x, _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(n), places)));
+}
+// Of the values of a, then b, every second one.
+inline void deinterleave(Floats a, Floats b, Floats& even, Floats& odd) {
+    const __m256d evens = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0x88)), odds = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0xdd));
+    even = _mm256_castpd_ps(_mm256_permute4x64_pd(evens, 0xd8));
+    odd = _mm256_castpd_ps(_mm256_permute4x64_pd(odds, 0xd8));
 }
 inline float sum_of(Floats x) {
     __m128 t = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));

@@ -13,6 +13,7 @@ constexpr int LANES = 16;
 constexpr int ROWS = 6;     // of a block of the product: 6 x 4 accumulators, 4 weights and an input fill the registers
 constexpr int VECTORS = 4;  // columns of a panel, in vectors
 constexpr int PANEL = VECTORS * LANES;
+constexpr int CHANNELS = 8;  // outputs of a convolution at once, each of up to three vectors
 
 inline Floats zeros() { return _mm512_setzero_ps(); }
 inline Floats all(float x) { return _mm512_set1_ps(x); }
@@ -35,6 +36,14 @@ inline Floats copy_sign(Floats magnitude, Floats sign) {
     const __m512i mask = _mm512_set1_epi32(static_cast<int>(0x80000000u));
     return _mm512_castsi512_ps(
         _mm512_ternarylogic_epi32(mask, _mm512_castps_si512(sign), _mm512_castps_si512(magnitude), 0xCA));
+}
+// The first n values, then zeros.
+inline Floats first_of(Floats x, int n) { return _mm512_maskz_mov_ps(static_cast<__mmask16>((1u << n) - 1), x); }
+// Of the values of a, then b, every second one.
+inline void deinterleave(Floats a, Floats b, Floats& even, Floats& odd) {
+    const __m512i places = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    even = _mm512_permutex2var_ps(a, places, b);
+    odd = _mm512_permutex2var_ps(a, _mm512_add_epi32(places, _mm512_set1_epi32(1)), b);
 }
 inline float sum_of(Floats x) { return _mm512_reduce_add_ps(x); }
 inline float max_of(Floats x) { return _mm512_reduce_max_ps(x); }

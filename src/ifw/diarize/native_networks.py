@@ -1,0 +1,43 @@
+"""Parts of the networks by the native kernels, where those and the sizes allow it: the place where both meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from ifw.diarize.embedding import ResNet
+from ifw.kernels.library import Kernels, load
+from ifw.kernels.residual_trunk import Block, Convolution, NativeTrunk, can_pack
+
+
+def find_kernels() -> Kernels | None:
+    """The best kernels of this machine, if any."""
+    return next(iter(load().kernels), None)
+
+
+def trunk_of(network: ResNet) -> Callable[[Tensor], Tensor]:
+    """The trunk of an embedding network on CPU in float32, whose batch norms were folded.
+
+    Returns:
+        What does as `ResNet.trunk`: itself, where there are no kernels for it.
+    """
+    kernels = find_kernels()
+    if kernels is None or not can_pack(kernels, network.dims.n_channels):
+        return network.trunk
+    blocks = [
+        Block(_convolution(block.conv1), _convolution(block.conv2), _shortcut(block.shortcut))
+        for block in network.blocks
+    ]
+    native = NativeTrunk(kernels, _convolution(network.conv1), blocks, network.dims.n_mels)
+    return lambda energies: native(energies.transpose(1, 2)).flatten(1, 2)
+
+
+def _convolution(layer: nn.Module) -> Convolution:
+    assert isinstance(layer, nn.Conv2d)
+    assert layer.bias is not None, "the batch norm was folded into it"
+    return Convolution(layer.weight, layer.bias, layer.stride[0])
+
+
+def _shortcut(layers: nn.Sequential) -> Convolution | None:
+    return _convolution(layers[0]) if len(layers) else None
