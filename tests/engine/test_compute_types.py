@@ -17,6 +17,7 @@ from ifw.engine.request import DecodeRequest
 from ifw.kernels.library import load
 from ifw.model.compute_type import DTYPES, ops_for
 from ifw.model.native_ops import bfloat16_ops, int8_ops
+from ifw.model.ops import can_pack, choose_ops
 from ifw.model.random import random_whisper
 
 CPU = torch.device("cpu")
@@ -61,18 +62,29 @@ def test_float32_with_kernels_is_float32(sizes):
         assert relative_error(one, other) < 5e-6
 
 
-def decode_all(compute_type, n_slots, encode_batch, n_threads, requests):
-    model = random_whisper(SIZES, 0, CPU, DTYPES[compute_type], ops_for(CPU, compute_type))
+def decode_all(compute_type, n_slots, encode_batch, n_threads, requests, *, is_plain=False, is_multilingual=True):
+    ops = choose_ops(CPU, DTYPES[compute_type]) if is_plain else ops_for(CPU, compute_type)
+    model = random_whisper(SIZES, 0, CPU, DTYPES[compute_type], ops)
     config = EngineConfig(n_threads=n_threads, n_slots=n_slots, encode_batch=encode_batch)
-    with Engine(model, tiny_models.checkpoint(SIZES), config) as engine:
+    with Engine(model, tiny_models.checkpoint(SIZES, is_multilingual=is_multilingual), config) as engine:
         assert engine.arithmetic == f"cpu {compute_type}"
         futures = [engine.submit(dataclasses.replace(request, request_id=str(i))) for i, request in enumerate(requests)]
         return [future.result(TIMEOUT_S) for future in futures]
 
 
-@needs_kernels
-@pytest.mark.parametrize("compute_type", ["float32", "bfloat16", "int8"])
-def test_a_window_does_not_depend_on_its_neighbours(compute_type):
+@pytest.mark.parametrize(
+    ("compute_type", "is_plain"),
+    [
+        *(pytest.param(name, False, marks=needs_kernels) for name in ("float32", "bfloat16", "int8")),
+        ("float32", True),
+        pytest.param(
+            "bfloat16",
+            True,
+            marks=pytest.mark.skipif(not can_pack(torch.bfloat16), reason="the processor has no bfloat16"),
+        ),
+    ],
+)
+def test_a_window_does_not_depend_on_its_neighbours(compute_type, is_plain):
     """Alone, beside others, in a slot that was used before, on one thread or two: the same, bit for bit."""
     requests = []
     for index in range(8):
@@ -91,14 +103,29 @@ def test_a_window_does_not_depend_on_its_neighbours(compute_type):
         samples = tiny_models.window(index, seconds=30 - 3 * index)
         prompt = tuple(range(20, 20 + 9 * (index % 3)))
         requests.append(DecodeRequest(samples=samples, language="en", prompt_ids=prompt, options=options))
-    alone = [decode_all(compute_type, 1, 1, 1, [request])[0] for request in requests]
+    alone = [decode_all(compute_type, 1, 1, 1, [request], is_plain=is_plain)[0] for request in requests]
     assert len({hypothesis.token_ids for hypothesis in alone}) == len(requests)
     for n_slots, encode_batch, n_threads in ((8, 1, 1), (3, 2, 2)):
         for got, expected in zip(
-            decode_all(compute_type, n_slots, encode_batch, n_threads, requests), alone, strict=True
+            decode_all(compute_type, n_slots, encode_batch, n_threads, requests, is_plain=is_plain), alone, strict=True
         ):
             assert got.token_ids == expected.token_ids
             assert got.token_logprobs == expected.token_logprobs
             assert (got.attention is None) == (expected.attention is None)
             if got.attention is not None:
                 np.testing.assert_allclose(got.attention.matrix, expected.attention.matrix, atol=2e-3)  # torch's
+
+
+@pytest.mark.parametrize("n_prompt", [1, 2, 40])
+def test_a_prefix_of_one_token_does_not_depend_on_longer_ones(n_prompt):
+    """A checkpoint that knows English only is given one token where there are timestamps and no prompt."""
+    options = DecodeOptions(temperatures=(0.0,), max_tokens=8, logprob_threshold=None, token_logprobs=True)
+    samples = [tiny_models.window(index, seconds=10) for index in range(3)]
+    bare = DecodeRequest(samples=samples[0], options=options)
+    others = [
+        DecodeRequest(samples=each, prompt_ids=tuple(range(20, 20 + n_prompt)), options=options) for each in samples
+    ]
+    alone = decode_all("float32", 1, 1, 1, [bare], is_plain=True, is_multilingual=False)[0]
+    beside = decode_all("float32", 4, 4, 1, [bare, *others], is_plain=True, is_multilingual=False)[0]
+    assert beside.token_ids == alone.token_ids
+    assert beside.token_logprobs == alone.token_logprobs

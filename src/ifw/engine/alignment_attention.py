@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ifw.model.eight_bit_kv import EightBitKv
+from ifw.model.whisper import CrossCache
 
 MEDIAN_WIDTH = 7  # positions, 0.14 s
 # The exchanges that bring the median of seven numbers to place 3 (Devillard 1998, after Smith); sorting takes ten times
@@ -36,7 +36,7 @@ class AlignmentAttention:
     """
 
     def __init__(
-        self, heads: Sequence[tuple[int, int]], cross_cache: Tensor | EightBitKv, lengths: Sequence[tuple[int, int]]
+        self, heads: Sequence[tuple[int, int]], cross_cache: CrossCache, lengths: Sequence[tuple[int, int]]
     ) -> None:
         self._heads = heads
         self._keys = cross_cache[:, 0]

@@ -13,6 +13,8 @@ from ifw.errors import EngineMemoryError
 from ifw.model.dims import ModelDims
 from ifw.model.eight_bit_kv import EightBitKv, eight_bit_bytes
 from ifw.model.memory import is_out_of_memory
+from ifw.model.split_kv import SplitKv
+from ifw.model.whisper import CrossCache
 
 _MAX_AUTO_SLOTS_CPU = 16
 _MAX_AUTO_SLOTS_CUDA = 64
@@ -28,17 +30,32 @@ class DecoderCache:
     Attributes:
         self_kv: [L, 2, S, H, 448, Dh], one position a token; never holds a value that is not finite, because a masked
             position still takes part in the products.
-        cross_kv: [L, 2, S, H, 1500, Dh], computed once a window; in 8 bits where that was asked for.
+        cross_kv: [L, 2, S, H, 1500, Dh], computed once a window; in 8 bits or split where that was asked for.
     """
 
     self_kv: Tensor
-    cross_kv: Tensor | EightBitKv
+    cross_kv: CrossCache
 
     @classmethod
     def allocate(
-        cls, dims: ModelDims, n_slots: int, device: torch.device, dtype: torch.dtype, cross_kv: CrossKv = "same"
+        cls,
+        dims: ModelDims,
+        n_slots: int,
+        device: torch.device,
+        dtype: torch.dtype,
+        cross_kv: CrossKv = "same",
+        *,
+        is_split: bool = False,
     ) -> DecoderCache:
         """Allocate `n_slots` rows of zeros.
+
+        Args:
+            dims: Of the model.
+            n_slots: S.
+            device: Of the model.
+            dtype: Of the model.
+            cross_kv: How the keys and values of the audio are kept.
+            is_split: Those that are kept the `same` are kept as `SplitKv`.
 
         Raises:
             EngineMemoryError: The device has no room for them.
@@ -47,11 +64,13 @@ class DecoderCache:
         try:
             self_kv = torch.zeros(*rows, dims.n_text_positions, dims.head_dim, device=device, dtype=dtype)
             cross_rows = (*rows, dims.n_positions, dims.head_dim)
-            kept: Tensor | EightBitKv = (
-                torch.zeros(*cross_rows, device=device, dtype=dtype)
-                if cross_kv == "same"
-                else EightBitKv.zeros(*cross_rows, device=device, how=cross_kv)
-            )
+            kept: CrossCache
+            if cross_kv != "same":
+                kept = EightBitKv.zeros(*cross_rows, device=device, how=cross_kv)
+            elif is_split:
+                kept = SplitKv.zeros(*cross_rows, device=device, dtype=dtype)
+            else:
+                kept = torch.zeros(*cross_rows, device=device, dtype=dtype)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

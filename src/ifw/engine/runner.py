@@ -25,6 +25,8 @@ from ifw.engine.token_chooser import TokenChooser
 from ifw.engine.window_encoder import WindowEncoder
 from ifw.model.whisper import Whisper
 
+_LEAST_WIDTH = 4  # tokens: products of fewer rows are done by other kernels, whose last bits differ
+
 
 @dataclass(frozen=True, slots=True)
 class RunnerTokens:
@@ -87,7 +89,9 @@ class ModelRunner:
         self._tokens = tokens
         self._device = model.device
         self._encoder = WindowEncoder(model)
-        self._cache = DecoderCache.allocate(model.dims, n_slots, model.device, model.dtype, cross_kv)
+        self._cache = DecoderCache.allocate(
+            model.dims, n_slots, model.device, model.dtype, cross_kv, is_split=model.ops.splits_cross_kv
+        )
         self._states = RowStates.allocate(n_slots, tokens.rules.eot, model.device)
         self._rules = TokenRules(tokens.rules, model.device)
         self._chooser = TokenChooser(model, self._rules, tokens.rules)
@@ -280,7 +284,7 @@ class ModelRunner:
         on_query: Callable[[int, Tensor], None] | None = None,
     ) -> Tensor:
         """Run rows of tokens from position 0, right-padded; [B, T, D] hidden states."""
-        width = max(map(len, rows))
+        width = max(_LEAST_WIDTH, *map(len, rows))
         padded = [[*row, *[self._tokens.rules.eot] * (width - len(row))] for row in rows]
         return model.decode(
             upload(padded, self._device),

@@ -13,14 +13,13 @@ from ifw.engine.rules import Field, RuleTokens, TokenRules
 from ifw.engine.runner_interface import SearchInput
 from ifw.engine.search import Move, Sampled
 from ifw.engine.workspace import SearchWorkspace
-from ifw.model.eight_bit_kv import EightBitKv
-from ifw.model.whisper import Whisper
+from ifw.model.whisper import CrossCache, Whisper
 
 
 @dataclass(frozen=True, slots=True)
 class _RunningSearch:
     search: SearchInput
-    cross_kv: Tensor | EightBitKv  # [L, 2, 1, H, S, Dh], a view on the slot
+    cross_kv: CrossCache  # [L, 2, 1, H, S, Dh], a view on the slot
     suppress: Tensor
 
 

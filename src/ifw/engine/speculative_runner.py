@@ -54,7 +54,9 @@ class SpeculativeRunner(ModelRunner):
         has_graphs: bool = True,
     ) -> None:
         super().__init__(model, tokens, n_slots, alignment_heads, cross_kv=cross_kv)
-        draft_cache = DecoderCache.allocate(draft.dims, n_slots, draft.device, draft.dtype, cross_kv)
+        draft_cache = DecoderCache.allocate(
+            draft.dims, n_slots, draft.device, draft.dtype, cross_kv, is_split=draft.ops.splits_cross_kv
+        )
         self._draft = Decoder(draft, draft_cache)
         self._n_drafted, self._n_positions = n_drafted, model.dims.n_text_positions
         self._round = SpeculativeStep(

@@ -69,6 +69,8 @@ def float32_attention(kernels: Kernels) -> dict[str, Any]:
     return {
         "encoder_attention": partial(_encoder_attention, kernels),
         "decode_attention": partial(_decode_attention, kernels),
+        "splits_cross_kv": False,
+        "key_block": 1,
     }
 
 

@@ -8,13 +8,15 @@ The choice for CPU is measured (shapes of base, 2 threads on a busy AVX-512 mach
     | linear 8 x 512 -> 51865                | F.linear 14.6, packed 3.5-7.4 | F.linear 2.5, packed 1.4      |
     | encoder attention, 8 heads             | SDPA 28, by head 17-18        | SDPA 29, by head 12           |
     | decode attention, 8 rows x 1500 keys   | SDPA 1.7, matmul 1.2          | SDPA 5.0, matmul 1.2          |
+
+One token a row attends faster still by sums of rows of memory, with a cache laid out for it: see `bag_attention`.
 """
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -140,6 +142,8 @@ class Ops:
         encoder_linear: Makes the layers of the encoder's blocks; None is `linear`.
         encoder_products: How these multiply, where it is not as the others do.
         choose_tokens: Makes one operation of choosing the next tokens; None where that is done step by step.
+        splits_cross_kv: `decode_attention` is fast on cross-attention keys and values that are kept as `SplitKv`.
+        key_block: How many keys of the self-attention are read should be a multiple of this.
     """
 
     linear: MakeLinear
@@ -155,6 +159,8 @@ class Ops:
     encoder_linear: MakeLinear | None = None
     encoder_products: str = "same"
     choose_tokens: MakeChooseTokens | None = None
+    splits_cross_kv: bool = False
+    key_block: int = 1
 
 
 def choose_ops(device: torch.device, dtype: torch.dtype) -> Ops:
@@ -177,8 +183,13 @@ def choose_ops(device: torch.device, dtype: torch.dtype) -> Ops:
         return _plain_ops(PlainLinear.make, sdpa_encoder_attention, sdpa_decode_attention)
     if not can_pack(dtype):
         return _plain_ops(PlainLinear.make, sdpa_encoder_attention, matmul_decode_attention)
+    from ifw.model import bag_attention as bags  # noqa: PLC0415 - it builds on what is here
+
     encoder_attention = packed_encoder_attention if dtype == torch.float32 else matmul_encoder_attention
-    return _plain_ops(PackedLinear.make, encoder_attention, matmul_decode_attention)
+    if not bags.has_bags():
+        return _plain_ops(PackedLinear.make, encoder_attention, matmul_decode_attention)
+    ops = _plain_ops(PackedLinear.make, encoder_attention, bags.bag_decode_attention)
+    return replace(ops, splits_cross_kv=True, key_block=bags.KEY_BLOCK)
 
 
 def _plain_ops(linear: MakeLinear, encoder_attention: EncoderAttention, decode_attention: DecodeAttention) -> Ops:

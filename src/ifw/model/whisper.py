@@ -19,6 +19,10 @@ from ifw.errors import ShapeError
 from ifw.model.dims import ModelDims
 from ifw.model.eight_bit_kv import EightBitKv
 from ifw.model.ops import Decode, KeyLimit, LayerNorm, Linear, Ops
+from ifw.model.split_kv import SplitKv
+
+CrossCache = Tensor | EightBitKv | SplitKv
+"""Keys and values of the cross-attention, [L, 2, B, H, S, Dh]."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,7 +119,7 @@ class Whisper:
         return self.encoder_norm(x)
 
     @torch.inference_mode()
-    def cross_kv(self, audio: Tensor, out: Tensor | EightBitKv) -> None:
+    def cross_kv(self, audio: Tensor, out: CrossCache) -> None:
         """Project encoder outputs to the cross-attention keys and values of every layer.
 
         One window at a time: the products of all windows together would need as much memory again as the rows that
@@ -127,7 +131,7 @@ class Whisper:
         """
         dims = self.dims
         parts = (dims.n_positions, -1, 2, dims.n_heads, dims.head_dim)
-        groups: Sequence[Tensor | EightBitKv] = out.chunk(len(self.cross_kv_out))
+        groups: Sequence[CrossCache] = out.chunk(len(self.cross_kv_out))
         for row, window in enumerate(audio):
             for linear, group in zip(self.cross_kv_out, groups, strict=True):
                 group[:, :, row].copy_(linear(window).view(parts).permute(1, 2, 3, 0, 4))
@@ -138,7 +142,7 @@ class Whisper:
         token_ids: Tensor,
         offsets: Tensor,
         self_cache: Tensor,
-        cross_cache: Tensor | EightBitKv,
+        cross_cache: CrossCache,
         n_keys: int,
         *,
         on_query: Callable[[int, Tensor], None] | None = None,
@@ -165,6 +169,8 @@ class Whisper:
         if self.fused_decode is not None and on_query is None and isinstance(cross_cache, Tensor):
             return self.fused_decode(token_ids, offsets, self_cache, cross_cache)
         n_rows, n_new = token_ids.shape
+        block = self.ops.key_block
+        n_keys = min(-(-n_keys // block) * block, self_cache.shape[-2])
         positions = offsets[:, None] + torch.arange(n_new, device=offsets.device)  # [B, T]
         rows = torch.arange(n_rows, device=offsets.device)[:, None]
         keys = torch.arange(n_keys, device=offsets.device)
@@ -206,9 +212,9 @@ class Whisper:
         mixed = self.ops.decode_attention(qkv[:, :, 0], self_kv[0, :, :, :n_keys], self_kv[1, :, :, :n_keys], limit)
         return layer.self_out(mixed, residual=x)
 
-    def _attend_cross(self, query: Tensor, cross_kv: Tensor | EightBitKv) -> Tensor:
+    def _attend_cross(self, query: Tensor, cross_kv: Tensor | EightBitKv | tuple[Tensor, Tensor]) -> Tensor:
         """Attention of [G, B / G * T, H, Dh] queries over all keys and values [2, G, H, S, Dh]."""
-        if isinstance(cross_kv, Tensor):
+        if not isinstance(cross_kv, EightBitKv):
             return self.ops.decode_attention(query, cross_kv[0], cross_kv[1], None)
         if self.ops.eight_bit_attention is not None and query.shape[1] == 1:
             return self.ops.eight_bit_attention(query, cross_kv[0], cross_kv[1])
