@@ -111,7 +111,7 @@ def measure(
     is_given: bool,
 ) -> dict[Kind, SpeakerErrors]:
     """The errors by kind of conversation, with the number of speakers given or not."""
-    assembler = Assembler(listener.grid, settings, plda, min_duration_off_s)
+    assembler = Assembler(listener.grid, settings, plda, min_duration_off_s, votes_by_margin=True)
     errors: dict[Kind, SpeakerErrors] = {}
     for one in heard:
         kind = one.conversation.kind

@@ -168,10 +168,17 @@ def test_settings_of_both_pipelines(tmp_path):
     assert config.clustering == VbxSettings(0.6, 0.07, 0.8, ModelPlace(str(tmp_path), "plda"))
     assert config.exclude_overlap
     assert config.step_ratio == 0.1
+    assert not config.votes_by_margin, "the published pipelines count votes as pyannote.audio does"
     random_models.write_config(tmp_path, "AgglomerativeClustering", 0.25)
     config = read_config(tmp_path)
     assert config.clustering == AgglomerativeSettings(0.7045654963945799, 12)
     assert config.min_duration_off_s == 0.25
+
+
+@pytest.mark.parametrize(("section", "is_by_margin"), [(None, False), ({}, False), ({"votes": "by_margin"}, True)])
+def test_how_votes_count(tmp_path, section, is_by_margin):
+    edit_config(tmp_path, lambda config: config.update(ifw=section))
+    assert read_config(tmp_path).votes_by_margin is is_by_margin
 
 
 @pytest.mark.parametrize(
@@ -200,6 +207,8 @@ def test_places_of_models(tmp_path, value, place):
         lambda config: config["params"]["clustering"].update(threshold=None),
         lambda config: config["params"]["clustering"].update(Fa=float("nan")),
         lambda config: config["params"]["segmentation"].update(min_duration_off=-1),
+        lambda config: config.update(ifw={"votes": "of_all"}),
+        lambda config: config.update(ifw="by_margin"),
     ],
 )
 def test_settings_that_are_not_allowed(tmp_path, edit):

@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 
+from ifw.config import DiarizationOptions
 from ifw.diarize.arrays import NOBODY
+from ifw.diarize.assembly import Assembler
+from ifw.diarize.clustering import LEAST_MARGIN, Clusters, margins
 from ifw.diarize.overlap_add import Grid, count_speakers, count_votes, elect
+from ifw.diarize.pipeline_config import AgglomerativeSettings
 from ifw.diarize.turns import ClusterTurn, find_turns, name_speakers
 
 GRID = Grid(chunk_s=4.0, step_s=1.0, frame_s=0.5, frame_step_s=0.5, n_frames=8)
@@ -49,6 +53,43 @@ def test_votes_follow_the_clusters_and_nobody_has_none():
     votes = count_votes(speech, np.array([[1, 1, NOBODY], [0, NOBODY, NOBODY]]), GRID)
     assert votes[:, 1].tolist() == [1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0]
     assert votes[:, 0].tolist() == [0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]
+
+
+def test_votes_count_what_they_weigh():
+    speech = np.zeros((2, 8, 2), np.uint8)
+    speech[0, :, 0] = row("xxxx....")
+    speech[0, :, 1] = row("..xx....")
+    speech[1, :, 1] = row("xxx.....")
+    weights = np.array([[0.5, 0.75], [9.0, 0.25]], np.float32)
+    votes = count_votes(speech, np.array([[1, 1], [NOBODY, 1]]), GRID, weights)
+    assert votes[:, 1].tolist() == [0.5, 0.5, 1.0, 1.0, 0.25, 0, 0, 0, 0, 0, 0]
+
+
+def test_a_margin_is_how_much_closer_the_own_speaker_is_than_any_other():
+    clusters = Clusters(np.array([[0, 1, 2], [1, NOBODY, 0]]), np.eye(3))
+    embeddings = np.array(
+        [[[2, 0, 0], [0.6, 0.8, 0], [0, 0.6, -0.8]], [[0.8, 0.6, 0], [0, 0, 1], [np.nan] * 3]], np.float32
+    )
+    least = LEAST_MARGIN
+    np.testing.assert_allclose(margins(embeddings, clusters)[0], [1, 0.2, least], atol=1e-6)
+    assert margins(embeddings, clusters)[1, [0, 2]].tolist() == pytest.approx([least, least])
+
+
+def test_of_one_speaker_all_margins_are_the_same():
+    clusters = Clusters(np.zeros((2, 1), np.int64), np.array([[1.0, 0.0]]))
+    assert np.ptp(margins(np.array([[[1, 0]], [[0, 1]]], np.float32), clusters)) == 0
+
+
+@pytest.mark.parametrize(("middle", "lower_number_s"), [([0.8, 0.5], 6.25), ([0.5, 0.8], 2.25)])
+def test_of_two_chunks_that_disagree_the_surer_one_is_believed(middle, lower_number_s):
+    """The chunk in the middle is not sure whose its speaker is, those beside it are."""
+    grid = Grid(chunk_s=4.0, step_s=2.0, frame_s=0.5, frame_step_s=0.5, n_frames=8)
+    embeddings = np.array([[1, 0], middle, [0, 1]], np.float32)[:, None]
+    for by_margin, change_s in [(True, 4.25), (False, lower_number_s)]:
+        assembler = Assembler(grid, AgglomerativeSettings(0.7, 1), None, 0.0, by_margin)
+        found = assembler.assemble(np.ones((3, 8, 1), np.uint8), embeddings, DiarizationOptions(), 8.0)
+        assert [turn.speaker for turn in found.turns] == ["SPEAKER_00", "SPEAKER_01"]
+        assert [turn.start_s for turn in found.turns] == [0.25, change_s]
 
 
 def test_those_with_the_most_votes_speak_and_of_equals_the_first():

@@ -10,7 +10,7 @@ from ifw.cancellation import CancelToken
 from ifw.config import DiarizationOptions
 from ifw.diarize.agglomerative import cluster_agglomeratively
 from ifw.diarize.arrays import ByteArray, FloatArray
-from ifw.diarize.clustering import Bounds, Clusters
+from ifw.diarize.clustering import Bounds, Clusters, margins
 from ifw.diarize.overlap_add import Grid, count_speakers, count_votes, elect
 from ifw.diarize.pipeline_config import AgglomerativeSettings, VbxSettings
 from ifw.diarize.plda import Plda
@@ -27,12 +27,15 @@ class Assembler:
         settings: How embeddings are clustered.
         plda: The space of VBx; None where another clustering is used.
         min_duration_off_s: Shorter pauses of a speaker are closed.
+        votes_by_margin: Where chunks disagree who speaks, each counts as much as its embedding is sure; else all count
+            the same, and of equals the lower number is taken, as in pyannote.audio.
     """
 
     grid: Grid
     settings: AgglomerativeSettings | VbxSettings
     plda: Plda | None
     min_duration_off_s: float
+    votes_by_margin: bool = False
 
     def assemble(
         self,
@@ -62,7 +65,8 @@ class Assembler:
         clusters = self.cluster(speech, embeddings, bounds, cancel)
         if bounds.highest is not None:
             counts = np.minimum(counts, bounds.highest)
-        votes = count_votes(speech, clusters.owners, self.grid)
+        weights = margins(embeddings, clusters) if self.votes_by_margin else None
+        votes = count_votes(speech, clusters.owners, self.grid, weights)
         turns, exclusive = (
             find_turns(elect(votes, limited), self.grid, self.min_duration_off_s, duration_s)
             for limited in (counts, np.minimum(counts, 1))

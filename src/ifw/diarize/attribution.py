@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate, chain
 from typing import Final, NamedTuple, Protocol
 
-from ifw.diarize.whose_turn import find_speakers
+from ifw.diarize.whose_turn import hear_turns
 from ifw.types import Segment, SpeakerTurn, Word
 
 MAX_GAP_S: Final = 1.0
-_MAX_FLICKER_S: Final = 1.0  # from which on what another says within a sentence counts
+_CHANGE_S: Final = 0.5  # so much longer another must be heard to take the word within a sentence
 _SENTENCE_ENDS: Final = frozenset(".!?…。！？｡؟।")
 _CLOSING: Final = "\"'”’»)]}」』）"
 
@@ -34,13 +34,14 @@ def attribute(
 ) -> tuple[Segment, ...]:
     """Give every segment and every word its speaker; a segment of several speakers is cut between words.
 
-    A word belongs to the speaker who is heard most while it lasts, or to the nearest turn. A few words that would
-    belong to somebody else in the middle of what one speaker says are that speaker's, unless they are sentences of
-    their own: nobody says half a sentence for another. Words of nobody do not cut a segment.
+    A word belongs to the speaker who is heard most while it lasts, or to the nearest turn, and where that is open to
+    the speaker before. Nobody says half a sentence for another, so within a sentence a change of speaker has a price:
+    what another says for less than a second in the middle of one is the first speaker's. Between sentences it has
+    none. Words of nobody do not cut a segment.
 
     Args:
         segments: In time order. One whose words are missing, or are not those of its text, is not cut.
-        turns: Who speaks when; turns without overlap tell best who is heard.
+        turns: Who speaks when; they may overlap.
         tokenizer: Shares the tokens of a segment that is cut out among its parts; without it they have none.
         max_gap_s: A turn that is further away from a word does not count.
 
@@ -49,8 +50,8 @@ def attribute(
     """
     pieces = [_pieces(segment) for segment in segments]
     flat = list(chain.from_iterable(pieces))
-    found = find_speakers([(piece.start_s, piece.end_s) for piece in flat], turns, max_gap_s)
-    labels = iter(_without_flicker(flat, found))
+    heard = hear_turns([(piece.start_s, piece.end_s) for piece in flat], turns, max_gap_s)
+    labels = iter(_tell_speakers(flat, heard))
     attributed: list[Segment] = []
     for segment, own in zip(segments, pieces, strict=True):
         for part in _labelled(segment, own, [next(labels) for _ in own], tokenizer):
@@ -65,16 +66,6 @@ class _Piece(NamedTuple):
     start_s: float
     end_s: float
     begins_sentence: bool
-    ends_sentence: bool
-
-
-@dataclass(slots=True)
-class _Run:
-    """Pieces in a row that one speaker says."""
-
-    speaker: str | None
-    first: int
-    last: int
 
 
 def _pieces(segment: Segment) -> list[_Piece]:
@@ -85,15 +76,13 @@ def _pieces(segment: Segment) -> list[_Piece]:
         else:
             groups.append([word])
     if not groups:
-        return [_Piece((), segment.start_s, segment.end_s, True, True)]
-    ends = [_ends_sentence("".join(word.text for word in words)) for words in groups]
+        return [_Piece((), segment.start_s, segment.end_s, begins_sentence=True)]
     return [
         _Piece(
             tuple(words),
             words[0].start_s,
             words[-1].end_s,
-            begins_sentence=index == 0 or ends[index - 1],
-            ends_sentence=index + 1 == len(groups) or ends[index],
+            begins_sentence=index == 0 or _ends_sentence("".join(word.text for word in groups[index - 1])),
         )
         for index, words in enumerate(groups)
     ]
@@ -110,40 +99,33 @@ def _ends_sentence(text: str) -> bool:
     return text.rstrip().rstrip(_CLOSING)[-1:] in _SENTENCE_ENDS
 
 
-def _without_flicker(pieces: Sequence[_Piece], speakers: Sequence[str | None]) -> list[str | None]:
-    """Give short runs in the middle of somebody's sentence to that speaker."""
+def _tell_speakers(pieces: Sequence[_Piece], heard: Sequence[Mapping[str, float]]) -> list[str | None]:
+    """Choose a speaker for each piece: of all ways through the pieces the one with the lowest price.
 
-    def length_s(run: _Run) -> float:
-        return pieces[run.last].end_s - pieces[run.first].start_s
-
-    def is_flicker(before: _Run, run: _Run, after: _Run) -> bool:
-        if run.speaker is None or before.speaker is None or before.speaker != after.speaker:
-            return False
-        is_sentence = pieces[run.first].begins_sentence and pieces[run.last].ends_sentence
-        is_short = length_s(run) < min(_MAX_FLICKER_S, length_s(before), length_s(after))
-        return is_short and not is_sentence
-
-    runs: list[_Run] = []
-    for index, speaker in enumerate(speakers):
-        if runs and runs[-1].speaker == speaker:
-            runs[-1].last = index
-            continue
-        _join_flicker(runs, is_flicker)
-        runs.append(_Run(speaker, index, index))
-    _join_flicker(runs, is_flicker)
-    return [run.speaker for run in runs for _ in range(run.first, run.last + 1)]
-
-
-def _join_flicker(runs: list[_Run], is_flicker: _IsFlicker) -> None:
-    """Join the last three runs, the last of which is whole, as often as the middle one is a flicker."""
-    while len(runs) >= 3 and is_flicker(*runs[-3:]):
-        last = runs[-1].last
-        del runs[-2:]
-        runs[-1].last = last
-
-
-class _IsFlicker(Protocol):
-    def __call__(self, before: _Run, run: _Run, after: _Run, /) -> bool: ...
+    The price of a piece is for how many seconds its speaker is heard less than whoever is heard most; added to that
+    are the changes within sentences. (Viterbi's algorithm; of ways with the same price the one with fewer changes.)
+    """
+    speakers = list(dict.fromkeys(chain.from_iterable(heard)))
+    if not speakers:
+        return [None] * len(pieces)
+    prices = [0.0] * len(speakers)  # of the best way to each speaker
+    before: list[list[int]] = []  # on the best way to each speaker, who says the piece before
+    for piece, seconds in zip(pieces, heard, strict=True):
+        cheapest = min(range(len(prices)), key=prices.__getitem__)
+        after_change = prices[cheapest] + (0.0 if piece.begins_sentence else _CHANGE_S)
+        before.append([index if price <= after_change else cheapest for index, price in enumerate(prices)])
+        most_s = max(seconds.values(), default=0.0)
+        prices = [
+            min(price, after_change) + most_s - seconds.get(speaker, 0.0)
+            for speaker, price in zip(speakers, prices, strict=True)
+        ]
+    way: list[int] = []
+    now = min(range(len(prices)), key=prices.__getitem__)
+    for origins in reversed(before):
+        way.append(now)
+        now = origins[now]
+    way.reverse()
+    return [speakers[index] if seconds else None for index, seconds in zip(way, heard, strict=True)]
 
 
 def _labelled(

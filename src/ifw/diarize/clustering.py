@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,8 @@ from scipy.spatial.distance import cdist
 from ifw.config import DiarizationOptions
 from ifw.diarize.arrays import NOBODY, ByteArray, DoubleArray, FloatArray, IntArray
 
-_MIN_ALONE_RATIO = 0.2  # of a chunk: less than that alone is too little to form a speaker
+LEAST_MARGIN: Final = 0.05  # who is not sure at all still has a vote
+_MIN_ALONE_RATIO: Final = 0.2  # of a chunk: less than that alone is too little to form a speaker
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,26 @@ def affinity(embeddings: FloatArray, centroids: npt.NDArray[np.floating]) -> Dou
     n_chunks, n_speakers, width = embeddings.shape
     distances: DoubleArray = cdist(embeddings.reshape(-1, width), centroids, metric="cosine")
     return 2 - distances.reshape(n_chunks, n_speakers, -1)
+
+
+def margins(embeddings: FloatArray, clusters: Clusters) -> FloatArray:
+    """How much closer each local speaker is to the speaker it was given to than to any other.
+
+    Who is two voices that were taken for one is close to several, and so is of whom little was heard.
+
+    Args:
+        embeddings: [C, S, D].
+        clusters: Whose each is.
+
+    Returns:
+        [C, S] difference of cosines, at least `LEAST_MARGIN`, at most 2.
+    """
+    scores = affinity(embeddings, clusters.centroids)
+    owners = np.maximum(clusters.owners, 0)[..., None]
+    own = np.take_along_axis(scores, owners, 2)[..., 0]
+    np.put_along_axis(scores, owners, -np.inf, 2)
+    lead = np.nan_to_num(own - scores.max(2), nan=LEAST_MARGIN)
+    return np.asarray(np.clip(lead, LEAST_MARGIN, 2), np.float32)
 
 
 def closest(scores: DoubleArray) -> IntArray:

@@ -89,7 +89,9 @@ class Diarizer:
             dtype=precision,
             batch_size=batch_size,
         )
-        self._assembler = Assembler(self._listener.grid, config.clustering, plda, config.min_duration_off_s)
+        self._assembler = Assembler(
+            self._listener.grid, config.clustering, plda, config.min_duration_off_s, config.votes_by_margin
+        )
 
     def diarize(
         self,

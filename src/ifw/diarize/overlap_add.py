@@ -71,13 +71,14 @@ def count_speakers(speech: ByteArray, grid: Grid) -> IntArray:
     return np.asarray(np.rint(total / np.maximum(heard, np.float32(1e-12))), np.int64)
 
 
-def count_votes(speech: ByteArray, clusters: IntArray, grid: Grid) -> FloatArray:
+def count_votes(speech: ByteArray, clusters: IntArray, grid: Grid, weights: FloatArray | None = None) -> FloatArray:
     """In how many chunks each speaker is heard.
 
     Args:
         speech: [C, F, S] 1 where a local speaker speaks.
         clusters: [C, S] which speaker that is, or `NOBODY`.
         grid: When chunks and frames are.
+        weights: [C, S] what the vote of a local speaker counts; 1 if left out.
 
     Returns:
         [frames, speakers].
@@ -85,8 +86,9 @@ def count_votes(speech: ByteArray, clusters: IntArray, grid: Grid) -> FloatArray
     votes = np.zeros((grid.n_frames_of(len(speech)), int(clusters.max()) + 1), np.float32)
     for chunk, (local, owners) in enumerate(zip(speech, clusters, strict=True)):
         first = grid.first_frame(chunk)
+        ballots = local if weights is None else local * weights[chunk]
         for cluster in set(owners.tolist()) - {NOBODY}:
-            votes[first : first + grid.n_frames, cluster] += local[:, owners == cluster].max(1)
+            votes[first : first + grid.n_frames, cluster] += ballots[:, owners == cluster].max(1)
     return votes
 
 

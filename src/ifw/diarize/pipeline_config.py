@@ -71,6 +71,8 @@ class PipelineConfig:
         exclude_overlap: Embeddings hear a speaker where nobody else speaks, if there is enough of that.
         clustering: The clustering and its numbers.
         min_duration_off_s: Shorter pauses of a speaker are closed.
+        votes_by_margin: Where chunks disagree who speaks, each counts as much as its embedding is sure. pyannote.audio
+            has no such setting, so it stands in a section of its own: `ifw: {votes: by_margin}`.
     """
 
     segmentation: ModelPlace
@@ -79,6 +81,7 @@ class PipelineConfig:
     exclude_overlap: bool
     clustering: AgglomerativeSettings | VbxSettings
     min_duration_off_s: float
+    votes_by_margin: bool
 
 
 def read_config(folder: Path) -> PipelineConfig:
@@ -126,6 +129,8 @@ class _Reader:
         params = self._map(pipeline.get("params"), "pipeline.params")
         numbers = self._map(content.get("params"), "params")
         segmentation = self._map(numbers.get("segmentation") or {}, "params.segmentation")
+        votes = self._map(content.get("ifw") or {}, "ifw").get("votes", "equal")
+        self._expect(votes in ("equal", "by_margin"), "ifw.votes", votes, "equal or by_margin")
         return PipelineConfig(
             segmentation=self._place(params.get("segmentation"), "segmentation"),
             embedding=self._place(params.get("embedding"), "embedding"),
@@ -133,6 +138,7 @@ class _Reader:
             exclude_overlap=bool(params.get("embedding_exclude_overlap", False)),
             clustering=self._clustering(params, self._map(numbers.get("clustering"), "params.clustering")),
             min_duration_off_s=self._number(segmentation, "min_duration_off", 0.0, 0, 60),
+            votes_by_margin=votes == "by_margin",
         )
 
     def _clustering(self, params: Mapping[str, Any], numbers: Mapping[str, Any]) -> AgglomerativeSettings | VbxSettings:

@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from ifw.types import SpeakerTurn
 
 
-def find_speakers(
+def hear_turns(
     stretches: Sequence[tuple[float, float]], turns: Sequence[SpeakerTurn], max_gap_s: float
-) -> list[str | None]:
-    """Find who is heard most in each stretch, or else next to it.
-
-    Where several are heard equally long, or are equally near, the one whose turn begins first counts.
+) -> list[dict[str, float]]:
+    """Find who is heard in each stretch, or else next to it.
 
     Args:
         stretches: (start_s, end_s) of each, in any order; they may overlap.
@@ -20,12 +18,13 @@ def find_speakers(
         max_gap_s: A turn that is further away than this is not next to a stretch.
 
     Returns:
-        A label for each stretch; None where nobody is heard in it or next to it.
+        For each stretch the seconds by speaker, whose turn begins first coming first. Where nobody is heard, all of it
+        belongs to the nearest turn, of equals to the one that begins first; it is empty where none is near.
     """
     sweep = _Sweep(turns, max_gap_s)
-    found: list[str | None] = [None] * len(stretches)
+    found: list[dict[str, float]] = [{} for _ in stretches]
     for index in sorted(range(len(stretches)), key=stretches.__getitem__):
-        found[index] = sweep.speaker_in(*stretches[index])
+        found[index] = sweep.heard_in(*stretches[index])
     return found
 
 
@@ -39,8 +38,8 @@ class _Sweep:
         self._open: list[int] = []  # reached, and not over
         self._last_over: int | None = None  # of those that are over, the one that ended last
 
-    def speaker_in(self, start_s: float, end_s: float) -> str | None:
-        """The label for a stretch that starts no earlier than the one before it."""
+    def heard_in(self, start_s: float, end_s: float) -> dict[str, float]:
+        """The seconds by speaker for a stretch that starts no earlier than the one before it."""
         self._move(start_s, end_s)
         overlap_s: dict[str, float] = {}
         for turn in (self._turns[index] for index in self._open):
@@ -48,8 +47,9 @@ class _Sweep:
             if shared_s > 0:
                 overlap_s[turn.speaker] = overlap_s.get(turn.speaker, 0.0) + shared_s
         if overlap_s:
-            return max(overlap_s, key=overlap_s.__getitem__)
-        return self._nearest(start_s, end_s)
+            return overlap_s
+        nearest = self._nearest(start_s, end_s)
+        return {} if nearest is None else {nearest: end_s - start_s}
 
     def _move(self, start_s: float, end_s: float) -> None:
         while self._next < len(self._turns) and self._turns[self._next].start_s < end_s:
