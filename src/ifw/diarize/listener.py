@@ -19,7 +19,7 @@ from ifw.diarize.arrays import FloatArray
 from ifw.diarize.embedding import EmbeddingDims, ResNet
 from ifw.diarize.filter_bank import FRAME_SAMPLES, FilterBank
 from ifw.diarize.groups import Groups, Heard
-from ifw.diarize.native_networks import trunk_of
+from ifw.diarize.native_networks import front_of, trunk_of
 from ifw.diarize.overlap_add import Grid
 from ifw.diarize.segmentation import SegmentationNetwork
 from ifw.errors import EngineMemoryError
@@ -70,8 +70,11 @@ class Listener:
                 if name != "seg_1":
                     part.to(dtype)
         self._trunk: Callable[[Tensor], Tensor] = embedding.trunk
-        if device.type == "cpu" and dtype == torch.float32:
-            self._trunk = trunk_of(embedding)
+        self._front: Callable[[Tensor, int, int], Tensor] = segmentation.sincnet.features
+        if device.type == "cpu":
+            self._front = front_of(segmentation.sincnet)
+            if dtype == torch.float32:
+                self._trunk = trunk_of(embedding)
         embedding.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch leaves it out
         self._filter_bank = FilterBank(embedding.dims.n_mels, device)
         self._exclude_overlap = exclude_overlap
@@ -187,8 +190,7 @@ class Listener:
     @torch.inference_mode()
     def segment(self, heard: Tensor) -> Tensor:
         """Find who speaks: samples of all chunks, [n] on the device, to [C, F, S] uint8."""
-        speech: Tensor = self._segmentation.hear(heard, self.step_samples)
-        return speech
+        return self._segmentation.speech(self._front(heard, self.chunk_samples, self.step_samples))
 
     @torch.inference_mode()
     def embed(self, heard: Tensor, speech: Tensor) -> Tensor:

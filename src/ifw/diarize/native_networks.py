@@ -7,8 +7,10 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from ifw.diarize.embedding import ResNet
+from ifw.diarize.sinc_net import SincNet
 from ifw.kernels.library import Kernels, load
 from ifw.kernels.residual_trunk import Block, Convolution, NativeTrunk, can_pack
+from ifw.kernels.sinc_net import NativeSincNet, SincWeights, can_fold
 
 
 def find_kernels() -> Kernels | None:
@@ -31,6 +33,33 @@ def trunk_of(network: ResNet) -> Callable[[Tensor], Tensor]:
     ]
     native = NativeTrunk(kernels, _convolution(network.conv1), blocks, network.dims.n_mels)
     return lambda energies: native(energies.transpose(1, 2)).flatten(1, 2)
+
+
+def front_of(network: SincNet) -> Callable[[Tensor, int, int], Tensor]:
+    """The front of a segmentation network on CPU.
+
+    Returns:
+        What does as `SincNet.features`: itself, where there are no kernels for it.
+    """
+    kernels = find_kernels()
+    if kernels is None or not can_fold(network.filters[:, 0]):
+        return network.features
+    norms = (network.wav_norm1d, *network.norm1d)
+    weights = SincWeights(
+        network.stride,
+        network.filters[:, 0],
+        [_parameters(layer) for layer in network.conv1d[1:]],
+        [_parameters(norm) for norm in norms],
+        network.wav_norm1d.eps,
+    )
+    return NativeSincNet(kernels, weights)
+
+
+def _parameters(layer: nn.Module) -> tuple[Tensor, Tensor]:
+    weight, bias = layer.weight, layer.bias
+    assert isinstance(weight, Tensor)
+    assert isinstance(bias, Tensor)
+    return weight, bias
 
 
 def _convolution(layer: nn.Module) -> Convolution:

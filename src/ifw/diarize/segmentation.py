@@ -88,22 +88,11 @@ class SegmentationNetwork(nn.Module):
         Returns:
             [B, F, n_speakers] uint8: 1 where a local speaker speaks.
         """
-        return self._speech(self.sincnet(samples.unsqueeze(1)))
+        return self.speech(self.sincnet(samples.unsqueeze(1)).transpose(1, 2))
 
-    def hear(self, samples: Tensor, step_samples: int) -> Tensor:
-        """Hear chunks that follow one another; what they share is computed once where it can be.
-
-        Args:
-            samples: [n] float32: the first chunk, and a step more for each other.
-            step_samples: From one chunk to the next.
-
-        Returns:
-            As `forward`.
-        """
-        return self._speech(self.sincnet.hear(samples, self.dims.chunk_samples, step_samples))
-
-    def _speech(self, heard: Tensor) -> Tensor:
-        features, _ = self.lstm(heard.transpose(1, 2))
+    def speech(self, features: Tensor) -> Tensor:
+        """Say who speaks: features of SincNet, [B, F, 60], to what `forward` returns."""
+        features, _ = self.lstm(features)
         for linear in self.linear:
             features = F.leaky_relu(linear(features))
         return self.sets[self.classifier(features).argmax(2)]

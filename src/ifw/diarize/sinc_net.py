@@ -74,6 +74,10 @@ class SincNet(nn.Module):
         """
         return self._features(F.conv1d(self.wav_norm1d(samples), self.filters, stride=self.stride))
 
+    def features(self, samples: Tensor, chunk_samples: int, step_samples: int) -> Tensor:
+        """As `hear`, but [B, F, 60]."""
+        return self.hear(samples, chunk_samples, step_samples).transpose(1, 2)
+
     def hear(self, samples: Tensor, chunk_samples: int, step_samples: int) -> Tensor:
         """Hear chunks that follow one another: what they share is filtered once, and scaled as each wants it.
 

@@ -184,10 +184,34 @@ class TrunkStruct(Structure):
     ]
 
 
+class ColumnNormStruct(Structure):
+    """`IfwColumnNorm`."""
+
+    _fields_ = [("weight", c_void_p), ("bias", c_void_p)]
+
+
+class SincNetStruct(Structure):
+    """`IfwSincNet`."""
+
+    _fields_ = [
+        ("stride", c_int64),
+        ("norm_weight", c_float),
+        ("norm_bias", c_float),
+        ("epsilon", c_float),
+        ("reserved", c_int32),
+        ("even_filters", c_void_p),
+        ("odd_filters", c_void_p),
+        ("filter_sums", c_void_p),
+        ("convolutions", POINTER(LinearStruct)),
+        ("norms", POINTER(ColumnNormStruct)),
+    ]
+
+
 class _KernelsStruct(Structure):
     _fields_ = [
         ("name", c_char_p),
         ("panel", c_int64),
+        ("lanes", c_int64),
         ("channels", c_int64),
         ("has_bfloat16", c_int64),
         ("packed_bytes", ctypes.CFUNCTYPE(c_int64, c_int64, c_int64, c_int32)),
@@ -210,6 +234,7 @@ class _KernelsStruct(Structure):
         ("decode", ctypes.CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_void_p)),
         ("choose_tokens", ctypes.CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p)),
         ("residual_trunk", ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_int64, c_int64, c_void_p)),
+        ("sinc_net", ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_int64, c_int64, c_int64, c_void_p)),
     ]
 
 
@@ -223,6 +248,7 @@ class Kernels:
     Attributes:
         name: Of the instruction set.
         panel: Columns that are packed together.
+        lanes: Floats of a vector.
         channels: Outputs of a convolution that are packed together.
         has_bfloat16: Whether it multiplies bfloat16; int8 and float32 it always does.
         runtime: Addresses of the functions that run a team and let it wait for all; None where torch's OpenMP was not
@@ -231,6 +257,7 @@ class Kernels:
 
     name: str
     panel: int
+    lanes: int
     channels: int
     has_bfloat16: bool
     runtime: tuple[int | None, int | None]
@@ -242,6 +269,7 @@ class Kernels:
     decode: Function
     choose_tokens: Function
     residual_trunk: Function
+    sinc_net: Function
 
     def team(self) -> Team:
         """As many threads as torch has in the calling thread."""
@@ -290,6 +318,7 @@ def _kernels(table: _KernelsStruct, runtime: tuple[int | None, int | None]) -> K
     return Kernels(
         name=table.name.decode(),
         panel=table.panel,
+        lanes=table.lanes,
         channels=table.channels,
         has_bfloat16=bool(table.has_bfloat16),
         runtime=runtime,
@@ -301,6 +330,7 @@ def _kernels(table: _KernelsStruct, runtime: tuple[int | None, int | None]) -> K
         decode=table.decode,
         choose_tokens=table.choose_tokens,
         residual_trunk=table.residual_trunk,
+        sinc_net=table.sinc_net,
     )
 
 

@@ -10,6 +10,8 @@ extern "C" {
 enum { IFW_FLOAT32 = 0, IFW_BFLOAT16 = 1 };
 // How a linear layer multiplies. BFLOAT16 is not there on every level.
 enum { IFW_MULTIPLY_INT8 = 0, IFW_MULTIPLY_FLOAT32 = 1, IFW_MULTIPLY_BFLOAT16 = 2 };
+// Of SincNet: half of its filters, which are symmetric, as the other half is antisymmetric; and their length.
+enum { IFW_BANDS = 40, IFW_FILTER_SAMPLES = 251 };
 // Of every attention kernel.
 enum { IFW_HEAD_DIM = 64 };
 
@@ -136,10 +138,29 @@ typedef struct {
     const IfwBlock* blocks;
 } IfwTrunk;
 
+// Weight and bias of the norm of each column, with 16 values of room behind.
+typedef struct {
+    const float *weight, *bias;
+} IfwColumnNorm;
+
+// The front of a segmentation network.
+typedef struct {
+    int64_t stride;                    // samples from one place of the filters to the next
+    float norm_weight, norm_bias;      // of the samples of a chunk
+    float epsilon;                     // of all norms
+    int32_t reserved;
+    const float* even_filters;         // [126, 40 padded to whole vectors]: what sums of two samples are multiplied by
+    const float* odd_filters;          // [125, 40 padded to whole vectors]: differences
+    const float* filter_sums;          // [80]
+    const IfwLinear* convolutions;     // two, float32, [5 rows x channels of the one before] inputs
+    const IfwColumnNorm* norms;        // three
+} IfwSincNet;
+
 // One set of kernels, for one instruction set. `name` is what the caller may ask for.
 typedef struct {
     const char* name;
     int64_t panel;         // columns that are packed together; padded n_out is the next multiple of it
+    int64_t lanes;         // floats of a vector
     int64_t channels;      // outputs of a convolution that are packed together
     int64_t has_bfloat16;  // whether it multiplies bfloat16; float32 and int8 it always does
 
@@ -167,6 +188,10 @@ typedef struct {
     int32_t (*choose_tokens)(const IfwTeam* team, const IfwTokenRules* rules, const IfwChoiceCall* call);
     // x: [n_images, n_rows, width] -> y: [n_images, channels, rows, columns] of the last block; in the calling thread.
     void (*residual_trunk)(const IfwTrunk* trunk, const float* x, int64_t n_images, int64_t width, float* y);
+    // samples: the first chunk, and a step more for each other, a multiple of the stride -> features: [n_chunks, rows, n_out]
+    // of the last convolution; in the calling thread.
+    void (*sinc_net)(const IfwSincNet* net, const float* samples, int64_t n_chunks, int64_t chunk_samples,
+                     int64_t step_samples, float* features);
 } IfwKernels;
 
 // The kernels of a name, or NULL where they were not built or this machine cannot run them. Best first: index from 0.

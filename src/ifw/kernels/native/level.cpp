@@ -5,6 +5,7 @@
 #include "encoder_attention.h"
 #include "linear.h"
 #include "residual_trunk.h"
+#include "sinc_net.h"
 #include "token_choice.h"
 
 #define IFW_TEXT_OF(name) #name
@@ -17,6 +18,7 @@ extern const IfwKernels IFW_JOIN(ifw_kernels_, IFW_LEVEL);
 const IfwKernels IFW_JOIN(ifw_kernels_, IFW_LEVEL) = {
     IFW_TEXT(IFW_LEVEL),
     IFW_LEVEL::PANEL,
+    IFW_LEVEL::LANES,
     IFW_LEVEL::CHANNELS,
     !std::is_same<IFW_LEVEL::KindOf<IFW_LEVEL::bfloat16>::Type, IFW_LEVEL::Float32>::value,
     IFW_LEVEL::packed_bytes,
@@ -27,5 +29,6 @@ const IfwKernels IFW_JOIN(ifw_kernels_, IFW_LEVEL) = {
     IFW_LEVEL::decode,
     IFW_LEVEL::choose_tokens,
     IFW_LEVEL::residual_trunk,
+    IFW_LEVEL::sinc_net,
 };
 }

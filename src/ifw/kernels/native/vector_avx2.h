@@ -47,6 +47,8 @@ inline Floats scale_by_power(Floats x, Floats power) {
 inline Floats copy_sign(Floats magnitude, Floats sign) {
     return _mm256_or_ps(_mm256_andnot_ps(all(-0.0f), magnitude), _mm256_and_ps(all(-0.0f), sign));
 }
+inline Floats root(Floats x) { return _mm256_sqrt_ps(x); }
+inline Floats reversed(Floats x) { return _mm256_permutevar8x32_ps(x, _mm256_setr_epi32(7, 6, 5, 4, 3, 2, 1, 0)); }
 // The first n values, then zeros.
 inline Floats first_of(Floats x, int n) {
     const __m256i places = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);

@@ -37,6 +37,10 @@ inline Floats copy_sign(Floats magnitude, Floats sign) {
     return _mm512_castsi512_ps(
         _mm512_ternarylogic_epi32(mask, _mm512_castps_si512(sign), _mm512_castps_si512(magnitude), 0xCA));
 }
+inline Floats root(Floats x) { return _mm512_sqrt_ps(x); }
+inline Floats reversed(Floats x) {
+    return _mm512_permutexvar_ps(_mm512_setr_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0), x);
+}
 // The first n values, then zeros.
 inline Floats first_of(Floats x, int n) { return _mm512_maskz_mov_ps(static_cast<__mmask16>((1u << n) - 1), x); }
 // Of the values of a, then b, every second one.
