@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ifw.diarize import vbx
+from ifw.diarize.arrays import product
 from ifw.diarize.linkage import centroid_linkage
 from ifw.diarize.pipeline_config import ModelPlace, VbxSettings
 
@@ -41,3 +42,14 @@ def test_speakers_that_explain_nothing_are_gone():
     np.testing.assert_allclose(responsibilities.sum(1), 1)
     found = responsibilities[:, kept].argmax(1)
     assert len(set(zip(found.tolist(), owners.tolist(), strict=True))) == 2
+
+
+def test_products_are_those_of_numpy():
+    random = np.random.default_rng(0)
+    left, right = random.standard_normal((50, 7))[::-1], random.standard_normal((9, 7)).astype(np.float32).T
+    left.flags.writeable = False
+    found = product(left, right)
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, left @ right, rtol=0, atol=1e-12)
+    assert product(right.T, right).dtype == np.float32
+    np.testing.assert_allclose(product(left, left[0]), left @ left[0], rtol=0, atol=1e-12)

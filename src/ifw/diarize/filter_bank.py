@@ -46,8 +46,9 @@ class FilterBank:
         frames = (samples * _FULL_SCALE).unfold(-1, FRAME_SAMPLES, HOP_LENGTH)
         frames = frames - frames.mean(-1, keepdim=True)
         before = torch.cat([frames[..., :1], frames[..., :-1]], -1)
-        spectrum = torch.fft.rfft((frames - _PREEMPHASIS * before) * self._window, _FFT_SAMPLES).abs().square()
-        energies: Tensor = spectrum @ self._bands
+        spectrum = torch.fft.rfft((frames - _PREEMPHASIS * before) * self._window, _FFT_SAMPLES)
+        power = spectrum.real.square() + spectrum.imag.square()  # several times faster than its magnitude
+        energies: Tensor = power @ self._bands
         return energies.clamp_min(self._floor).log()
 
 

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ifw.diarize.arrays import FloatArray, IntArray
+from ifw.diarize.arrays import FloatArray, IntArray, product
 
 _SEED: Final = 42
 _N_STARTS: Final = 3
@@ -81,7 +81,7 @@ def _improve(vectors: FloatArray, centres: FloatArray, tolerance: float) -> tupl
 
 
 def _closest(vectors: FloatArray, centres: FloatArray) -> IntArray:
-    return np.asarray((np.square(centres).sum(1) - 2 * vectors @ centres.T).argmin(1), np.int64)
+    return np.asarray((np.square(centres).sum(1) - product(2 * vectors, centres.T)).argmin(1), np.int64)
 
 
 def _centres(vectors: FloatArray, labels: IntArray, centres: FloatArray) -> FloatArray:
@@ -102,7 +102,7 @@ def _centres(vectors: FloatArray, labels: IntArray, centres: FloatArray) -> Floa
 def _squared_distances(some: FloatArray, all_vectors: FloatArray) -> FloatArray:
     """[len(some), n] in double precision, rounded at the end."""
     left, right = some.astype(np.float64), all_vectors.astype(np.float64)
-    squares = np.square(left).sum(1)[:, None] + np.square(right).sum(1) - 2 * left @ right.T
+    squares = np.square(left).sum(1)[:, None] + np.square(right).sum(1) - product(2 * left, right.T)
     return np.asarray(np.maximum(squares, 0), some.dtype)
 
 

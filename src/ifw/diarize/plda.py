@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import LinAlgError, eigh
 
-from ifw.diarize.arrays import unit
+from ifw.diarize.arrays import product, unit
 from ifw.errors import ModelFormatError
 
 TRANSFORM_FILE: Final = "xvec_transform.npz"
@@ -68,8 +68,8 @@ class Plda:
             [n, L].
         """
         n_before, n_after = self._lda.shape
-        reduced = np.sqrt(n_before) * unit(embeddings - self._mean) @ self._lda - self._mean_after
-        return np.asarray((np.sqrt(n_after) * unit(reduced) - self._centre) @ self._whiten, np.float64)
+        reduced = product(np.sqrt(n_before) * unit(embeddings - self._mean), self._lda) - self._mean_after
+        return np.asarray(product(np.sqrt(n_after) * unit(reduced) - self._centre, self._whiten), np.float64)
 
 
 def _read(path: Path, wanted: Mapping[str, int]) -> dict[str, _Array]:

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import logsumexp, softmax
 
 from ifw.cancellation import CancelToken
-from ifw.diarize.arrays import ByteArray, DoubleArray, FloatArray, IntArray, unit
+from ifw.diarize.arrays import ByteArray, DoubleArray, FloatArray, IntArray, product, unit
 from ifw.diarize.clustering import (
     Bounds,
     Clusters,
@@ -68,7 +68,7 @@ def cluster_vbx(
     first = first_clusters(centroid_linkage(vectors, cancel), settings.threshold)
     responsibilities, shares = infer(plda(forming), plda.between, first, settings)
     kept = responsibilities[:, shares > _MIN_SHARE]
-    centroids = kept.T @ forming / kept.sum(0)[:, None]
+    centroids = product(kept.T, forming) / kept.sum(0)[:, None]
     wanted = min(bounds.clip(len(centroids)), len(forming))
     if wanted == len(centroids):
         return Clusters(closest_apart(affinity(embeddings, centroids), speech), centroids)
@@ -114,8 +114,8 @@ def infer(
     before = -np.inf
     for _ in range(_MAX_TURNS):
         variance = 1 / (1 + ratio * responsibilities.sum(0)[:, None] * between)  # (17)
-        mean = ratio * variance * (responsibilities.T @ scaled)  # (16)
-        fit = scaled @ mean.T - 0.5 * ((variance + mean**2) @ between) + constant
+        mean = ratio * variance * product(responsibilities.T, scaled)  # (16)
+        fit = product(scaled, mean.T) - 0.5 * product(variance + mean**2, between) + constant
         joint = settings.sharpness * fit + np.log(shares + 1e-8)  # (23) and the share
         evidence = logsumexp(joint, axis=1)
         responsibilities = np.exp(joint - evidence[:, None])
