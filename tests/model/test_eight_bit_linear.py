@@ -110,7 +110,8 @@ def test_only_the_blocks_of_the_encoder_multiply_in_8_bits(products):
     for block in model.encoder_layers:
         for name in ("qkv", "attention_out", "mlp_in", "mlp_out"):
             assert getattr(block, name).weight.dtype == {"int8": torch.int8, "float8": torch.float8_e4m3fn}[products]
-    others = (model.conv1.linear, model.output, *model.cross_kv_out, model.decoder_layers[0].self_qkv)
+    products_of_keys = [getattr(out, "linear", None) or out.values for out in model.cross_kv_out]
+    others = (model.conv1.linear, model.output, *products_of_keys, model.decoder_layers[0].self_qkv)
     assert not any(isinstance(one, EightBitLinear) for one in others)
     mel = numbers(1, sizes.n_mels, 3000)
     exact = plain.encode(mel)

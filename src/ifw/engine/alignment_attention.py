@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ifw.model.whisper import CrossCache
+from ifw.model.cross_projection import CrossCache
 
 MEDIAN_WIDTH = 7  # positions, 0.14 s
 # The exchanges that bring the median of seven numbers to place 3 (Devillard 1998, after Smith); sorting takes ten times

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from ifw.config import CrossKv
 from ifw.errors import EngineMemoryError
+from ifw.model.cross_projection import CrossCache
 from ifw.model.dims import ModelDims
 from ifw.model.eight_bit_kv import EightBitKv, eight_bit_bytes
 from ifw.model.memory import is_out_of_memory
 from ifw.model.split_kv import SplitKv
-from ifw.model.whisper import CrossCache
 
 _MAX_AUTO_SLOTS_CPU = 16
 _MAX_AUTO_SLOTS_CUDA = 64

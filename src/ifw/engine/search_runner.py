@@ -13,7 +13,8 @@ from ifw.engine.rules import Field, RuleTokens, TokenRules
 from ifw.engine.runner_interface import SearchInput
 from ifw.engine.search import Move, Sampled
 from ifw.engine.workspace import SearchWorkspace
-from ifw.model.whisper import CrossCache, Whisper
+from ifw.model.cross_projection import CrossCache
+from ifw.model.whisper import Whisper
 
 
 @dataclass(frozen=True, slots=True)

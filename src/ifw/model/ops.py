@@ -260,6 +260,11 @@ def _pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, gelu: b
     return y
 
 
+def packed_product(rows: Tensor, columns: Tensor) -> Tensor:
+    """`rows` [M, K] times `columns` [N, K] transposed, [M, N], by oneDNN's linear kernel; where `can_pack` says so."""
+    return _pointwise(rows, columns)
+
+
 def sdpa_encoder_attention(qkv: Tensor) -> Tensor:
     """Full attention through torch's fused kernel; see `Ops.encoder_attention`."""
     query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each [B, H, S, Dh]
@@ -274,7 +279,8 @@ def matmul_encoder_attention(qkv: Tensor) -> Tensor:
 def packed_encoder_attention(qkv: Tensor) -> Tensor:
     """The same through oneDNN's linear kernel, which beats `torch.mm` in float32; see `Ops.encoder_attention`."""
     return _attend_by_head(
-        qkv, lambda query, key, value: _pointwise(torch.softmax(_pointwise(query, key), -1), value.T.contiguous())
+        qkv,
+        lambda query, key, value: packed_product(torch.softmax(packed_product(query, key), -1), value.T.contiguous()),
     )
 
 

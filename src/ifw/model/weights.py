@@ -15,9 +15,10 @@ from torch import Tensor
 
 from ifw.constants import FRAMES_PER_POSITION
 from ifw.errors import ModelFormatError
+from ifw.model.cross_projection import CrossProjection, JoinedProjection, SplitProjection
 from ifw.model.dims import ModelDims
 from ifw.model.files import weight_files
-from ifw.model.ops import LayerNorm, Linear, Ops, choose_ops
+from ifw.model.ops import LayerNorm, Ops, choose_ops
 from ifw.model.whisper import Conv, DecoderLayer, EncoderLayer, Whisper
 
 ReadTensor = Callable[[str], Tensor]
@@ -185,19 +186,26 @@ class _Builder:
         bias[: self._dims.d_model] *= self._scale
         return weight, bias
 
-    def _cross_kv(self) -> tuple[Linear, ...]:
+    def _cross_kv(self) -> tuple[CrossProjection, ...]:
         n_layers = self._dims.n_decoder_layers
+        if self._ops.splits_cross_kv:
+            return tuple(self._split_cross_kv(index) for index in range(n_layers))
         if self._device.type == "cpu":
             return tuple(self._cross_kv_group([index]) for index in range(n_layers))
         return (self._cross_kv_group(range(n_layers)),)
 
-    def _cross_kv_group(self, layers: Iterable[int]) -> Linear:
+    def _split_cross_kv(self, layer: int) -> CrossProjection:
+        name = f"decoder.layers.{layer}.encoder_attn"
+        values = self._ops.linear(*self._linear(f"{name}.v_proj"), self._dims.n_positions)
+        return SplitProjection(self._read(f"{name}.k_proj.weight"), values)
+
+    def _cross_kv_group(self, layers: Iterable[int]) -> CrossProjection:
         weights, biases = [], []
         for index in layers:
             name = f"decoder.layers.{index}.encoder_attn"
             weights += [self._read(f"{name}.k_proj.weight"), self._read(f"{name}.v_proj.weight")]
             biases += [self._no_bias(), self._read(f"{name}.v_proj.bias")]
-        return self._ops.linear(torch.cat(weights), torch.cat(biases), self._dims.n_positions)
+        return JoinedProjection(self._ops.linear(torch.cat(weights), torch.cat(biases), self._dims.n_positions))
 
     def _no_bias(self) -> Tensor:
         return torch.zeros(self._dims.d_model, device=self._device, dtype=self._weight_dtype)

@@ -16,13 +16,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ifw.errors import ShapeError
+from ifw.model.cross_projection import CrossCache, CrossProjection
 from ifw.model.dims import ModelDims
 from ifw.model.eight_bit_kv import EightBitKv
 from ifw.model.ops import Decode, KeyLimit, LayerNorm, Linear, Ops
-from ifw.model.split_kv import SplitKv
-
-CrossCache = Tensor | EightBitKv | SplitKv
-"""Keys and values of the cross-attention, [L, 2, B, H, S, Dh]."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +76,7 @@ class Whisper:
     encoder_positions: Tensor  # [S, D]
     encoder_layers: tuple[EncoderLayer, ...]
     encoder_norm: LayerNorm
-    cross_kv_out: tuple[Linear, ...]  # each D -> group * 2 * D for a group of layers, ordered (layer, kv, head, Dh)
+    cross_kv_out: tuple[CrossProjection, ...]  # each of a group of layers
     token_embedding: Tensor  # [V, D]
     decoder_positions: Tensor  # [N_text, D]
     decoder_layers: tuple[DecoderLayer, ...]
@@ -129,12 +126,10 @@ class Whisper:
             audio: [B, S, D] from `encode`.
             out: [L, 2, B, H, S, Dh] in `dtype` or 8 bits, written in place; may be a view on slots of a larger cache.
         """
-        dims = self.dims
-        parts = (dims.n_positions, -1, 2, dims.n_heads, dims.head_dim)
         groups: Sequence[CrossCache] = out.chunk(len(self.cross_kv_out))
         for row, window in enumerate(audio):
-            for linear, group in zip(self.cross_kv_out, groups, strict=True):
-                group[:, :, row].copy_(linear(window).view(parts).permute(1, 2, 3, 0, 4))
+            for project, group in zip(self.cross_kv_out, groups, strict=True):
+                project(window, group[:, :, row])
 
     @torch.inference_mode()
     def decode(
