@@ -13,7 +13,8 @@ from native_kernels import KERNELS, each_level, relative_error
 from ifw.config import DecodeOptions, EngineConfig
 from ifw.engine.cache import DecoderCache
 from ifw.engine.engine import Engine
-from ifw.engine.request import DecodeRequest
+from ifw.engine.request import DecodeRequest, EncodedWindow
+from ifw.errors import EngineError
 from ifw.kernels.library import load
 from ifw.model.compute_type import DTYPES, ops_for
 from ifw.model.native_ops import bfloat16_ops, int8_ops
@@ -129,3 +130,18 @@ def test_a_prefix_of_one_token_does_not_depend_on_longer_ones(n_prompt):
     beside = decode_all("float32", 4, 4, 1, [bare, *others], is_plain=True, is_multilingual=False)[0]
     assert beside.token_ids == alone.token_ids
     assert beside.token_logprobs == alone.token_logprobs
+
+
+@needs_kernels
+def test_a_window_that_is_not_finite_is_an_error_beside_one_that_is():
+    broken = EncodedWindow(torch.full((1500, SIZES.d_model), float("nan"), dtype=torch.bfloat16))
+    options = DecodeOptions(temperatures=(0.0,), max_tokens=6)
+    sound = DecodeRequest(samples=tiny_models.window(1), language="en", options=options)
+    expected = decode_all("int8", 1, 1, 1, [sound])[0]
+    model = random_whisper(SIZES, 0, CPU, torch.bfloat16, ops_for(CPU, "int8"))
+    with Engine(model, tiny_models.checkpoint(SIZES), EngineConfig(n_threads=1, n_slots=2)) as engine:
+        poison = engine.submit(DecodeRequest(encoded=broken, language="en", options=options))
+        kept = engine.submit(dataclasses.replace(sound, request_id="kept"))
+        with pytest.raises(EngineError, match="log-probability of nan"):
+            poison.result(TIMEOUT_S)
+        assert kept.result(TIMEOUT_S).token_ids == expected.token_ids

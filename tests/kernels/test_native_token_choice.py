@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ class Layout:
     n_vocab: int
 
 
-SMALL = Layout(RuleTokens(eot=20, no_timestamps=29, timestamp_begin=30, begin_suppress=(3, 20)), 71)
+SMALL = Layout(RuleTokens(eot=20, no_timestamps=27, timestamp_begin=30, begin_suppress=(3, 20)), 71)
 # text of more than one block and no whole number of them, and more timestamps than a vector has lanes
 MEDIUM = Layout(RuleTokens(eot=2500, no_timestamps=2520, timestamp_begin=2521, begin_suppress=(0, 2500, 220)), 2600)
 MULTILINGUAL = Layout(
@@ -143,6 +144,45 @@ def test_what_is_not_finite_is_where_torch_has_it(kernels, step, data):
             place = data.draw(st.one_of(st.sampled_from(edges), st.integers(0, layout.n_vocab - 1)))
             logits[row, place] = data.draw(st.sampled_from([float("nan"), INFINITY, -INFINITY]))
     assert_as_torch(kernels, layout, logits, states, suppress)
+
+
+@each_level
+@pytest.mark.parametrize("lift", [-20.0, -2.5, 0.0, 20.0])
+def test_every_state(kernels, lift):
+    """Those that decoding gives, and those that it never does."""
+    begin = SMALL.tokens.timestamp_begin
+    cases = list(
+        product((0, 1, 3), (5, begin, begin + 3), (-1, 5, begin), (-1, 0, 3, 40), (0, 1), (NO_LIMIT, 0, 3, 40))
+    )
+    states = torch.zeros(len(Field), len(cases), dtype=torch.int64)
+    fields = ("N_SAMPLED", "TOKEN", "BEFORE", "LAST_STAMP", "HAS_GRAMMAR", "MAX_FIRST_STAMP")
+    states[[Field[name] for name in fields]] = torch.tensor(cases).T
+    states[Field.IS_LIVE] = 1
+    logits = torch.randn(len(cases), SMALL.n_vocab, generator=torch.Generator().manual_seed(4)) * 2
+    logits[:, begin:] += lift
+    assert_as_torch(kernels, SMALL, logits, states, torch.tensor([1]))
+
+
+@each_level
+def test_pairs_of_what_is_not_finite(kernels):
+    """In all states of the grammar, in any order, and where the other timestamps are likely or not."""
+    begin = SMALL.tokens.timestamp_begin
+    places = (2, 10, 22, 25, begin + 2, begin + 6, SMALL.n_vocab - 1)
+    bad = [(place, value) for place in places for value in (float("nan"), INFINITY)]
+    histories = ((0, 5, -1), (1, begin + 3, -1), (3, begin + 3, 5), (3, 5, begin + 3), (3, 5, 6))
+    lifts = (-20.0, -2.5, 20.0)
+    cases = list(product(bad, bad, histories, (0, 1), lifts))
+    logits = torch.randn(1, SMALL.n_vocab, generator=torch.Generator().manual_seed(3)).repeat(len(cases), 1)
+    states = torch.zeros(len(Field), len(cases), dtype=torch.int64)
+    states[Field.IS_LIVE], states[Field.MAX_FIRST_STAMP] = 1, NO_LIMIT
+    for row, (*pair, (n_sampled, token, before), has_grammar, lift) in enumerate(cases):
+        logits[row, begin:] += lift
+        for place, value in pair:
+            logits[row, place] = value
+        states[Field.N_SAMPLED, row], states[Field.TOKEN, row], states[Field.BEFORE, row] = n_sampled, token, before
+        states[Field.LAST_STAMP, row] = max(token, before, begin - 1) - begin
+        states[Field.HAS_GRAMMAR, row] = has_grammar
+    assert_as_torch(kernels, SMALL, logits, states, torch.tensor([1]))
 
 
 @each_level

@@ -66,9 +66,8 @@ inline float sum_exponentials(const float* x, int64_t n, float most) {
     return sum_of(add(add(sums[0], sums[1]), add(sums[2], sums[3])));
 }
 
-// log(sum(exp(x))) with `peak` of x; -inf where nothing is possible.
+// log(sum(exp(x))) with `peak` of x; above nothing where all x are -inf.
 inline float log_sum_exponentials(const float* x, int64_t n, const Peak& peak) {
-    if (peak.value == -INFINITY) return -INFINITY;
     return peak.value + logf(sum_exponentials(x, n, peak.value));
 }
 
@@ -127,12 +126,9 @@ struct Choice {
 
 // The choice where a logit is NaN or +inf: torch's, which is that one, and its probability is NaN.
 inline Choice choose_not_finite(const Grammar& grammar, const Ranges& r, const float* logits) {
-    const float most_stamp = largest_or_nan(r.stamps, r.n_stamps);
-    const float stamps = isfinite(most_stamp) ? log_sum_exponentials(r.stamps, r.n_stamps, find_peak(r.stamps, r.n_stamps))
-                                              : most_stamp;
-    const float best_text = grammar.is_open ? -INFINITY : largest_or_nan(r.text, r.n_text);
-    const float best_special = largest_or_nan(r.special, r.n_special);
-    const bool exceeds = stamps > best_text && stamps > best_special;  // false where one of them is NaN
+    // The mass of timestamps matters here only where it is +inf or NaN, as the largest then is.
+    const float stamps = largest_or_nan(r.stamps, r.n_stamps);
+    const bool exceeds = stamps > largest_or_nan(r.text, r.n_text) && stamps > largest_or_nan(r.special, r.n_special);
     const bool must_be_stamp = grammar.is_first || (grammar.applies && exceeds);
     if (grammar.is_open || must_be_stamp)
         for (int64_t i = 0; i < r.n_text; i++) r.text[i] += -INFINITY;  // +inf becomes NaN
