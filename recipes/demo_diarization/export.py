@@ -23,7 +23,7 @@ from ifw.diarize.weights_file import WEIGHTS_FILE
 from .segmentation_training import mel_bands
 from .sizes import EMBEDDING, SEGMENTATION
 
-STEP_RATIO: Final = 0.3  # of a chunk; the published pipelines take 0.1 of twice as long a chunk
+STEP_RATIO: Final = 0.5  # of a chunk; the published pipelines take 0.1 of twice as long a chunk
 _TASK_MODULE: Final = "pyannote.audio.core.task"
 _FILTERS: Final = "sincnet.conv1d.0.filterbank."
 

@@ -161,6 +161,17 @@ def test_where_two_are_heard_who_spoke_before_goes_on():
     assert told(found) == [(B, "Who is that? Me.")]
 
 
+def test_of_ways_that_are_as_good_the_one_with_fewer_changes_is_taken():
+    found = attribute([said(" Yes.", " No.")], turns((0, 1, A), (0, 2, B)))
+    assert told(found) == [(B, "Yes. No.")]
+
+
+def test_between_segments_a_change_is_free_even_where_no_sentence_ends():
+    segments = [said(" and", " so", each_s=0.2), said(" or", " not", start_s=0.4, each_s=0.2)]
+    found = attribute(segments, turns((0, 0.4, A), (0.4, 0.8, B)))
+    assert told(found) == [(A, "and so"), (B, "or not")]
+
+
 def test_a_word_without_duration_goes_with_those_around_it():
     words = [(" Yes.", 0.0, 1.0), (" So", 1.0, 1.0), (" be", 1.0, 1.6), (" it.", 1.6, 2.4)]
     segment = whole("Yes. So be it.", 0.0, 2.4, words=tuple(Word(*word, 0.9) for word in words))

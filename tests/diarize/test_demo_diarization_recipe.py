@@ -284,7 +284,7 @@ def test_the_norm_of_training_is_folded_in(networks):
 def test_exported_settings_are_read(exported, tmp_path):
     config = read_config(exported)
     assert config.clustering == AgglomerativeSettings(0.7, 2)
-    assert (config.min_duration_off_s, config.exclude_overlap) == (0.25, True)
+    assert (config.min_duration_off_s, config.exclude_overlap, config.votes_by_margin) == (0.25, True, True)
     settings = VbxSettings(0.6, 0.07, 0.8, ModelPlace(str(tmp_path), "plda"))
     write_config(tmp_path, settings, 0.0)
     assert read_config(tmp_path).clustering == settings

@@ -1,6 +1,7 @@
 """The bundled diarizer on voices that it was never trained on. The conversations lie beside the tests."""
 
 import json
+import shutil
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from ifw.audio import decode
 from ifw.config import DiarizationOptions
@@ -48,17 +50,31 @@ def errors(demo):
 
 def test_error_rate_with_the_number_of_speakers_given(errors):
     # These four are harder than most: over many conversations the rates are those in the README of the recipe.
-    assert sum((given for given, _ in errors.values()), SpeakerErrors()).rate <= 0.25, errors
+    assert sum((given for given, _ in errors.values()), SpeakerErrors()).rate <= 0.15, errors
 
 
 def test_error_rate_without(errors):
-    assert sum((found for _, found in errors.values()), SpeakerErrors()).rate <= 0.33, errors
+    assert sum((found for _, found in errors.values()), SpeakerErrors()).rate <= 0.15, errors
 
 
 def test_speech_is_found(errors):
     total = sum((given for given, _ in errors.values()), SpeakerErrors())
     assert (total.missed_s + total.false_alarm_s) / total.total_s <= 0.06
     assert [one.rate <= 0.12 for one in errors["short"]] == [True, True]
+
+
+def test_where_chunks_disagree_the_surer_one_is_believed(errors, tmp_path):
+    """Every moment is heard by two chunks; without their margins the lower number would decide."""
+    folder = shutil.copytree(find_pipeline("demo"), tmp_path / "equal")
+    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    assert config["pipeline"]["params"]["segmentation_step"] == 0.5
+    (folder / "config.yaml").write_text(yaml.safe_dump(config | {"ifw": {"votes": "equal"}}), encoding="utf-8")
+    equal = Diarizer(folder, device="cpu")
+    found = SpeakerErrors()
+    for kind in CONVERSATIONS:
+        turns = equal.diarize(heard(kind), DiarizationOptions(num_speakers=ENTRIES[kind]["speakers"])).turns
+        found += count_speaker_errors(spoken(kind), turns, collar_s=0.25)
+    assert sum((given for given, _ in errors.values()), SpeakerErrors()).rate < found.rate
 
 
 def test_one_who_speaks_alone_is_one(demo):
@@ -100,7 +116,7 @@ def test_voices_heard_together_sound_as_each_alone(demo):
     listener = demo._listener
     assert listener._trunk_batch > 1
     n_chunks = 2 * listener._trunk_batch + 1
-    samples = torch.from_numpy(decode(find_pipeline("demo") / "dialogue.mp3").samples)
+    samples = torch.from_numpy(decode(find_pipeline("demo") / "dialogue.mp3").samples).repeat(2)
     heard = samples[: listener.chunk_samples + (n_chunks - 1) * listener.step_samples]
     speech = listener.segment(heard)
     together = listener.embed(heard, speech)

@@ -44,6 +44,26 @@ def test_count_is_the_mean_over_chunks_to_the_nearest_even():
     assert count_speakers(speech, GRID).tolist() == [1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0]
 
 
+def test_halves_are_one_where_that_is_wanted():
+    speech = np.zeros((2, 8, 3), np.uint8)
+    speech[0] = spoken("xxxxxxxx", "..xx..xx", "..xxxx..")
+    speech[1] = spoken("xxxx....", "xx.x....", "........")
+    # Means over both chunks, in frames 2 to 7: 2.5, 2.5, 1.5, 2, 1, 1.
+    assert count_speakers(speech, GRID)[2:8].tolist() == [2, 2, 2, 2, 1, 1]
+    assert count_speakers(speech, GRID, halves_to_one=True).tolist() == [1, 1, 2, 2, 1, 2, 1, 1, 0, 0, 0]
+    speech[1] = 0
+    assert count_speakers(speech, GRID, halves_to_one=True).tolist() == [1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0]
+
+
+def test_who_is_heard_by_one_of_two_chunks_speaks_where_votes_count_by_margin():
+    speech = np.zeros((2, 8, 1), np.uint8)
+    speech[0] = 1
+    for by_margin, end_s in [(True, 4.25), (False, 1.25)]:
+        assembler = Assembler(GRID, AgglomerativeSettings(0.7, 1), None, 0.0, by_margin)
+        found = assembler.assemble(speech, np.ones((2, 1, 2), np.float32), DiarizationOptions(), 5.0)
+        assert [turn.end_s for turn in found.turns] == [end_s]
+
+
 def test_votes_follow_the_clusters_and_nobody_has_none():
     speech = np.zeros((2, 8, 3), np.uint8)
     speech[0, :, 0] = row("xx......")

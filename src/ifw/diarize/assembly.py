@@ -27,8 +27,9 @@ class Assembler:
         settings: How embeddings are clustered.
         plda: The space of VBx; None where another clustering is used.
         min_duration_off_s: Shorter pauses of a speaker are closed.
-        votes_by_margin: Where chunks disagree who speaks, each counts as much as its embedding is sure; else all count
-            the same, and of equals the lower number is taken, as in pyannote.audio.
+        votes_by_margin: Where chunks disagree who speaks, each counts as much as its embedding is sure, and where they
+            are divided how many speak, one does. Else all count the same, of equals the lower number is taken, and half
+            a speaker is rounded to the nearest even number, as in pyannote.audio.
     """
 
     grid: Grid
@@ -58,7 +59,7 @@ class Assembler:
         Raises:
             CancelledError: The token was cancelled.
         """
-        counts = count_speakers(speech, self.grid)
+        counts = count_speakers(speech, self.grid, halves_to_one=self.votes_by_margin)
         if not counts.any():
             return Diarization()
         bounds = Bounds.of(options)

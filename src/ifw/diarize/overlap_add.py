@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ifw.diarize.arrays import NOBODY, ByteArray, FloatArray, IntArray
 
 _BLOCK = 1 << 15  # frames
+_NUDGE = np.float32(1e-3)  # less than one chunk of all that hear a frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,14 @@ class Grid:
         return int(np.rint((time_s - 0.5 * self.frame_s) / self.frame_step_s))
 
 
-def count_speakers(speech: ByteArray, grid: Grid) -> IntArray:
+def count_speakers(speech: ByteArray, grid: Grid, *, halves_to_one: bool = False) -> IntArray:
     """How many speak at once, by the mean over the chunks that hear a frame.
 
     Args:
         speech: [C, F, S] 1 where a local speaker speaks.
         grid: When chunks and frames are.
+        halves_to_one: Half a speaker and one and a half are one, which is the most common number; else each half goes
+            to the nearest even number.
 
     Returns:
         [frames].
@@ -68,7 +71,10 @@ def count_speakers(speech: ByteArray, grid: Grid) -> IntArray:
         first = grid.first_frame(chunk)
         total[first : first + grid.n_frames] += at_once
         heard[first : first + grid.n_frames] += 1
-    return np.asarray(np.rint(total / np.maximum(heard, np.float32(1e-12))), np.int64)
+    mean = total / np.maximum(heard, np.float32(1e-12))
+    if halves_to_one:
+        mean += _NUDGE * np.sign(1 - mean)
+    return np.asarray(np.rint(mean), np.int64)
 
 
 def count_votes(speech: ByteArray, clusters: IntArray, grid: Grid, weights: FloatArray | None = None) -> FloatArray:

@@ -71,8 +71,9 @@ class PipelineConfig:
         exclude_overlap: Embeddings hear a speaker where nobody else speaks, if there is enough of that.
         clustering: The clustering and its numbers.
         min_duration_off_s: Shorter pauses of a speaker are closed.
-        votes_by_margin: Where chunks disagree who speaks, each counts as much as its embedding is sure. pyannote.audio
-            has no such setting, so it stands in a section of its own: `ifw: {votes: by_margin}`.
+        votes_by_margin: Where chunks disagree who speaks, each counts as much as its embedding is sure: for pipelines
+            whose chunks overlap little, so that few vote. pyannote.audio has no such setting, so it stands in a section
+            of its own: `ifw: {votes: by_margin}`.
     """
 
     segmentation: ModelPlace
