@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from whisper import timing
 
 from ifw.engine.alignment_attention import AlignmentAttention, median_filter
-from ifw.engine.time_warping import token_starts
+from ifw.engine.time_warping import starts_by_kernel, starts_by_rows, token_starts
+from ifw.kernels.library import load
+
+KERNELS = [pytest.param(partial(starts_by_kernel, kernels), id=kernels.name) for kernels in load().kernels]
+each_way = pytest.mark.parametrize("find", [pytest.param(starts_by_rows, id="rows"), *KERNELS])
 
 
 def reference_starts(matrix):
@@ -25,18 +31,20 @@ def without_compiler(monkeypatch):
     monkeypatch.setattr(timing, "backtrace", timing.backtrace.py_func)
 
 
-@settings(deadline=None, max_examples=150)
+@each_way
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 20), st.integers(1, 40), st.integers(0, 10**6))
-def test_the_path_is_that_of_openai_whisper(n_tokens, n_positions, seed):
+def test_the_path_is_that_of_openai_whisper(find, n_tokens, n_positions, seed):
     matrix = np.random.default_rng(seed).standard_normal((n_tokens, n_positions)).astype(np.float32)
-    assert token_starts(matrix).tolist() == reference_starts(matrix).tolist()
+    assert find(matrix).tolist() == reference_starts(matrix).tolist()
 
 
+@each_way
 @pytest.mark.parametrize("n_tokens", [1, 2, 7])
 @pytest.mark.parametrize("n_positions", [1, 2, 7])
-def test_where_all_is_equal_the_path_stays_with_the_last_token(n_tokens, n_positions):
+def test_where_all_is_equal_the_path_stays_with_the_last_token(find, n_tokens, n_positions):
     matrix = np.zeros((n_tokens, n_positions), np.float32)
-    assert token_starts(matrix).tolist() == reference_starts(matrix).tolist() == [0] * n_tokens
+    assert find(matrix).tolist() == reference_starts(matrix).tolist() == [0] * n_tokens
 
 
 @settings(deadline=None)
@@ -48,6 +56,16 @@ def test_clear_evidence_is_followed_exactly(n_tokens, n_more, seed):
     owner = np.searchsorted(starts, np.arange(n_positions), side="right") - 1
     matrix = np.where(np.arange(n_tokens)[:, None] == owner, 1.0, -1.0).astype(np.float32)
     assert token_starts(matrix).tolist() == starts.tolist()
+
+
+def test_a_whole_window_gives_the_same_path_every_way_and_whatever_was_there_before():
+    random = np.random.default_rng(0)
+    large = random.standard_normal((1500, 300)).astype(np.float32).T  # not in the order of its rows
+    large[:, 200:400] = -1e3  # as outside of a segment
+    ways = [starts_by_rows, token_starts, *(way.values[0] for way in KERNELS)]
+    for matrix in (large, random.standard_normal((20, 700)).astype(np.float32)):
+        first, *others = [find(matrix).tolist() for find in ways]
+        assert all(other == first for other in others)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 6, 7, 8, 50])

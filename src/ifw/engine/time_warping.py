@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ifw.kernels.library import Kernels, load
+
 
 def token_starts(attention: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
     """Find the monotone path through the attention that collects most of it.
 
     The path goes from the first token at the first position to the last token at the last position; each step goes to
-    the next token, the next position, or both. A whole row of costs is computed at once: the way into a row at position
-    k and along it to j costs `arrival[k] + total[j]`, so the best k for every j is a running minimum.
+    the next token, the next position, or both.
 
     Args:
         attention: [n_tokens, n_positions], both at least 1, finite; large where the token is likely heard.
@@ -21,6 +22,24 @@ def token_starts(attention: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
 
     Source:
         openai/whisper `timing.py`, `dtw_cpu`: the same path, also where all are equally good.
+    """
+    kernels = next(iter(load().kernels), None)
+    return starts_by_rows(attention) if kernels is None else starts_by_kernel(kernels, attention)
+
+
+def starts_by_kernel(kernels: Kernels, attention: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """`token_starts` by the native library, which holds up no other thread."""
+    attention = np.ascontiguousarray(attention, np.float32)
+    starts = np.empty(len(attention), np.int64)
+    kernels.token_starts(attention.ctypes.data, *attention.shape, starts.ctypes.data)
+    return starts
+
+
+def starts_by_rows(attention: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """`token_starts`, a whole row of costs at once.
+
+    The way into a row at position k and along it to j costs `arrival[k] + total[j]`, so the best k for every j is a
+    running minimum.
     """
     n_tokens, n_positions = attention.shape
     places = np.arange(n_positions)

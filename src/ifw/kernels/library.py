@@ -235,6 +235,7 @@ class _KernelsStruct(Structure):
         ("choose_tokens", ctypes.CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p)),
         ("residual_trunk", ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_int64, c_int64, c_void_p)),
         ("sinc_net", ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_int64, c_int64, c_int64, c_void_p)),
+        ("token_starts", ctypes.CFUNCTYPE(None, c_void_p, c_int64, c_int64, c_void_p)),
     ]
 
 
@@ -270,6 +271,7 @@ class Kernels:
     choose_tokens: Function
     residual_trunk: Function
     sinc_net: Function
+    token_starts: Function
 
     def team(self) -> Team:
         """As many threads as torch has in the calling thread."""
@@ -331,6 +333,7 @@ def _kernels(table: _KernelsStruct, runtime: tuple[int | None, int | None]) -> K
         choose_tokens=table.choose_tokens,
         residual_trunk=table.residual_trunk,
         sinc_net=table.sinc_net,
+        token_starts=table.token_starts,
     )
 
 

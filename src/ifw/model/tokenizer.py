@@ -71,6 +71,7 @@ class WhisperTokenizer:
         self._plain = plain
         self._literal_ids = literal_ids
         self._text = {token_id: token for token, token_id in vocab.items() if not _SPECIAL.fullmatch(token)}
+        self._known_bytes: dict[int, bytes] = {}  # of tokens that were decoded before
         special = _special_tokens(vocab)
         self.eot = special["eot"]
         self.sot = special["sot"]
@@ -108,17 +109,21 @@ class WhisperTokenizer:
 
     def decode_bytes(self, token_ids: Iterable[int]) -> bytes:
         """The UTF-8 bytes of `decode`, which may end within a character."""
-        return b"".join(self._bytes(token_id) for token_id in token_ids)
+        return b"".join(map(self._bytes, token_ids))
 
     def is_timestamp(self, token_id: int) -> bool:
         """Whether the token is one of the 1,501 timestamps."""
         return self.timestamp_begin <= token_id < self.timestamp_begin + N_TIMESTAMPS
 
     def _bytes(self, token_id: int) -> bytes:
-        token = self._text.get(token_id, "")
-        if token_id in self._literal_ids:
-            return token.encode()
-        return bytes(_BYTE_OF_CHARACTER[character] for character in token)
+        known = self._known_bytes.get(token_id)
+        if known is None:
+            token = self._text.get(token_id, "")
+            is_literal = token_id in self._literal_ids
+            known = token.encode() if is_literal else bytes(_BYTE_OF_CHARACTER[character] for character in token)
+            if token:
+                self._known_bytes[token_id] = known
+        return known
 
 
 def load_tokenizer(folder: Path, n_vocab: int, is_multilingual: bool | None = None) -> WhisperTokenizer:

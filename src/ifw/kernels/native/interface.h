@@ -192,6 +192,9 @@ typedef struct {
     // of the last convolution; in the calling thread.
     void (*sinc_net)(const IfwSincNet* net, const float* samples, int64_t n_chunks, int64_t chunk_samples,
                      int64_t step_samples, float* features);
+    // attention: [n_tokens, n_positions], both at least 1 -> starts: [n_tokens], where the path that collects most of it
+    // reaches each token; in the calling thread.
+    void (*token_starts)(const float* attention, int64_t n_tokens, int64_t n_positions, int64_t* starts);
 } IfwKernels;
 
 // The kernels of a name, or NULL where they were not built or this machine cannot run them. Best first: index from 0.

@@ -6,6 +6,7 @@
 #include "linear.h"
 #include "residual_trunk.h"
 #include "sinc_net.h"
+#include "time_warping.h"
 #include "token_choice.h"
 
 #define IFW_TEXT_OF(name) #name
@@ -30,5 +31,6 @@ const IfwKernels IFW_JOIN(ifw_kernels_, IFW_LEVEL) = {
     IFW_LEVEL::choose_tokens,
     IFW_LEVEL::residual_trunk,
     IFW_LEVEL::sinc_net,
+    IFW_LEVEL::token_starts,
 };
 }
