@@ -14,12 +14,15 @@ from ifw.config import DecodeOptions, EngineConfig
 from ifw.engine.cache import DecoderCache
 from ifw.engine.engine import Engine
 from ifw.engine.request import DecodeRequest, EncodedWindow
+from ifw.engine.rules import RuleTokens
+from ifw.engine.runner import ModelRunner, RunnerTokens
 from ifw.errors import EngineError
 from ifw.kernels.library import load
 from ifw.model.compute_type import DTYPES, ops_for
 from ifw.model.native_ops import bfloat16_ops, int8_ops
 from ifw.model.ops import can_pack, choose_ops
 from ifw.model.random import random_whisper
+from ifw.model.split_kv import SplitKv
 
 CPU = torch.device("cpu")
 SIZES = tiny_models.dims(layers=(2, 2), d_model=128, n_heads=2)
@@ -145,3 +148,12 @@ def test_a_window_that_is_not_finite_is_an_error_beside_one_that_is():
         with pytest.raises(EngineError, match="log-probability of nan"):
             poison.result(TIMEOUT_S)
         assert kept.result(TIMEOUT_S).token_ids == expected.token_ids
+
+
+@pytest.mark.parametrize("is_split", [False, True])
+def test_slots_keep_what_the_operations_read_best(is_split):
+    ops = dataclasses.replace(choose_ops(CPU, torch.float32), splits_cross_kv=is_split)
+    rules = RuleTokens(50257, 50363, 50364, ())
+    tokens = RunnerTokens(rules, sot=50258, no_speech=50362, language_ids=(50259,))
+    runner = ModelRunner(random_whisper(SIZES, 0, ops=ops), tokens, n_slots=2)
+    assert isinstance(runner._cache.cross_kv, SplitKv if is_split else torch.Tensor)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hf_reference import CPU, relative_error
 
 from ifw.model import bag_attention, ops
 from ifw.model.bag_attention import bag_decode_attention
+from ifw.model.dims import ModelDims
 from ifw.model.ops import KeyLimit
+from ifw.model.random import random_whisper
 from ifw.model.split_kv import SplitKv
 
 DTYPES = [torch.float32, torch.bfloat16]
 TOLERANCE = {torch.float32: 2e-6, torch.bfloat16: 2e-2}
 N_ROWS, N_HEADS, N_KEYS, HEAD_DIM = 4, 3, 40, 32
+
+needs_bags = pytest.mark.skipif(
+    not (bag_attention.has_bags() and ops.can_pack(torch.float32)), reason="torch has no fast embedding bags here"
+)
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -43,6 +51,10 @@ def caches(dtype: torch.dtype) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         "one tensor, the first keys": (first, second),
         "heads inside": tuple(x.transpose(1, 2).contiguous().transpose(1, 2) for x in (first, second)),
         "all transposed": tuple(x.transpose(2, 3).contiguous().transpose(2, 3) for x in (first, second)),
+        "heads between rows": tuple(
+            x.flatten(2).repeat(1, 1, 2)[..., :965].contiguous()[..., :960].unflatten(2, (30, 32))
+            for x in (first, second)
+        ),
         "rows apart": (numbers[0, 0, ::2, :, :30], numbers[0, 1, ::2, :, :30]),
     }
 
@@ -76,7 +88,7 @@ def test_rows_of_a_step_know_nothing_of_each_other(dtype: torch.dtype) -> None:
             assert torch.equal(part, together[begin:end])
 
 
-@pytest.mark.skipif(not bag_attention.has_bags(), reason="torch has no fast embedding bags here")
+@needs_bags
 def test_a_step_multiplies_no_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is slow must not come back unnoticed: the keys and values of a cache go to the bags."""
 
@@ -98,3 +110,18 @@ def test_choice(has_bags: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen.splits_cross_kv == has_bags
     assert chosen.key_block == (64 if has_bags else 1)
     assert chosen.decode_attention is (bag_decode_attention if has_bags else ops.matmul_decode_attention)
+
+
+@needs_bags
+def test_blocks_of_keys_end_with_the_cache() -> None:
+    """A cache whose positions are no multiple of a block, read up to its end, and in rows at different positions."""
+    sizes = ModelDims(80, 200, 64, 1, 1, 1, 128, 128)
+    model = random_whisper(sizes, 0)
+    assert model.ops.key_block == bag_attention.KEY_BLOCK
+    cross = noise(1, 2, 2, 1, 1500, 64)
+    tokens, offsets = torch.tensor([[5], [6]]), torch.tensor([69, 3])
+    caches = [noise(1, 2, 2, 1, 70, 64, seed=4), noise(1, 2, 2, 1, 70, 64, seed=4)]
+    found = model.decode(tokens, offsets, caches[0], cross, n_keys=70)
+    plain = random_whisper(sizes, 0, ops=replace(model.ops, decode_attention=ops.matmul_decode_attention, key_block=1))
+    expected = plain.decode(tokens, offsets, caches[1], cross, n_keys=70)
+    assert relative_error(found, expected) < 1e-5
