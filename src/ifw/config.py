@@ -17,7 +17,7 @@ from ifw.types import Mode
 Device = Literal["auto", "cpu", "cuda"]
 Channels = Literal["mix", "split"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-CrossKv = Literal["same", "int8", "float8"]
+CrossKv = Literal["auto", "same", "int8", "float8"]
 EncoderProducts = Literal["same", "int8", "float8"]
 Steps = Literal["auto", "plain", "static", "graphs"]
 ComputeType = Literal["auto", "float32", "bfloat16", "float16", "int8"]
@@ -343,8 +343,9 @@ class EngineConfig:
             they are, and reads a step while the next one runs; `graphs` replays those as CUDA graphs. `auto` is
             `graphs` on CUDA and `plain` on CPU. The texts are the same.
         cross_kv: How keys and values of the audio are kept: `same` as the other numbers, or in 8 bits, which rounds,
-            and halves what a decode step of a large model reads on CUDA; on CPU it saves memory, not time. `int8` has a
-            scale for each token and head; `float8` (e4m3) has one for each head, and rounds more.
+            and halves what a decode step reads on CUDA and by the native kernels. `int8` has a scale for each token
+            and head; `float8` (e4m3) has one for each head, rounds more, and saves no time on CPU. `auto` is `int8`
+            with native kernels that compute in int8, else `same`.
         encoder_products: How the linear layers of the encoder multiply: `same` as the compute type says, or in 8 bits,
             which rounds, with a scale for each row: `int8` for CUDA from compute capability 8.0 on, `float8` (e4m3)
             from 9.0 on. CPUs give the same numbers, slowly.
@@ -357,7 +358,7 @@ class EngineConfig:
     encode_batch: int | None = None
     n_threads: int | None = None
     steps: Steps = "auto"
-    cross_kv: CrossKv = "same"
+    cross_kv: CrossKv = "auto"
     encoder_products: EncoderProducts = "same"
     draft_tokens: int = 5
 

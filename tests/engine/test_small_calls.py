@@ -26,7 +26,7 @@ def in_a_thread(work):
 def cores_of(sizes, n_threads, **call):
     def work():
         torch.set_num_threads(n_threads)
-        with suitable_cores(sizes, **call):
+        with suitable_cores(tiny_models.whisper(sizes), **call):
             inside = torch.get_num_threads()
         return inside, torch.get_num_threads()
 
@@ -49,7 +49,7 @@ def test_the_demo_model_decodes_all_its_slots_on_one_core():
 def test_the_cores_come_back_after_an_error():
     def work():
         torch.set_num_threads(2)
-        with pytest.raises(ValueError, match="no"), suitable_cores(SMALL, 1):
+        with pytest.raises(ValueError, match="no"), suitable_cores(tiny_models.whisper(SMALL), 1):
             raise ValueError("no")
         return torch.get_num_threads()
 

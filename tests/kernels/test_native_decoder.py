@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from native_kernels import each_level, noise, relative_error
 
 from ifw.errors import ShapeError
+from ifw.model.eight_bit_kv import EightBitKv
+from ifw.model.cores import use_cores
 from ifw.model.dims import ModelDims
 from ifw.model.native_ops import bfloat16_ops, int8_ops
 from ifw.model.random import random_whisper
@@ -64,6 +69,75 @@ def test_one_call_is_what_its_parts_are(kernels, make_ops, *, n_rows, n_new, n_g
     assert relative_error(found, expected) < 0.002  # the last norm is torch's
 
 
+def int8_cache(cross_kv):
+    """The same keys and values in int8: a view on the middle of a larger cache."""
+    n_layers, _, n_groups, *vectors = cross_kv.shape
+    whole = EightBitKv.zeros(n_layers, 2, n_groups + 2, *vectors, device=torch.device("cpu"))
+    view = whole[:, :, 1:-1]
+    view.copy_(cross_kv)
+    return view
+
+
+@each_level
+@pytest.mark.parametrize(("n_rows", "n_new", "n_groups"), [(1, 1, 1), (5, 1, 5), (2, 7, 2), (6, 2, 2)])
+@pytest.mark.parametrize("n_cross", [1, 16, 70, 300])
+def test_keys_and_values_of_int8_are_read_as_what_they_stand_for(kernels, *, n_rows, n_new, n_groups, n_cross):
+    fused, _ = models(kernels)
+    generator = torch.Generator().manual_seed(3)
+    token_ids = torch.randint(0, DIMS.n_vocab, (n_rows, n_new), generator=generator)
+    offsets = torch.randint(0, 448 - n_new + 1, (n_rows,), generator=generator)
+    _, self_kv, cross_kv = caches(n_rows, n_groups, n_cross)
+    kept = int8_cache(cross_kv)
+    # powers of two of all sizes: then bfloat16 holds the same numbers
+    kept.scales.copy_(2.0 ** torch.randint(-9, -3, kept.scales.shape, generator=generator))
+    found = fused.decode(token_ids, offsets, self_kv.clone(), kept, 448)
+    expected = fused.decode(token_ids, offsets, self_kv.clone(), kept.to(torch.bfloat16), 448)
+    assert relative_error(found, expected) < 0.002
+
+
+@each_level
+@pytest.mark.parametrize("n_threads", [2, 3, 9])
+def test_any_number_of_threads_gives_the_same_bits(kernels, n_threads):
+    """Also while somebody else has the crew, and more threads than the machine has."""
+    fused, _ = models(kernels)
+    token_ids, offsets = torch.arange(6)[:, None], torch.tensor([0, 9, 100, 30, 447, 5])
+    _, self_kv, cross_kv = caches(6, 6, 300)
+    kept = int8_cache(cross_kv)
+
+    def outputs(n):
+        use_cores(n)
+        return [fused.decode(token_ids, offsets, self_kv.clone(), cache, 448) for cache in (cross_kv, kept) * 20]
+
+    with ThreadPoolExecutor(4) as pool:
+        alone = pool.submit(outputs, 1).result()
+        for future in [pool.submit(outputs, n_threads) for _ in range(4)]:
+            assert all(map(torch.equal, future.result(), alone))
+
+
+@each_level
+def test_the_crew_does_not_outlive_a_fork(kernels):
+    """Its threads stay in the process that made them: another makes its own."""
+    run = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", AFTER_A_FORK, kernels.name]
+    assert subprocess.run(run, check=True, capture_output=True, text=True, timeout=120).stdout.split() == ["0", "0"]
+
+
+AFTER_A_FORK = """
+import os, sys, torch
+from ifw.kernels.library import load
+from ifw.kernels.linear import NativeLinear
+torch.set_num_threads(3)
+kernels = next(kernels for kernels in load().kernels if kernels.name == sys.argv[1])
+linear = NativeLinear(kernels, torch.ones(64, 64), None, is_int8=True, dtype=torch.float32)
+expected = linear(torch.ones(1, 64))
+for _ in range(2):
+    child = os.fork()
+    if not child:
+        torch.set_num_threads(3)
+        os._exit(not all(torch.equal(linear(torch.ones(1, 64)), expected) for _ in range(200)))
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
 @each_level
 def test_rows_do_not_depend_on_their_neighbours(kernels):
     fused, _ = models(kernels)
@@ -117,5 +191,15 @@ def test_what_does_not_fit_is_refused(kernels):
     for arguments in wrong:
         with pytest.raises(ShapeError, match=r"^(token_ids, offsets|self_cache|cross_cache): got"):
             decode(*arguments)
+    kept = int8_cache(cross_kv)
+    for cache, scales in (
+        (kept.values, None),
+        (kept.values.float(), kept.scales),
+        (kept.values, kept.scales[..., :-1]),
+        (kept.values, kept.scales.float()),
+        (kept.values, kept.scales.transpose(3, 4).contiguous().transpose(3, 4)),
+    ):
+        with pytest.raises(ShapeError, match=r"^(cross_cache|cross_scales): got"):
+            decode(token_ids, offsets, self_kv, cache, scales)
     assert torch.equal(self_kv, before)
     assert torch.equal(decode(token_ids, offsets, self_kv, cross_kv), expected)

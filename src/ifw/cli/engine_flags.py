@@ -28,7 +28,8 @@ CrossKv = Annotated[
     typer.Option(
         "--cross-kv",
         help="How keys and values of the audio are kept: same as the other numbers, or in 8 bits, which rounds (float8 "
-        "more than int8). On CUDA steps of a large model read half as much; on CPU it saves memory, not time.",
+        "more than int8) and halves what a step reads; on CPU only int8 saves time. auto is int8 with compute type "
+        "int8, else same.",
     ),
 ]
 EncoderProducts = Annotated[

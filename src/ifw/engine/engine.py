@@ -65,6 +65,7 @@ class Engine:
         self, model: Whisper, checkpoint: Checkpoint, config: EngineConfig, draft: Whisper | None = None
     ) -> None:
         is_cuda = model.device.type == "cuda"
+        config = replace(config, cross_kv=_kept_as(config.cross_kv, model))
         decoders = (model,) if draft is None else (model, draft)
         bytes_each = sum(slot_bytes(decoder.dims, decoder.dtype, config.cross_kv) for decoder in decoders)
         n_slots = config.n_slots or choose_n_slots(bytes_each, model.device)
@@ -80,7 +81,7 @@ class Engine:
         self._loop = EngineLoop(runner, self._vocabulary, policy, config.n_threads)
         self.n_slots = n_slots
         self.n_threads = n_threads
-        kept = "" if config.cross_kv == "same" else f", keys and values {config.cross_kv}"
+        kept = "" if config.cross_kv == _kept_as("auto", model) else f", keys and values {config.cross_kv}"
         products = model.ops.encoder_products
         encoded = "" if products == "same" else f", encoder {products}"
         self.arithmetic = f"{model.device.type} {model.compute_type}{encoded}{kept}"
@@ -167,6 +168,13 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _kept_as(cross_kv: CrossKv, model: Whisper) -> CrossKv:
+    """What `auto` is."""
+    if cross_kv != "auto":
+        return cross_kv
+    return "int8" if model.compute_type == "int8" and model.fused_decode is not None else "same"
 
 
 def _make_runner(

@@ -153,7 +153,7 @@ class ModelRunner:
         prefilled: list[Prefilled] = []
         for first, last in neighbours([row.slot for row in inputs]):
             n_tokens = max(len(row.prefix.token_ids) for row in inputs[first : last + 1])
-            with suitable_cores(self._model.dims, last + 1 - first, n_tokens):
+            with suitable_cores(self._model, last + 1 - first, n_tokens):
                 prefilled += self._prefill_run(inputs[first : last + 1])
         return prefilled
 
@@ -182,7 +182,7 @@ class ModelRunner:
         begin, end = slots[0], slots[-1] + 1
         cache, states = self._cache.view(begin, end), self._states.view(begin, end)
         n_keys = max(row.offset for row in self._rows.values()) + 1
-        with suitable_cores(self._model.dims, end - begin):
+        with suitable_cores(self._model, end - begin):
             hidden = self._model.decode(
                 states[Field.TOKEN][:, None], states[Field.OFFSET], cache.self_kv, cache.cross_kv, n_keys
             )

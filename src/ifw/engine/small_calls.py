@@ -1,4 +1,7 @@
-"""On CPU, small decode calls run on one core: several would wait for each other longer than they work."""
+"""On CPU, torch decodes small calls on one core: several would wait for each other longer than they work.
+
+The native decoder is left alone: its threads do not wait for each other.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +13,25 @@ import torch
 
 from ifw.model.cores import cores
 from ifw.model.dims import ModelDims
+from ifw.model.whisper import Whisper
 
 MAX_MULTIPLICATIONS: Final = 64_000_000
 """Of a call on one core: 16 rows of the demo model, or one of `base`, where a second core gains nothing either."""
 
 
 @contextmanager
-def suitable_cores(dims: ModelDims, n_rows: int, n_tokens: int = 1) -> Iterator[None]:
+def suitable_cores(model: Whisper, n_rows: int, n_tokens: int = 1) -> Iterator[None]:
     """Have torch use one core of the calling thread's for a small decode call, and all of them for a larger one.
 
     The results are the same, bit for bit.
 
     Args:
-        dims: Of the model.
+        model: The model.
         n_rows: Rows of the cache.
         n_tokens: New tokens of each.
     """
-    if torch.get_num_threads() == 1 or decode_multiplications(dims, n_rows, n_tokens) > MAX_MULTIPLICATIONS:
+    is_small = decode_multiplications(model.dims, n_rows, n_tokens) <= MAX_MULTIPLICATIONS
+    if torch.get_num_threads() == 1 or model.fused_decode is not None or not is_small:
         yield
         return
     with cores(1):

@@ -95,7 +95,7 @@ class SpeculativeRunner(ModelRunner):
         """
         assert list(slots) == sorted(self._rows), "a step concerns every live row"
         key = self._key()
-        with suitable_cores(self._model.dims, key.n_rows, key.n_drafted + 1):
+        with suitable_cores(self._model, key.n_rows, key.n_drafted + 1):
             self.graphs.step(key)
         results = self._round.results[:, : key.n_rows].T.tolist()
         return [self._verified(slot, results[slot], key.n_drafted) for slot in slots]

@@ -126,7 +126,7 @@ class StaticRunner(ModelRunner):
             bucket_of(n_keys, self._key_buckets),
             is_sampling=any(row.is_sampled for row, _ in rows.values()),
         )
-        with suitable_cores(self._model.dims, key.n_rows):
+        with suitable_cores(self._model, key.n_rows):
             self.graphs.step(key)
         for row, _ in rows.values():
             row.offset += 1

@@ -36,6 +36,7 @@ _FLAGS: Final = (
     "-O3",
     "-std=c++17",
     "-fPIC",
+    "-pthread",
     "-fvisibility=hidden",
     "-ffp-contract=off",
     "-Wall",
@@ -103,7 +104,7 @@ def _find_compiler() -> list[str]:
 
 
 def _compile_level(compiler: list[str], level: str, folder: Path) -> subprocess.Popen[str]:
-    command = [*compiler, *_FLAGS, "-mfma", *LEVELS[level], f"-DIFW_LEVEL={level}", "-c", str(SOURCES / "level.cpp")]
+    command = [*compiler, *_FLAGS, "-mfma", "-mf16c", *LEVELS[level], f"-DIFW_LEVEL={level}", "-c", str(SOURCES / "level.cpp")]
     command += ["-o", str(folder / f"{level}.o")]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # noqa: S603 - as above
 

@@ -65,14 +65,22 @@ class NativeDecoder:
         self._decoder = byref(struct)
         self._owned = (layers, structs, token_embedding, positions, last_norm)  # the struct points into them
 
-    def __call__(self, token_ids: Tensor, offsets: Tensor, self_cache: Tensor, cross_cache: Tensor) -> Tensor:
+    def __call__(
+        self,
+        token_ids: Tensor,
+        offsets: Tensor,
+        self_cache: Tensor,
+        cross_cache: Tensor,
+        cross_scales: Tensor | None = None,
+    ) -> Tensor:
         """Run the decoder; see `ifw.model.whisper.Whisper.decode`.
 
         Args:
             token_ids: [B, T] int64.
             offsets: [B] int64.
             self_cache: [L, 2, B, H, N_text, 64], its last two axes dense.
-            cross_cache: [L, 2, G, H, S, 64], likewise.
+            cross_cache: [L, 2, G, H, S, 64], likewise; int8 if it has scales.
+            cross_scales: [L, 2, G, H, S] float16, its last axis dense.
 
         Returns:
             [B, T, D].
@@ -80,7 +88,7 @@ class NativeDecoder:
         Raises:
             ShapeError: Shapes, dtypes or strides do not fit, or a token or a position is out of range.
         """
-        n_rows, n_new = self._check(token_ids, offsets, self_cache, cross_cache)
+        n_rows, n_new = self._check(token_ids, offsets, self_cache, cross_cache, cross_scales)
         token_ids, offsets = token_ids.contiguous(), offsets.contiguous()
         out = torch.empty(n_rows, n_new, self._width, dtype=self._dtype)
         if not out.numel():
@@ -94,6 +102,8 @@ class NativeDecoder:
             self_strides=_strides(self_cache),
             cross_cache=cross_cache.data_ptr(),
             cross_strides=_strides(cross_cache),
+            cross_scales=None if cross_scales is None else cross_scales.data_ptr(),
+            cross_scale_strides=(c_int64 * 4)() if cross_scales is None else _strides(cross_scales),
             n_groups=cross_cache.shape[2],
             n_cross=cross_cache.shape[4],
         )
@@ -104,7 +114,14 @@ class NativeDecoder:
             )
         return out
 
-    def _check(self, token_ids: Tensor, offsets: Tensor, self_cache: Tensor, cross_cache: Tensor) -> tuple[int, int]:
+    def _check(
+        self,
+        token_ids: Tensor,
+        offsets: Tensor,
+        self_cache: Tensor,
+        cross_cache: Tensor,
+        cross_scales: Tensor | None,
+    ) -> tuple[int, int]:
         shape = token_ids.shape
         if len(shape) != 2 or offsets.shape != shape[:1] or {token_ids.dtype, offsets.dtype} != {torch.int64}:
             raise ShapeError(
@@ -119,17 +136,22 @@ class NativeDecoder:
                 f"{n_rows} rows a multiple of G"
             )
         layers = (self._n_layers, 2)
-        self._check_cache("self_cache", self_cache, (*layers, n_rows, self._n_heads, self._n_text_positions, HEAD_DIM))
-        self._check_cache("cross_cache", cross_cache, (*layers, n_groups, self._n_heads, n_cross, HEAD_DIM))
+        self._check_cache("self_cache", self_cache, (*layers, n_rows, self._n_heads, self._n_text_positions, HEAD_DIM), self._dtype)
+        vectors = (*layers, n_groups, self._n_heads, n_cross)
+        dtype = self._dtype if cross_scales is None else torch.int8
+        self._check_cache("cross_cache", cross_cache, (*vectors, HEAD_DIM), dtype)
+        if cross_scales is not None:
+            self._check_cache("cross_scales", cross_scales, vectors, torch.float16)
         return n_rows, n_new
 
-    def _check_cache(self, name: str, cache: Tensor, shape: tuple[int, ...]) -> None:
+    def _check_cache(self, name: str, cache: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
         strides = cache.stride()
-        is_dense = strides[-2:] == (HEAD_DIM, 1) and min(strides) >= 0
-        if cache.shape != shape or cache.dtype != self._dtype or not is_dense or cache.device.type != "cpu":
+        dense = (shape[-1], 1) if len(shape) == 6 else (1,)
+        is_dense = strides[4:] == dense and min(strides) >= 0
+        if cache.shape != shape or cache.dtype != dtype or not is_dense or cache.device.type != "cpu":
             raise ShapeError(
                 f"{name}: got {cache.dtype} {list(cache.shape)} with strides {strides} on {cache.device}, "
-                f"allowed: {self._dtype} {list(shape)} on cpu, the last two axes dense"
+                f"allowed: {dtype} {list(shape)} on cpu, the axes after the heads dense"
             )
 
 

@@ -1,7 +1,7 @@
 """The native library, loaded: which kernels it has for this machine, and the team of threads that they run in.
 
-The kernels run in the threads of torch's own OpenMP: those of a second runtime would wait for work beside torch's, on
-the same cores.
+Long work runs in the threads of torch's own OpenMP: those of a second runtime would wait for work beside torch's, on
+the same cores. Short work, such as a step of the decoder, runs in threads of the library, which sleep in between.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ STORED: Final = {torch.float32: FLOAT32, torch.bfloat16: BFLOAT16}
 class Team(Structure):
     """`IfwTeam`."""
 
-    _fields_ = [("parallel", c_void_p), ("barrier", c_void_p), ("n_threads", c_int64)]
+    _fields_ = [("parallel", c_void_p), ("n_threads", c_int64)]
 
 
 class LinearStruct(Structure):
@@ -118,6 +118,8 @@ class DecodeCallStruct(Structure):
         ("self_strides", c_int64 * 4),
         ("cross_cache", c_void_p),
         ("cross_strides", c_int64 * 4),
+        ("cross_scales", c_void_p),
+        ("cross_scale_strides", c_int64 * 4),
         ("n_groups", c_int64),
         ("n_cross", c_int64),
     ]
@@ -207,6 +209,19 @@ class SincNetStruct(Structure):
     ]
 
 
+class Int8VectorsStruct(Structure):
+    """`IfwInt8Vectors`."""
+
+    _fields_ = [
+        ("numbers", c_void_p),
+        ("scales", c_void_p),
+        ("n_outer", c_int64),
+        ("n_inner", c_int64),
+        ("outer_stride", c_int64),
+        ("inner_stride", c_int64),
+    ]
+
+
 class _KernelsStruct(Structure):
     _fields_ = [
         ("name", c_char_p),
@@ -231,6 +246,7 @@ class _KernelsStruct(Structure):
             "decode_attention",
             ctypes.CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_int64, c_int64, c_void_p, c_void_p),
         ),
+        ("keep_int8", ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_int64, c_int32, c_int64, c_void_p)),
         ("decode", ctypes.CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_void_p)),
         ("choose_tokens", ctypes.CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p)),
         ("residual_trunk", ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_int64, c_int64, c_void_p)),
@@ -252,8 +268,7 @@ class Kernels:
         lanes: Floats of a vector.
         channels: Outputs of a convolution that are packed together.
         has_bfloat16: Whether it multiplies bfloat16; int8 and float32 it always does.
-        runtime: Addresses of the functions that run a team and let it wait for all; None where torch's OpenMP was not
-            found.
+        runtime: Address of the function that runs a team; None where torch's OpenMP was not found.
     """
 
     name: str
@@ -261,12 +276,13 @@ class Kernels:
     lanes: int
     channels: int
     has_bfloat16: bool
-    runtime: tuple[int | None, int | None]
+    runtime: int | None
     packed_bytes: Function
     pack_linear: Function
     linear: Function
     encoder_attention: Function
     decode_attention: Function
+    keep_int8: Function
     decode: Function
     choose_tokens: Function
     residual_trunk: Function
@@ -275,7 +291,7 @@ class Kernels:
 
     def team(self) -> Team:
         """As many threads as torch has in the calling thread."""
-        return Team(*self.runtime, torch.get_num_threads())
+        return Team(self.runtime, torch.get_num_threads())
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +332,7 @@ def load() -> Loaded:
     return Loaded(tuple(found), "" if found else "this processor has no AVX2", could_be=bool(found))
 
 
-def _kernels(table: _KernelsStruct, runtime: tuple[int | None, int | None]) -> Kernels:
+def _kernels(table: _KernelsStruct, runtime: int | None) -> Kernels:
     return Kernels(
         name=table.name.decode(),
         panel=table.panel,
@@ -329,6 +345,7 @@ def _kernels(table: _KernelsStruct, runtime: tuple[int | None, int | None]) -> K
         linear=table.linear,
         encoder_attention=table.encoder_attention,
         decode_attention=table.decode_attention,
+        keep_int8=table.keep_int8,
         decode=table.decode,
         choose_tokens=table.choose_tokens,
         residual_trunk=table.residual_trunk,
@@ -337,16 +354,13 @@ def _kernels(table: _KernelsStruct, runtime: tuple[int | None, int | None]) -> K
     )
 
 
-def _torch_runtime() -> tuple[int | None, int | None]:
-    """Addresses of `GOMP_parallel` and `GOMP_barrier` in the OpenMP runtime that torch has loaded."""
+def _torch_runtime() -> int | None:
+    """Address of `GOMP_parallel` in the OpenMP runtime that torch has loaded."""
     folder = Path(torch.__file__).parent
     for path in (*folder.glob("lib/libgomp*.so*"), *folder.parent.glob("torch.libs/libgomp*.so*"), "libgomp.so.1"):
         try:
             runtime = ctypes.CDLL(str(path), mode=os.RTLD_NOLOAD)
-            parallel, barrier = (
-                ctypes.cast(call, c_void_p).value for call in (runtime.GOMP_parallel, runtime.GOMP_barrier)
-            )
-            return parallel, barrier
+            return ctypes.cast(runtime.GOMP_parallel, c_void_p).value
         except (OSError, AttributeError):
             continue
-    return None, None
+    return None

@@ -8,7 +8,7 @@ from typing import Protocol
 from torch import Tensor
 
 from ifw.model.eight_bit_kv import EightBitKv
-from ifw.model.ops import Linear, packed_product
+from ifw.model.ops import KeepInt8, Linear, packed_product
 from ifw.model.split_kv import SplitKv
 
 CrossCache = Tensor | EightBitKv | SplitKv
@@ -28,12 +28,17 @@ class JoinedProjection:
     """Keys and values of some layers by one product; see `CrossProjection`."""
 
     linear: Linear  # D -> layers * 2 * D, ordered (layer, kv, head, Dh)
+    keep_int8: KeepInt8 | None = None
 
     def __call__(self, window: Tensor, out: CrossCache) -> None:
         """Write them."""
         n_layers, _, n_heads, n_positions, head_dim = out.shape
         projected = self.linear(window).view(n_positions, n_layers, 2, n_heads, head_dim)
-        out.copy_(projected.permute(1, 2, 3, 0, 4))
+        keys_and_values = projected.permute(1, 2, 3, 0, 4)
+        if self.keep_int8 is not None and isinstance(out, EightBitKv) and out.is_int8:
+            self.keep_int8(keys_and_values, out)
+        else:
+            out.copy_(keys_and_values)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -77,6 +77,11 @@ class EightBitKv:
         return self.values.shape
 
     @property
+    def is_int8(self) -> bool:
+        """Whether they are int8, with a scale for each vector."""
+        return self.values.dtype == torch.int8
+
+    @property
     def device(self) -> torch.device:
         """Where they are."""
         return self.values.device

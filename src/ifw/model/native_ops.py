@@ -11,10 +11,12 @@ from torch import Tensor
 
 from ifw.kernels import attention
 from ifw.kernels.decoder import NativeDecoder
+from ifw.kernels.int8_vectors import keep_int8
 from ifw.kernels.library import HEAD_DIM, Kernels
 from ifw.kernels.linear import NativeLinear
 from ifw.kernels.token_choice import NativeTokenChoice
 from ifw.model import ops
+from ifw.model.eight_bit_kv import EightBitKv
 from ifw.model.ops import Decode, KeyLimit, LayerNorm, Linear, MakeLinear, Ops
 
 
@@ -35,6 +37,7 @@ def int8_ops(kernels: Kernels) -> Ops:
         decode_attention=partial(_decode_attention, kernels),
         decode=partial(_fused_decode, kernels),
         choose_tokens=partial(NativeTokenChoice, kernels),
+        keep_int8=partial(_keep_int8, kernels),
         weight_dtype=torch.float32,
         compute_type="int8",
     )
@@ -57,6 +60,7 @@ def bfloat16_ops(kernels: Kernels) -> Ops:
         decode_attention=partial(_decode_attention, kernels),
         decode=partial(_fused_decode, kernels),
         choose_tokens=partial(NativeTokenChoice, kernels),
+        keep_int8=partial(_keep_int8, kernels),
     )
 
 
@@ -105,6 +109,14 @@ def _fused_decode(
         return None
     native = [{name: linear for name, linear in layer.items() if isinstance(linear, NativeLinear)} for layer in layers]
     return NativeDecoder(kernels, native, token_embedding, positions, (norm.weight, norm.bias))
+
+
+def _keep_int8(kernels: Kernels, vectors: Tensor, kept: EightBitKv) -> None:
+    if vectors.shape[-1] != HEAD_DIM:
+        kept.copy_(vectors)
+        return
+    for layer, numbers, scales in zip(vectors, kept.values, kept.scales, strict=True):
+        keep_int8(kernels, layer, numbers, scales)
 
 
 def _encoder_attention(kernels: Kernels, qkv: Tensor) -> Tensor:

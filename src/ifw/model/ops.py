@@ -69,14 +69,22 @@ class MakeLinear(Protocol):
 
 EncoderAttention = Callable[[Tensor], Tensor]
 DecodeAttention = Callable[[Tensor, Tensor, Tensor, "KeyLimit | None"], Tensor]
+KeepInt8 = Callable[[Tensor, EightBitKv], None]
 EightBitAttention = Callable[[Tensor, EightBitKv, EightBitKv], Tensor]
 
 
 class Decode(Protocol):
     """The whole decoder as one operation."""
 
-    def __call__(self, token_ids: Tensor, offsets: Tensor, self_cache: Tensor, cross_cache: Tensor) -> Tensor:
-        """Run it as `Whisper.decode` does."""
+    def __call__(
+        self,
+        token_ids: Tensor,
+        offsets: Tensor,
+        self_cache: Tensor,
+        cross_cache: Tensor,
+        cross_scales: Tensor | None = None,
+    ) -> Tensor:
+        """Run it as `Whisper.decode` does; a cache of int8 comes with its scales."""
         ...
 
 
@@ -139,6 +147,7 @@ class Ops:
         reads_by_limit: For one query a row, `decode_attention` reads only the keys that the limit shows.
         eight_bit_attention: The same as `decode_attention` for one query a row and all keys, which are in 8 bits; None
             where they have to be unpacked first.
+        keep_int8: Rounds keys and values [..., S, Dh] to int8; None is `EightBitKv.copy_`.
         encoder_linear: Makes the layers of the encoder's blocks; None is `linear`.
         encoder_products: How these multiply, where it is not as the others do.
         choose_tokens: Makes one operation of choosing the next tokens; None where that is done step by step.
@@ -156,6 +165,7 @@ class Ops:
     compute_type: str | None = None
     reads_by_limit: bool = False
     eight_bit_attention: EightBitAttention | None = None
+    keep_int8: KeepInt8 | None = None
     encoder_linear: MakeLinear | None = None
     encoder_products: str = "same"
     choose_tokens: MakeChooseTokens | None = None

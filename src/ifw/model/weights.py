@@ -205,7 +205,8 @@ class _Builder:
             name = f"decoder.layers.{index}.encoder_attn"
             weights += [self._read(f"{name}.k_proj.weight"), self._read(f"{name}.v_proj.weight")]
             biases += [self._no_bias(), self._read(f"{name}.v_proj.bias")]
-        return JoinedProjection(self._ops.linear(torch.cat(weights), torch.cat(biases), self._dims.n_positions))
+        linear = self._ops.linear(torch.cat(weights), torch.cat(biases), self._dims.n_positions)
+        return JoinedProjection(linear, self._ops.keep_int8)
 
     def _no_bias(self) -> Tensor:
         return torch.zeros(self._dims.d_model, device=self._device, dtype=self._weight_dtype)

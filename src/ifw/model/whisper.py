@@ -161,8 +161,11 @@ class Whisper:
         Returns:
             [B, T, D] hidden states after the final norm, in `dtype`.
         """
-        if self.fused_decode is not None and on_query is None and isinstance(cross_cache, Tensor):
-            return self.fused_decode(token_ids, offsets, self_cache, cross_cache)
+        if self.fused_decode is not None and on_query is None:
+            if isinstance(cross_cache, Tensor):
+                return self.fused_decode(token_ids, offsets, self_cache, cross_cache)
+            if isinstance(cross_cache, EightBitKv) and cross_cache.is_int8:
+                return self.fused_decode(token_ids, offsets, self_cache, cross_cache.values, cross_cache.scales)
         n_rows, n_new = token_ids.shape
         block = self.ops.key_block
         n_keys = min(-(-n_keys // block) * block, self_cache.shape[-2])

@@ -146,9 +146,10 @@ class Settings(BaseSettings):
         "CUDA, graphs. auto is graphs on CUDA, else plain. The text is the same.",
     )
     cross_kv: CrossKv = Field(
-        "same",
+        "auto",
         description="How keys and values of the audio are kept: same as the other numbers, or in 8 bits, which rounds "
-        "(float8 more than int8). On CUDA steps of a large model read half as much; on CPU it saves memory, not time.",
+        "(float8 more than int8) and halves what a step reads; on CPU only int8 saves time. auto is int8 with compute "
+        "type int8, else same.",
     )
     encoder_products: EncoderProducts = Field(
         "same",

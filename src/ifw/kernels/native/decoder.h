@@ -43,7 +43,11 @@ private:
         phase(call_.n_rows * n_heads, [&](int64_t item) { attend_self(index, item / n_heads, item % n_heads); });
         multiply_rows(phase, layer.self_out, nullptr, mixed_, x_, x_);
         multiply_rows(phase, layer.cross_query, layer.cross_norm, x_, nullptr, wide_);
-        phase(n_rows_ * n_heads, [&](int64_t item) { attend_cross(index, item % n_rows_, item / n_rows_); });
+        const int64_t n_sharing = n_rows_ / call_.n_groups;
+        phase(n_rows_ * n_heads, [&](int64_t item) {
+            const int64_t head = item / n_sharing;  // of all groups
+            attend_cross(index, head / n_heads * n_sharing + item % n_sharing, head % n_heads);
+        });
         multiply_rows(phase, layer.cross_out, nullptr, mixed_, x_, x_);
         multiply_rows(phase, layer.mlp_in, layer.mlp_norm, x_, nullptr, wide_, true);
         multiply_rows(phase, layer.mlp_out, nullptr, wide_, x_, x_);
@@ -91,12 +95,26 @@ private:
     }
 
     void attend_cross(int64_t layer, int64_t row, int64_t head) {
-        const int64_t* strides = call_.cross_strides;
-        const int64_t group = row / (n_rows_ / call_.n_groups);
-        const Value* keys =
-            static_cast<const Value*>(call_.cross_cache) + layer * strides[0] + group * strides[2] + head * strides[3];
         const int64_t place = row * width_ + head * IFW_HEAD_DIM;
-        attend(wide_ + place, keys, keys + strides[1], call_.n_cross, mixed_ + place);
+        const int64_t group = row / (n_rows_ / call_.n_groups);
+        if (call_.cross_scales == nullptr)
+            attend(wide_ + place, cross<Value>(layer, 0, group, head), cross<Value>(layer, 1, group, head), call_.n_cross,
+                   mixed_ + place);
+        else
+            attend(wide_ + place, cross<int8_t>(layer, 0, group, head), cross<int8_t>(layer, 1, group, head), call_.n_cross,
+                   mixed_ + place);
+    }
+
+    // The keys, or the values, of one head of the cross-attention.
+    template <class Number>
+    Vectors<Number> cross(int64_t layer, int64_t is_values, int64_t group, int64_t head) const {
+        const int64_t place[4] = {layer, is_values, group, head};
+        int64_t number = 0, scale = 0;
+        for (int axis = 0; axis < 4; axis++) {
+            number += place[axis] * call_.cross_strides[axis];
+            scale += place[axis] * call_.cross_scale_strides[axis];
+        }
+        return {static_cast<const Number*>(call_.cross_cache) + number, static_cast<const float16*>(call_.cross_scales) + scale};
     }
 
     const IfwTeam& team_;

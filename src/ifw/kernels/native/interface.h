@@ -19,9 +19,8 @@ enum { IFW_HEAD_DIM = 64 };
 typedef void (*IfwParallel)(void (*body)(void*), void* data, unsigned n_threads, unsigned flags);
 
 typedef struct {
-    IfwParallel parallel;     // NULL: everything runs in the calling thread
-    void (*barrier)(void);    // inside of parallel: waits for all of its threads; libgomp's GOMP_barrier
-    int64_t n_threads;
+    IfwParallel parallel;  // for long work; NULL: it runs in the calling thread
+    int64_t n_threads;     // for long work and for short, which runs in threads of the library: see crew.h
 } IfwTeam;
 
 // A linear layer, made by pack_linear. All pointers are 64-byte aligned or NULL.
@@ -80,6 +79,8 @@ typedef struct {
     int64_t self_strides[4];
     const void* cross_cache;   // [n_layers, 2, n_groups, n_heads, n_cross, 64]
     int64_t cross_strides[4];
+    const void* cross_scales;  // [n_layers, 2, n_groups, n_heads, n_cross] float16: then the cache is int8; or NULL
+    int64_t cross_scale_strides[4];
     int64_t n_groups, n_cross;  // n_rows / n_groups rows that follow one another share a group
 } IfwDecodeCall;
 
@@ -156,6 +157,14 @@ typedef struct {
     const IfwColumnNorm* norms;        // three
 } IfwSincNet;
 
+// Vectors of int8 and their scales. The vectors of a token are [n_outer, n_inner], with strides in vectors; those of the next
+// token follow.
+typedef struct {
+    int8_t* numbers;
+    void* scales;  // float16
+    int64_t n_outer, n_inner, outer_stride, inner_stride;
+} IfwInt8Vectors;
+
 // One set of kernels, for one instruction set. `name` is what the caller may ask for.
 typedef struct {
     const char* name;
@@ -180,6 +189,10 @@ typedef struct {
     // Returns 0, or -1 where a position is not below n_keys: then nothing is computed.
     int32_t (*decode_attention)(const IfwTeam* team, const IfwCache* cache, const void* query, int64_t query_stride,
                                 int64_t n_queries, const int64_t* positions, void* out);
+    // Rounds vectors of 64 numbers to int8, with a scale each: the largest becomes 127. x: [n_tokens, n_vectors, 64] of
+    // `type`, x_stride elements from one token to the next.
+    void (*keep_int8)(const IfwTeam* team, const void* x, int64_t x_stride, int32_t type, int64_t n_tokens,
+                      const IfwInt8Vectors* out);
     // The whole decoder: hidden states [n_rows, n_new, width] after the last norm. Returns 0, or -1 where a token or a
     // position is not there: then nothing is computed.
     int32_t (*decode)(const IfwTeam* team, const IfwDecoder* decoder, const IfwDecodeCall* call, void* out);

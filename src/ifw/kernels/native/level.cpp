@@ -3,6 +3,7 @@
 
 #include "decoder.h"
 #include "encoder_attention.h"
+#include "keep_int8.h"
 #include "linear.h"
 #include "residual_trunk.h"
 #include "sinc_net.h"
@@ -27,6 +28,7 @@ const IfwKernels IFW_JOIN(ifw_kernels_, IFW_LEVEL) = {
     IFW_LEVEL::linear,
     IFW_LEVEL::encoder_attention,
     IFW_LEVEL::decode_attention,
+    IFW_LEVEL::keep_int8,
     IFW_LEVEL::decode,
     IFW_LEVEL::choose_tokens,
     IFW_LEVEL::residual_trunk,

@@ -172,6 +172,7 @@ void linear_of(const IfwTeam* team, const IfwLinear* layer, const IfwNorm* norm,
     const LinearCall<Kind, In, Out> call{*layer, norm, static_cast<const In*>(x), static_cast<const In*>(residual),
                                          static_cast<Out*>(y), is_gelu != 0};
     const LinearItems<Kind, In, Out> items(call, n_rows, team->n_threads);
+    if (n_rows <= FEW_ROWS) return share_items(*team, items.count(), items);
     for_each_item(*team, items.count(), items);
 }
 

@@ -15,6 +15,8 @@ inline float to_float(bfloat16 x) {
     memcpy(&value, &bits, 4);
     return value;
 }
+inline float to_float_of_half(float16 x) { return _cvtsh_ss(x.bits); }
+inline float16 to_half(float x) { return {_cvtss_sh(x, _MM_FROUND_TO_NEAREST_INT)}; }
 inline void from_float(float* p, float x) { *p = x; }
 inline void from_float(bfloat16* p, float x) {
     uint32_t bits;

@@ -8,6 +8,9 @@
 namespace IFW_LEVEL {
 
 using bfloat16 = uint16_t;
+struct float16 {
+    uint16_t bits;
+};
 using Floats = __m256;
 constexpr int LANES = 8;
 constexpr int ROWS = 6;     // of a block of the product: 6 x 2 accumulators, 2 weights and an input fill the registers
@@ -21,6 +24,12 @@ inline Floats load(const float* p) { return _mm256_loadu_ps(p); }
 inline Floats load(const bfloat16* p) {
     const __m128i half = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
+}
+inline Floats load(const int8_t* p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+}
+inline Floats load_halves(const float16* p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
 inline void store(float* p, Floats x) { _mm256_storeu_ps(p, x); }
 inline void store(bfloat16* p, Floats x) {
@@ -38,6 +47,7 @@ inline Floats mul(Floats a, Floats b) { return _mm256_mul_ps(a, b); }
 inline Floats div(Floats a, Floats b) { return _mm256_div_ps(a, b); }
 inline Floats fma(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
 inline Floats max(Floats a, Floats b) { return _mm256_max_ps(a, b); }  // b where either is NaN
+inline Floats min(Floats a, Floats b) { return _mm256_min_ps(a, b); }  // likewise
 inline Floats magnitude(Floats x) { return _mm256_andnot_ps(all(-0.0f), x); }
 inline Floats nearest(Floats x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 inline Floats scale_by_power(Floats x, Floats power) {

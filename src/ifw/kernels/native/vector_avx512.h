@@ -8,6 +8,9 @@
 namespace IFW_LEVEL {
 
 using bfloat16 = uint16_t;
+struct float16 {
+    uint16_t bits;
+};
 using Floats = __m512;
 constexpr int LANES = 16;
 constexpr int ROWS = 6;     // of a block of the product: 6 x 4 accumulators, 4 weights and an input fill the registers
@@ -22,6 +25,12 @@ inline Floats load(const bfloat16* p) {
     const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
 }
+inline Floats load(const int8_t* p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
+inline Floats load_halves(const float16* p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
 inline void store(float* p, Floats x) { _mm512_storeu_ps(p, x); }
 inline Floats add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
 inline Floats sub(Floats a, Floats b) { return _mm512_sub_ps(a, b); }
@@ -29,6 +38,7 @@ inline Floats mul(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
 inline Floats div(Floats a, Floats b) { return _mm512_div_ps(a, b); }
 inline Floats fma(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
 inline Floats max(Floats a, Floats b) { return _mm512_max_ps(a, b); }  // b where either is NaN
+inline Floats min(Floats a, Floats b) { return _mm512_min_ps(a, b); }  // likewise
 inline Floats magnitude(Floats x) { return _mm512_abs_ps(x); }
 inline Floats nearest(Floats x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 inline Floats scale_by_power(Floats x, Floats power) { return _mm512_scalef_ps(x, power); }
@@ -67,7 +77,7 @@ inline void store(bfloat16* p, Floats x) {
 #endif
 
 // Sums each of 16 vectors; sum i is lane i.
-inline Floats sums_of(Floats (&t)[LANES]) {
+__attribute__((always_inline)) inline Floats sums_of(Floats (&t)[LANES]) {
 #pragma GCC unroll 8
     for (int i = 0; i < 8; i++)
         t[i] = add(_mm512_unpacklo_ps(t[2 * i], t[2 * i + 1]), _mm512_unpackhi_ps(t[2 * i], t[2 * i + 1]));
