@@ -10,8 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ifw.config import CrossKv
-from ifw.engine.cache import DecoderCache
+from ifw.engine.cache import DecoderCache, KeptKv
 from ifw.engine.graphs import StepGraphs, bucket_of, row_buckets
 from ifw.engine.rules import RowStates, TokenRules
 from ifw.engine.speculative_step import Decoder, RoundKey, SpeculativeStep
@@ -62,7 +61,7 @@ def static_step(cross_kv: str = "same") -> StaticStep:
         return StaticStep(model, cache, states, TokenRules(TOKENS.rules, META), TOKENS)
 
 
-@pytest.mark.parametrize("cross_kv", get_args(CrossKv))
+@pytest.mark.parametrize("cross_kv", get_args(KeptKv))
 @pytest.mark.parametrize("is_sampling", [False, True])
 @pytest.mark.parametrize(("n_rows", "n_keys"), [(1, 64), (8, 256), (N_SLOTS, 448)])
 def test_a_step_needs_no_value_and_nothing_from_the_host(n_rows, n_keys, is_sampling, cross_kv):
@@ -88,7 +87,7 @@ def speculative_step(cross_kv: str = "same") -> SpeculativeStep:
         return SpeculativeStep(*decoders, states, rules, TOKENS.rules, max_drafted=5)
 
 
-@pytest.mark.parametrize("cross_kv", get_args(CrossKv))
+@pytest.mark.parametrize("cross_kv", get_args(KeptKv))
 @pytest.mark.parametrize("is_sampling", [False, True])
 @pytest.mark.parametrize(("n_rows", "n_keys", "n_drafted"), [(1, 64, 5), (8, 256, 3), (N_SLOTS, 448, 0)])
 def test_a_round_with_a_draft_needs_no_value_and_nothing_from_the_host(

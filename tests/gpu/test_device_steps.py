@@ -12,7 +12,8 @@ import torch
 import traffic
 
 import ifw.engine.engine
-from ifw.config import CrossKv, EngineConfig
+from ifw.config import EngineConfig
+from ifw.engine.cache import KeptKv
 from ifw.engine.engine import Engine
 from ifw.engine.graphs import row_buckets
 from ifw.engine.runner_interface import WindowInput
@@ -103,7 +104,7 @@ def drive(device, dtype, cross_kv: str, *, has_graphs: bool, n_steps: int = 30) 
     return said
 
 
-@pytest.mark.parametrize("cross_kv", get_args(CrossKv))
+@pytest.mark.parametrize("cross_kv", get_args(KeptKv))
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_graphs_replay_exactly_what_they_recorded(device, dtype, cross_kv):
     """The same kernels on the same rows, so the same tokens, in low precision too."""
@@ -178,7 +179,7 @@ def drive_rounds(device, dtype, cross_kv: str, drafts, *, has_graphs: bool) -> l
     return said
 
 
-@pytest.mark.parametrize("cross_kv", get_args(CrossKv))
+@pytest.mark.parametrize("cross_kv", get_args(KeptKv))
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_graphs_replay_rounds_exactly(device, drafts, dtype, cross_kv):
     without, with_graphs = (

@@ -37,14 +37,14 @@ def assert_same_bits(found, expected):
 
 @each_level
 @given(
-    st.integers(0, 10_000),
-    st.integers(0, 70),
-    st.integers(1, 5),
-    st.sampled_from([torch.float32, torch.bfloat16]),
-    st.floats(-9, 6),
+    seed=st.integers(0, 10_000),
+    n_tokens=st.integers(0, 70),
+    n_heads=st.integers(1, 5),
+    dtype=st.sampled_from([torch.float32, torch.bfloat16]),
+    magnitude=st.floats(-9, 6),
 )
 @settings(max_examples=60, deadline=None)
-def test_the_bits_are_those_of_torch(kernels, seed, n_tokens, n_heads, dtype, magnitude):
+def test_the_bits_are_those_of_torch(kernels, *, seed, n_tokens, n_heads, dtype, magnitude):
     numbers = vectors(seed, n_tokens, n_heads, dtype, magnitude)
     (found, whole), (expected, other) = kept(numbers), kept(numbers)
     keep_int8(kernels, numbers, found.values, found.scales)

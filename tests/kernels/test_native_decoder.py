@@ -12,9 +12,9 @@ import torch
 from native_kernels import each_level, noise, relative_error
 
 from ifw.errors import ShapeError
-from ifw.model.eight_bit_kv import EightBitKv
 from ifw.model.cores import use_cores
 from ifw.model.dims import ModelDims
+from ifw.model.eight_bit_kv import EightBitKv
 from ifw.model.native_ops import bfloat16_ops, int8_ops
 from ifw.model.random import random_whisper
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ifw.config import CrossKv
 from ifw.errors import EngineMemoryError
 from ifw.model.cross_projection import CrossCache
 from ifw.model.dims import ModelDims
 from ifw.model.eight_bit_kv import EightBitKv, eight_bit_bytes
 from ifw.model.memory import is_out_of_memory
 from ifw.model.split_kv import SplitKv
+
+KeptKv = Literal["same", "int8", "float8"]
+"""How keys and values of the audio are kept: what `ifw.config.CrossKv` comes to."""
 
 _MAX_AUTO_SLOTS_CPU = 16
 _MAX_AUTO_SLOTS_CUDA = 64
@@ -43,7 +46,7 @@ class DecoderCache:
         n_slots: int,
         device: torch.device,
         dtype: torch.dtype,
-        cross_kv: CrossKv = "same",
+        cross_kv: KeptKv = "same",
         *,
         is_split: bool = False,
     ) -> DecoderCache:
@@ -94,7 +97,7 @@ class DecoderCache:
         self.self_kv[:, :, slot] = 0
 
 
-def slot_bytes(dims: ModelDims, dtype: torch.dtype, cross_kv: CrossKv = "same") -> int:
+def slot_bytes(dims: ModelDims, dtype: torch.dtype, cross_kv: KeptKv = "same") -> int:
     """Bytes of one slot's rows in both caches."""
     text = dims.n_text_positions * dims.d_model * dtype.itemsize
     audio = dims.n_positions * dims.d_model * dtype.itemsize

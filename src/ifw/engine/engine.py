@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ifw.engine.cache import choose_n_slots, slot_bytes
+from ifw.engine.cache import KeptKv, choose_n_slots, slot_bytes
 from ifw.engine.device import check_steps
 from ifw.engine.loop import EngineLoop
 from ifw.engine.request import DecodeRequest, DetectRequest, EngineStats, Hypothesis, LanguageDetection
@@ -22,7 +22,7 @@ from ifw.engine.static_runner import StaticRunner
 from ifw.engine.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from ifw.config import EngineConfig
+    from ifw.config import CrossKv, EngineConfig
     from ifw.engine.runner_interface import Runner
     from ifw.model.checkpoint import Checkpoint
     from ifw.model.whisper import Whisper
@@ -65,9 +65,9 @@ class Engine:
         self, model: Whisper, checkpoint: Checkpoint, config: EngineConfig, draft: Whisper | None = None
     ) -> None:
         is_cuda = model.device.type == "cuda"
-        config = replace(config, cross_kv=_kept_as(config.cross_kv, model))
+        cross_kv = _kept_as(config.cross_kv, model)
         decoders = (model,) if draft is None else (model, draft)
-        bytes_each = sum(slot_bytes(decoder.dims, decoder.dtype, config.cross_kv) for decoder in decoders)
+        bytes_each = sum(slot_bytes(decoder.dims, decoder.dtype, cross_kv) for decoder in decoders)
         n_slots = config.n_slots or choose_n_slots(bytes_each, model.device)
         n_threads = config.n_threads or torch.get_num_threads()
         encode_batch = config.encode_batch or (_CUDA_ENCODE_BATCH if is_cuda else min(_MAX_CPU_ENCODE_BATCH, n_threads))
@@ -81,7 +81,7 @@ class Engine:
         self._loop = EngineLoop(runner, self._vocabulary, policy, config.n_threads)
         self.n_slots = n_slots
         self.n_threads = n_threads
-        kept = "" if config.cross_kv == _kept_as("auto", model) else f", keys and values {config.cross_kv}"
+        kept = "" if cross_kv == _kept_as("auto", model) else f", keys and values {cross_kv}"
         products = model.ops.encoder_products
         encoded = "" if products == "same" else f", encoder {products}"
         self.arithmetic = f"{model.device.type} {model.compute_type}{encoded}{kept}"
@@ -170,8 +170,8 @@ class Engine:
         self.close()
 
 
-def _kept_as(cross_kv: CrossKv, model: Whisper) -> CrossKv:
-    """What `auto` is."""
+def _kept_as(cross_kv: CrossKv, model: Whisper) -> KeptKv:
+    """How keys and values of the audio are kept, `auto` resolved."""
     if cross_kv != "auto":
         return cross_kv
     return "int8" if model.compute_type == "int8" and model.fused_decode is not None else "same"
@@ -181,8 +181,8 @@ def _make_runner(
     decoders: Sequence[Whisper], tokens: RunnerTokens, config: EngineConfig, checkpoint: Checkpoint
 ) -> Runner:
     """The runner whose steps the configuration asks for, of a model and, if there is one, its draft."""
-    steps, cross_kv, n_slots = config.steps, config.cross_kv, config.n_slots or 1
     model, *drafts = decoders
+    steps, cross_kv, n_slots = config.steps, _kept_as(config.cross_kv, model), config.n_slots or 1
     heads = checkpoint.generation.alignment_heads
     is_cuda = model.device.type == "cuda"
     check_steps(steps, model.device.type)

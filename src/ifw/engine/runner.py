@@ -11,9 +11,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ifw.config import CrossKv
 from ifw.engine.alignment_attention import AlignmentAttention
-from ifw.engine.cache import DecoderCache
+from ifw.engine.cache import DecoderCache, KeptKv
 from ifw.engine.device import upload
 from ifw.engine.request import EncodedWindow, TokenAttention
 from ifw.engine.rules import Field, RowStart, RowStates, RuleTokens, TokenRules
@@ -82,7 +81,7 @@ class ModelRunner:
         n_slots: int,
         alignment_heads: Sequence[tuple[int, int]] = (),
         *,
-        cross_kv: CrossKv = "same",
+        cross_kv: KeptKv = "same",
     ) -> None:
         self._alignment_heads = alignment_heads
         self._model = model

@@ -7,8 +7,7 @@ from typing import Final
 
 import torch
 
-from ifw.config import CrossKv
-from ifw.engine.cache import DecoderCache
+from ifw.engine.cache import DecoderCache, KeptKv
 from ifw.engine.graphs import StepGraphs, bucket_of, row_buckets
 from ifw.engine.request import EncodedWindow
 from ifw.engine.rules import RowStart
@@ -50,7 +49,7 @@ class SpeculativeRunner(ModelRunner):
         alignment_heads: Sequence[tuple[int, int]] = (),
         *,
         n_drafted: int,
-        cross_kv: CrossKv = "same",
+        cross_kv: KeptKv = "same",
         has_graphs: bool = True,
     ) -> None:
         super().__init__(model, tokens, n_slots, alignment_heads, cross_kv=cross_kv)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ifw.config import CrossKv
+from ifw.engine.cache import KeptKv
 from ifw.engine.graphs import StepGraphs, bucket_of, row_buckets
 from ifw.engine.late_results import LateResult, LateResults
 from ifw.engine.request import EncodedWindow
@@ -55,7 +55,7 @@ class StaticRunner(ModelRunner):
         n_slots: int,
         alignment_heads: Sequence[tuple[int, int]] = (),
         *,
-        cross_kv: CrossKv = "same",
+        cross_kv: KeptKv = "same",
         has_graphs: bool = True,
     ) -> None:
         super().__init__(model, tokens, n_slots, alignment_heads, cross_kv=cross_kv)

@@ -104,7 +104,16 @@ def _find_compiler() -> list[str]:
 
 
 def _compile_level(compiler: list[str], level: str, folder: Path) -> subprocess.Popen[str]:
-    command = [*compiler, *_FLAGS, "-mfma", "-mf16c", *LEVELS[level], f"-DIFW_LEVEL={level}", "-c", str(SOURCES / "level.cpp")]
+    command = [
+        *compiler,
+        *_FLAGS,
+        "-mfma",
+        "-mf16c",
+        *LEVELS[level],
+        f"-DIFW_LEVEL={level}",
+        "-c",
+        str(SOURCES / "level.cpp"),
+    ]
     command += ["-o", str(folder / f"{level}.o")]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # noqa: S603 - as above
 

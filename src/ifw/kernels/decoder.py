@@ -136,7 +136,9 @@ class NativeDecoder:
                 f"{n_rows} rows a multiple of G"
             )
         layers = (self._n_layers, 2)
-        self._check_cache("self_cache", self_cache, (*layers, n_rows, self._n_heads, self._n_text_positions, HEAD_DIM), self._dtype)
+        self._check_cache(
+            "self_cache", self_cache, (*layers, n_rows, self._n_heads, self._n_text_positions, HEAD_DIM), self._dtype
+        )
         vectors = (*layers, n_groups, self._n_heads, n_cross)
         dtype = self._dtype if cross_scales is None else torch.int8
         self._check_cache("cross_cache", cross_cache, (*vectors, HEAD_DIM), dtype)
