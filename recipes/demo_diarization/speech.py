@@ -30,7 +30,7 @@ from .voices import (
 FloatArray = npt.NDArray[np.float32]
 _ACCENTS: Final = {"en": ("en-us", "en-us", "en", "en-GB-x-rp"), "de": ("de",), "es": ("es", "es-419")}
 _LOUDEST: Final = 0.5  # the peak that the synthesiser gives
-TRAINING_POOLS: Final = tuple(f"train{part}" for part in range(6))  # espeak-ng takes few variants at once
+TRAINING_POOLS: Final = tuple(f"train{part}" for part in range(16))  # espeak-ng takes few variants at once
 CALIBRATION_POOL: Final = "calibration"
 VARIANTS_FOLDER: Final = "variants"  # within the folder of the pools
 

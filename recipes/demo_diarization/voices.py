@@ -2,7 +2,7 @@
 
 A voice is a *variant* (a file that says how espeak's formants, tone and breath differ from its plain voice) with a
 pitch, a pitch range, a speed and a *tension* that scales all its frequencies. Variants come with espeak-ng; for
-training more than a thousand are drawn at random, so that the networks do not learn the few by heart.
+training some thousand are drawn at random, so that the networks do not learn the few by heart.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TEST_VARIANTS: Final = ("m7", "f4", "Andy", "max", "steph", "quincy", "belinda",
 VALIDATION_VARIANTS: Final = ("m2", "f2", "michel", "shelby", "ed", "Alicia", "norbert", "Denis")
 RELATIVES: Final = ("AnxiousAndy", "steph2", "steph3", "linda", "edward", "edward2", "Michael", "rob", "travis")
 _NOT_VOICES: Final = ("Mr serious", "fast")
-N_DRAWN_VARIANTS: Final = 1200
+N_DRAWN_VARIANTS: Final = 4000
 N_CALIBRATION_VARIANTS: Final = 150  # drawn as well, but not for training
 _VOICES_A_VARIANT: Final = 6
 _VOICES_A_DRAWN_VARIANT: Final = 2
