@@ -40,6 +40,14 @@ def test_the_path_is_that_of_openai_whisper(find, n_tokens, n_positions, seed):
 
 
 @each_way
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(1, 12), st.integers(1, 20), st.integers(0, 10**6))
+def test_of_paths_that_are_equally_good_it_is_that_of_openai_whisper_too(find, n_tokens, n_positions, seed):
+    matrix = np.random.default_rng(seed).integers(0, 2, (n_tokens, n_positions)).astype(np.float32)
+    assert find(matrix).tolist() == reference_starts(matrix).tolist()
+
+
+@each_way
 @pytest.mark.parametrize("n_tokens", [1, 2, 7])
 @pytest.mark.parametrize("n_positions", [1, 2, 7])
 def test_where_all_is_equal_the_path_stays_with_the_last_token(find, n_tokens, n_positions):

@@ -120,17 +120,24 @@ def test_transcription_is_not_far_ahead_of_a_slow_diarizer(transcriber, sample, 
     assert len(scripted.heard[0].samples) == round(transcript.duration_s * 16_000)
 
 
-def test_diarization_may_use_all_threads_from_the_first_block_on():
-    scripted = ScriptedDiarizer(TURNS)
+def test_diarization_has_all_threads_once_the_text_is_there(monkeypatch):
+    gate = threading.Event()
+    scripted = ScriptedDiarizer(TURNS, gate=gate)
     listener = SpeakerListener(scripted, OPTIONS, on_progress=lambda done_s: None, cancel=CancelToken(), n_threads=4)
     listener.start()
     try:
+        gate.set()
+        listener.feed(np.zeros(16_000, np.float32))
+        listener._thread.wait_until(lambda: listener._thread.heard_s > 0)
+        gate.clear()
         listener.feed(np.zeros(16_000, np.float32))
         listener.feed(None)
+        wait_until = listener._thread.wait_until
+        monkeypatch.setattr(listener._thread, "wait_until", lambda is_enough: (gate.set(), wait_until(is_enough)))
         listener.attribute([], None)
     finally:
         listener.close()
-    assert scripted.n_threads == [4, 4]
+    assert scripted.n_threads == [2, 2, 4]
 
 
 def test_of_a_clip_only_its_stretches_are_heard(transcriber, sample, diarize):

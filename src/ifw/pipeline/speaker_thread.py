@@ -27,9 +27,10 @@ class SpeakerThread:
     Args:
         diarizer: May hear other files too.
         options: How many speakers there may be.
-        n_threads: Threads of torch on CPU.
+        n_threads: Threads of torch on CPU, to begin with.
 
     Attributes:
+        n_threads: May be changed at any time; counts from the next few chunks on.
         found: Who spoke when, in the samples that were fed; None until the end, and where that failed.
         failure: What went wrong, if anything did.
         heard_s: Seconds of audio that were heard so far.
@@ -37,7 +38,7 @@ class SpeakerThread:
     """
 
     def __init__(self, diarizer: Diarizer, options: DiarizationOptions, n_threads: int) -> None:
-        self._n_threads = n_threads
+        self.n_threads = n_threads
         self.found: Diarization | None = None
         self.failure: BaseException | None = None
         self.heard_s = 0.0
@@ -92,7 +93,7 @@ class SpeakerThread:
     def _listen(self) -> None:
         found: Diarization | None = None
         failure: BaseException | None = None
-        use_cores(self._n_threads)
+        use_cores(self.n_threads)
         try:
             stream = self._diarizer.stream(self._options, on_progress=self._take_note, cancel=self._cancel)
             for block in self._fed():
@@ -124,6 +125,7 @@ class SpeakerThread:
             yield block
 
     def _take_note(self, heard_s: float) -> None:
+        use_cores(self.n_threads)
         with self._changed:
             self.heard_s = heard_s
             self._changed.notify_all()

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ifw.diarize.diarizer import Diarizer
     from ifw.speech.buffer import FloatArray
 
+SHARE: Final = 0.5  # of the threads, while the text is not finished
+
 MAX_AHEAD_S: Final = 300.0  # of audio, 19 MB: so far may transcription be ahead of diarization
 
 
@@ -53,7 +55,7 @@ class SpeakerListener:
         options: How many speakers there may be, and which stretches are heard.
         on_progress: Is called with the seconds of audio that were heard.
         cancel: Ends it.
-        n_threads: Threads of torch on CPU. Diarization may use as many; while both work, they take what is left.
+        n_threads: Threads of torch on CPU that all may use together. While both work, diarization has a share of them.
     """
 
     def __init__(
@@ -66,10 +68,12 @@ class SpeakerListener:
         n_threads: int,
     ) -> None:
         assert options.diarize is not None
+        self._n_threads = n_threads
+        self._n_threads_beside = max(1, int(n_threads * SHARE))
         self._clip = options.audio.clip
         self._on_progress = on_progress
         self._cancel = cancel
-        self._thread = SpeakerThread(diarizer, options.diarize, n_threads)
+        self._thread = SpeakerThread(diarizer, options.diarize, self._n_threads_beside)
         self._let_go = cancel.add_callback(self._thread.cancel)
         self._reported_s = 0.0
         self._wait_s = 0.0
@@ -133,10 +137,12 @@ class SpeakerListener:
             return
         started = time.perf_counter()
         thread = self._thread
+        thread.n_threads = self._n_threads  # this one does not need any
         while not (is_enough() or self._cancel.is_cancelled):
             thread.wait_until(lambda: is_enough() or thread.heard_s > self._reported_s)
             self.report()
         self._cancel.raise_if_cancelled()
+        thread.n_threads = self._n_threads_beside
         self._wait_s += time.perf_counter() - started
 
 
