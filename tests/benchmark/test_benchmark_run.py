@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from ifw.benchmark import file_scenarios, own_driver
+from ifw.benchmark.bench import Bench
 from ifw.benchmark.engines import SWITCHED, Setup
-from ifw.benchmark.options import SWITCHES
+from ifw.benchmark.options import SWITCHES, BenchmarkOptions
 from ifw.benchmark.random_checkpoint import random_checkpoint
 from ifw.benchmark.recordings import Recording
 from ifw.benchmark.results import read_results, write_results
@@ -220,3 +221,26 @@ def test_flags_are_written_as_those_of_the_command(flags, complaint):
     assert ended.returncode == 1
     assert ended.stderr.startswith(f"error: {complaint}")
     assert ended.stderr.count("\n") == 1
+
+
+def test_who_is_far_behind_is_measured_less_and_on_further_models_not_at_all(run, peers):
+    driver, calls = peers / "transformers_driver.py", peers / "calls"
+    slow = f"        open({str(calls)!r}, 'a').write('.')\n        import time; time.sleep(1)\n        return {{"
+    driver.write_text(driver.read_text().replace("        return {", slow, 1))
+    results, noted = run("ifw", "transformers", scenarios=("engine",))
+    rows = [row for row in results["scenarios"]["engine"]["toy"]["rows"] if row["engine"] == "transformers"]
+    assert {row["n_passes"] for row in rows} == {2}
+    n_setups = len({row["setup"] for row in rows})
+    assert len(calls.read_text()) == 3 * n_setups + len(rows)  # to warm up, each batch, and once more
+    assert any(note.endswith(" times as long as ifw on toy: further models are measured without it") for note in noted)
+
+
+def test_an_engine_that_was_left_out_has_no_set_ups_any_more():
+    noted = []
+    commands = dict.fromkeys(("ifw", "transformers"))
+    bench = Bench(BenchmarkOptions(device="cpu"), commands, (), {}, noted.append)
+    assert {setup.engine for setup in bench.setups()} == {"ifw", "transformers"}
+    for _ in range(2):
+        bench.leave_out("transformers", "it is slow")
+    assert {setup.engine for setup in bench.setups()} == {"ifw"}
+    assert noted == bench.notes == ["it is slow: further models are measured without it"]

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from ifw.benchmark.rounds import Contender, Pass, alternate, summarise, there_and_back
+from ifw.benchmark.rounds import Contender, Pass, alternate, summarise
 
 
 def passes(*walls, disturbed=()):
@@ -22,10 +22,6 @@ def contenders(log, *names):
     return [made(name) for name in names]
 
 
-def test_there_and_back():
-    assert "".join(there_and_back("ABC", 2)) == "ABCCBAABCCBA"
-
-
 def test_contenders_take_turns_there_and_back():
     log = []
     found = alternate(contenders(log, "a", "b", "c"), 2, time.monotonic() + 1000)
@@ -33,11 +29,14 @@ def test_contenders_take_turns_there_and_back():
     assert {name: len(made) for name, made in found.items()} == {"a": 4, "b": 4, "c": 4}
 
 
-def test_the_slow_take_part_in_the_first_round_only():
+def test_who_is_far_behind_takes_part_on_the_way_back_of_the_first_round_only():
     log = []
-    first, slow = contenders(log, "a", "b")
-    alternate([first, dataclasses.replace(slow, is_slow=True)], 3, time.monotonic() + 1000)
-    assert "".join(log) == "abbaaaaa"
+    first, slow, third = contenders(log, "a", "b", "c")
+    earlier = Pass(7.0, 7.0)
+    found = alternate([first, dataclasses.replace(slow, earlier=earlier), third], 2, time.monotonic() + 1000)
+    assert "".join(log) == "accba" + "acca"
+    assert [one.wall_s for one in found["b"]] == [7.0, 1.0]
+    assert len(found["a"]) == 4
 
 
 def test_after_the_deadline_no_further_round_begins_but_the_first_is_whole():

@@ -67,15 +67,23 @@ class Bench:
     notes: list[str] = field(default_factory=list)
     versions: dict[str, dict[str, str]] = field(default_factory=dict)
     _loaded: dict[str, Running | None] = field(default_factory=dict)
+    _left_out: set[str] = field(default_factory=set)
 
     def remark(self, text: str) -> None:
         """Say something that belongs beside the figures too."""
         self.notes.append(text)
         self.note(text)
 
+    def leave_out(self, engine: str, reason: str) -> None:
+        """Measure further models without an engine, and say why."""
+        if engine not in self._left_out:
+            self._left_out.add(engine)
+            self.remark(f"{reason}: further models are measured without it")
+
     def setups(self) -> list[Setup]:
         """The set-ups of the engines that take part."""
-        found = [one for one in setups(self.options.device, self.options.n_threads) if one.engine in self.commands]
+        engines = self.commands.keys() - self._left_out
+        found = [one for one in setups(self.options.device, self.options.n_threads) if one.engine in engines]
         if self.options.is_quick:
             found = list({one.engine: one for one in reversed(found)}.values())[::-1]
         if self.options.switches and OWN in self.commands:

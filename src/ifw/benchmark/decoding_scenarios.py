@@ -22,7 +22,8 @@ from ifw.errors import BenchmarkError
 AA: Final = "A/A"
 _WORSE: Final = 1.15  # a larger batch that is so much slower ends the search
 _WARM_TOKENS: Final = 4
-_FAR_BEHIND: Final = 4.0  # times ours: only the smallest and the largest batch are tried, and one round is made
+_FAR_BEHIND: Final = 2.5  # times ours: only the smallest and the largest batch are tried, in two passes each
+_OUT_OF_SIGHT: Final = 6.0  # times ours: an engine whose best set-up is so slow is not measured on further models
 _SKEWED_BATCH: Final = 8
 
 
@@ -34,13 +35,13 @@ class Entrant:
         running: The engine.
         batch: Windows decoded together.
         lengths: Tokens of each window of a pass.
-        is_slow: It is far behind ours.
+        earlier: The pass by which it was seen to be far behind ours.
     """
 
     running: Running
     batch: int
     lengths: tuple[int, ...]
-    is_slow: bool = False
+    earlier: Pass | None = None
 
     @property
     def name(self) -> str:
@@ -82,7 +83,7 @@ def engine_scenario(bench: Bench, model: str) -> tuple[dict[str, Any], Tuning]:
     """
     options = bench.options
     deadline = time.monotonic() + options.budget_s
-    sweep: dict[str, dict[int, float]] = {}
+    sweep_ms: dict[str, dict[str, float]] = {}
     entrants: list[Entrant] = []
     tuned: dict[str, Tuned] = {}
     own_s = own_lone_s = math.inf
@@ -92,16 +93,22 @@ def engine_scenario(bench: Bench, model: str) -> tuple[dict[str, Any], Tuning]:
         except BenchmarkError as error:
             bench.remark(f"{model}: {one.setup.label} is left out: {error}")
             continue
-        sweep[one.setup.label] = found
-        best = min(found, key=lambda batch: found[batch])
-        tuned[one.setup.label] = Tuned(found[best], best)
+        window_s = {batch: made.wall_s / n_windows(bench, one, batch) for batch, made in found.items()}
+        sweep_ms[one.setup.label] = {str(batch): 1e3 * spent_s for batch, spent_s in window_s.items()}
+        best = min(window_s, key=lambda batch: window_s[batch])
+        tuned[one.setup.label] = Tuned(window_s[best], best)
         if one.setup.engine == OWN:
-            own_s, own_lone_s = min(own_s, found[best]), min(own_lone_s, found[min(options.batches)])
+            own_s, own_lone_s = min(own_s, window_s[best]), min(own_lone_s, window_s[min(options.batches)])
         for batch in sorted({min(options.batches), best}):
-            lengths = (options.n_tokens,) * n_windows_of_pass(options.n_windows, batch, one.setup.n_workers)
-            entrants.append(Entrant(one, batch, lengths, is_slow=found[best] > _FAR_BEHIND * own_s))
+            lengths = (options.n_tokens,) * n_windows(bench, one, batch)
+            is_far_behind = window_s[best] > _FAR_BEHIND * own_s
+            entrants.append(Entrant(one, batch, lengths, earlier=found[batch] if is_far_behind else None))
     tuning = Tuning(tuned)
-    return _compare(bench, model, entrants, tuning, deadline) | {"sweep_ms": _milliseconds(sweep)}, tuning
+    for setup in tuning.fastest([one.running.setup for one in entrants]):
+        times = tuning.window_s(setup) / own_s
+        if setup.engine != OWN and times > _OUT_OF_SIGHT:
+            bench.leave_out(setup.engine, f"{setup.engine} took {times:.1f} times as long as {OWN} on {model}")
+    return _compare(bench, model, entrants, tuning, deadline) | {"sweep_ms": sweep_ms}, tuning
 
 
 def skewed_scenario(bench: Bench, model: str, tuning: Tuning) -> dict[str, Any]:
@@ -127,22 +134,28 @@ def skewed_lengths(n_windows: int, mean: int, seed: int) -> tuple[int, ...]:
     return tuple(int(length) for length in np.clip(np.round(drawn), 1, 2 * mean))
 
 
-def _sweep(bench: Bench, running: Running, own_lone_s: float) -> dict[int, float]:
-    """Seconds a window for each batch, one pass each; larger ones are not tried once they are clearly slower."""
-    found: dict[int, float] = {}
+def _sweep(bench: Bench, running: Running, own_lone_s: float) -> dict[int, Pass]:
+    """A pass with each batch; larger ones are not tried once they are clearly slower."""
+    found: dict[int, Pass] = {}
+    window_s: dict[int, float] = {}
     batches = sorted(bench.options.batches)
     Entrant(running, batches[0], (_WARM_TOKENS,) * batches[0]).run()
     for batch in batches:
         is_between = batches[0] < batch < batches[-1]
-        if is_between and found[batches[0]] > _FAR_BEHIND * own_lone_s:
+        if is_between and window_s[batches[0]] > _FAR_BEHIND * own_lone_s:
             continue
-        n_windows = n_windows_of_pass(bench.options.n_windows, batch, running.setup.n_workers)
-        entrant = Entrant(running, batch, (bench.options.n_tokens,) * n_windows)
-        found[batch] = entrant.run().wall_s / len(entrant.lengths)
-        bench.note(f"{entrant.name}: {1e3 * found[batch]:.0f} ms a window")
-        if found[batch] > _WORSE * min(found.values()):
+        entrant = Entrant(running, batch, (bench.options.n_tokens,) * n_windows(bench, running, batch))
+        found[batch] = entrant.run()
+        window_s[batch] = found[batch].wall_s / len(entrant.lengths)
+        bench.note(f"{entrant.name}: {1e3 * window_s[batch]:.0f} ms a window")
+        if window_s[batch] > _WORSE * min(window_s.values()):
             break
     return found
+
+
+def n_windows(bench: Bench, running: Running, batch: int) -> int:
+    """Windows of a pass of a set-up with a batch."""
+    return n_windows_of_pass(bench.options.n_windows, batch, running.setup.n_workers)
 
 
 def n_windows_of_pass(n_least: int, batch: int, n_workers: int) -> int:
@@ -150,12 +163,8 @@ def n_windows_of_pass(n_least: int, batch: int, n_workers: int) -> int:
     return batch * n_workers * -(-n_least // (batch * n_workers))
 
 
-def _milliseconds(sweep: dict[str, dict[int, float]]) -> dict[str, dict[str, float]]:
-    return {label: {str(batch): 1e3 * wall_s for batch, wall_s in by.items()} for label, by in sweep.items()}
-
-
 def _compare(bench: Bench, model: str, entrants: Sequence[Entrant], tuning: Tuning, deadline: float) -> dict[str, Any]:
-    contenders = [Contender(entrant.name, entrant.run, entrant.is_slow) for entrant in entrants]
+    contenders = [Contender(entrant.name, entrant.run, entrant.earlier) for entrant in entrants]
     ours = [entrant for entrant in entrants if entrant.running.setup.engine == OWN]
     if not ours:
         raise BenchmarkError(f"{model}: our own engine failed, so there is nothing to compare; its logs say why")

@@ -33,9 +33,9 @@ def decoder_weights(dims: ModelDims) -> float:
 
 def step_bytes(dims: ModelDims, compute_type: str, batch: int, n_tokens: int) -> float:
     """Bytes that one step over a batch reads, at the mean length of the text."""
-    kept = 4 if compute_type == "float32" else 2  # keys and values are 8-bit in no set-up that is compared
-    text = _N_PROMPT + n_tokens / 2
-    keys_and_values = dims.n_decoder_layers * 2 * dims.d_model * (dims.n_positions + text) * kept
+    audio = dims.n_positions * _BYTES[compute_type]
+    text = (_N_PROMPT + n_tokens / 2) * (4 if compute_type == "float32" else 2)
+    keys_and_values = dims.n_decoder_layers * 2 * dims.d_model * (audio + text)
     return decoder_weights(dims) * _BYTES[compute_type] + batch * keys_and_values
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-_T = TypeVar("_T")
 AA_RANGE: Final = (0.97, 1.03)  # in which a set-up must be to itself for a run to be trusted
 _MIN_CLEAN: Final = 2
 
@@ -80,23 +79,17 @@ class Contender:
     Attributes:
         name: Unique in its scenario.
         run: Makes a pass.
-        is_slow: Takes part in the first round only: it is so far behind that no precision is needed.
+        earlier: A pass that counts already, of a contender so far behind that two do: it takes part on the way back of
+            the first round only.
     """
 
     name: str
     run: Callable[[], Pass]
-    is_slow: bool = False
-
-
-def there_and_back(items: Sequence[_T], n_rounds: int) -> Iterator[_T]:
-    """A B C C B A, so many times: a machine that slows down meanwhile slows down all of them alike."""
-    for _ in range(n_rounds):
-        yield from items
-        yield from reversed(items)
+    earlier: Pass | None = None
 
 
 def alternate(contenders: Sequence[Contender], n_rounds: int, deadline: float) -> dict[str, list[Pass]]:
-    """Let contenders make passes in turn.
+    """Let contenders make passes in turn, A B C C B A: a machine that slows down meanwhile slows all of them alike.
 
     Args:
         contenders: Each is warm.
@@ -106,11 +99,12 @@ def alternate(contenders: Sequence[Contender], n_rounds: int, deadline: float) -
     Returns:
         Name to passes, in their order.
     """
-    passes: dict[str, list[Pass]] = {contender.name: [] for contender in contenders}
+    passes = {one.name: [] if one.earlier is None else [one.earlier] for one in contenders}
+    precise = [one for one in contenders if one.earlier is None]
     for index in range(n_rounds):
         if index and time.monotonic() >= deadline:
             break
-        for contender in there_and_back([one for one in contenders if not (index and one.is_slow)], 1):
+        for contender in (*precise, *reversed(precise if index else contenders)):
             passes[contender.name].append(contender.run())
     return passes
 
