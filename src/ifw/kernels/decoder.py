@@ -71,7 +71,9 @@ class NativeDecoder:
         offsets: Tensor,
         self_cache: Tensor,
         cross_cache: Tensor,
+        *,
         cross_scales: Tensor | None = None,
+        queries: Tensor | None = None,
     ) -> Tensor:
         """Run the decoder; see `ifw.model.whisper.Whisper.decode`.
 
@@ -81,6 +83,7 @@ class NativeDecoder:
             self_cache: [L, 2, B, H, N_text, 64], its last two axes dense.
             cross_cache: [L, 2, G, H, S, 64], likewise; int8 if it has scales.
             cross_scales: [L, 2, G, H, S] float16, its last axis dense.
+            queries: [L, B, T, H, 64], filled with the scaled queries of the cross-attention.
 
         Returns:
             [B, T, D].
@@ -91,6 +94,8 @@ class NativeDecoder:
         n_rows, n_new = self._check(token_ids, offsets, self_cache, cross_cache, cross_scales)
         token_ids, offsets = token_ids.contiguous(), offsets.contiguous()
         out = torch.empty(n_rows, n_new, self._width, dtype=self._dtype)
+        if queries is not None:
+            self._check_queries(queries, n_rows, n_new)
         if not out.numel():
             return out
         call = DecodeCallStruct(
@@ -106,6 +111,7 @@ class NativeDecoder:
             cross_scale_strides=(c_int64 * 4)() if cross_scales is None else _strides(cross_scales),
             n_groups=cross_cache.shape[2],
             n_cross=cross_cache.shape[4],
+            queries=None if queries is None else queries.data_ptr(),
         )
         if self._kernels.decode(byref(self._kernels.team()), self._decoder, byref(call), out.data_ptr()):
             raise ShapeError(
@@ -145,6 +151,13 @@ class NativeDecoder:
         if cross_scales is not None:
             self._check_cache("cross_scales", cross_scales, vectors, torch.float16)
         return n_rows, n_new
+
+    def _check_queries(self, queries: Tensor, n_rows: int, n_new: int) -> None:
+        shape = (self._n_layers, n_rows, n_new, self._n_heads, HEAD_DIM)
+        if queries.shape != shape or queries.dtype != self._dtype or not queries.is_contiguous():
+            raise ShapeError(
+                f"queries: got {queries.dtype} {list(queries.shape)}, allowed: {self._dtype} {list(shape)}, contiguous"
+            )
 
     def _check_cache(self, name: str, cache: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
         strides = cache.stride()

@@ -1,18 +1,16 @@
 """The native library, loaded: which kernels it has for this machine, and the team of threads that they run in.
 
-Long work runs in the threads of torch's own OpenMP: those of a second runtime would wait for work beside torch's, on
-the same cores. Short work, such as a step of the decoder, runs in threads of the library, which sleep in between.
+The kernels run in the calling thread and in threads of the library, which sleep when there has been nothing to do for a
+moment. Those of torch's OpenMP would all be waited for, also where nothing is left to do when they have woken up.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import os
 from collections.abc import Callable
 from ctypes import POINTER, Structure, c_char_p, c_float, c_int32, c_int64, c_void_p
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -33,7 +31,7 @@ STORED: Final = {torch.float32: FLOAT32, torch.bfloat16: BFLOAT16}
 class Team(Structure):
     """`IfwTeam`."""
 
-    _fields_ = [("parallel", c_void_p), ("n_threads", c_int64)]
+    _fields_ = [("n_threads", c_int64)]
 
 
 class LinearStruct(Structure):
@@ -122,6 +120,7 @@ class DecodeCallStruct(Structure):
         ("cross_scale_strides", c_int64 * 4),
         ("n_groups", c_int64),
         ("n_cross", c_int64),
+        ("queries", c_void_p),
     ]
 
 
@@ -268,7 +267,6 @@ class Kernels:
         lanes: Floats of a vector.
         channels: Outputs of a convolution that are packed together.
         has_bfloat16: Whether it multiplies bfloat16; int8 and float32 it always does.
-        runtime: Address of the function that runs a team; None where torch's OpenMP was not found.
     """
 
     name: str
@@ -276,7 +274,6 @@ class Kernels:
     lanes: int
     channels: int
     has_bfloat16: bool
-    runtime: int | None
     packed_bytes: Function
     pack_linear: Function
     linear: Function
@@ -291,7 +288,7 @@ class Kernels:
 
     def team(self) -> Team:
         """As many threads as torch has in the calling thread."""
-        return Team(self.runtime, torch.get_num_threads())
+        return Team(torch.get_num_threads())
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,21 +322,19 @@ def load() -> Loaded:
     if built_from != source_hash():
         return Loaded((), "the native library was built from other sources: reinstall the package")
     library.ifw_kernels.restype = POINTER(_KernelsStruct)
-    runtime = _torch_runtime()
     found: list[Kernels] = []
     while table := library.ifw_kernels(len(found)):
-        found.append(_kernels(table.contents, runtime))
+        found.append(_kernels(table.contents))
     return Loaded(tuple(found), "" if found else "this processor has no AVX2", could_be=bool(found))
 
 
-def _kernels(table: _KernelsStruct, runtime: int | None) -> Kernels:
+def _kernels(table: _KernelsStruct) -> Kernels:
     return Kernels(
         name=table.name.decode(),
         panel=table.panel,
         lanes=table.lanes,
         channels=table.channels,
         has_bfloat16=bool(table.has_bfloat16),
-        runtime=runtime,
         packed_bytes=table.packed_bytes,
         pack_linear=table.pack_linear,
         linear=table.linear,
@@ -352,15 +347,3 @@ def _kernels(table: _KernelsStruct, runtime: int | None) -> Kernels:
         sinc_net=table.sinc_net,
         token_starts=table.token_starts,
     )
-
-
-def _torch_runtime() -> int | None:
-    """Address of `GOMP_parallel` in the OpenMP runtime that torch has loaded."""
-    folder = Path(torch.__file__).parent
-    for path in (*folder.glob("lib/libgomp*.so*"), *folder.parent.glob("torch.libs/libgomp*.so*"), "libgomp.so.1"):
-        try:
-            runtime = ctypes.CDLL(str(path), mode=os.RTLD_NOLOAD)
-            return ctypes.cast(runtime.GOMP_parallel, c_void_p).value
-        except (OSError, AttributeError):
-            continue
-    return None

@@ -59,8 +59,8 @@ class LogMel:
             ShapeError: A window is not one-dimensional float32, or too long; or there is none.
         """
         samples = _as_batch(windows).to(self.filters.device, non_blocking=True)
-        spectrum = torch.stft(samples, N_FFT, HOP_LENGTH, window=self.taper, return_complex=True)
-        power = spectrum[..., :-1].abs().square_()  # [B, N_FFT / 2 + 1, frames], 3000 or fewer
+        spectrum = torch.stft(samples, N_FFT, HOP_LENGTH, window=self.taper, return_complex=True)[..., :-1]
+        power = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)  # [B, N_FFT / 2 + 1, frames], 3000 or fewer
         mel = torch.matmul(self.filters, power).clamp_(min=1e-10).log10_()
         mel = F.pad(mel, (0, WINDOW_SAMPLES // HOP_LENGTH - mel.shape[2]), value=_LOG_SILENCE)
         floor = mel.amax(dim=(1, 2), keepdim=True) - 8.0

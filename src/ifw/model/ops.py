@@ -82,9 +82,14 @@ class Decode(Protocol):
         offsets: Tensor,
         self_cache: Tensor,
         cross_cache: Tensor,
+        *,
         cross_scales: Tensor | None = None,
+        queries: Tensor | None = None,
     ) -> Tensor:
-        """Run it as `Whisper.decode` does; a cache of int8 comes with its scales."""
+        """Run it as `Whisper.decode` does; a cache of int8 comes with its scales.
+
+        `queries` [L, B, T, H, Dh] is filled with the scaled queries of the cross-attention.
+        """
         ...
 
 

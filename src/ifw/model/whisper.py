@@ -161,11 +161,16 @@ class Whisper:
         Returns:
             [B, T, D] hidden states after the final norm, in `dtype`.
         """
-        if self.fused_decode is not None and on_query is None:
-            if isinstance(cross_cache, Tensor):
-                return self.fused_decode(token_ids, offsets, self_cache, cross_cache)
-            if isinstance(cross_cache, EightBitKv) and cross_cache.is_int8:
-                return self.fused_decode(token_ids, offsets, self_cache, cross_cache.values, cross_cache.scales)
+        numbers, scales = cross_cache, None
+        if isinstance(cross_cache, EightBitKv) and cross_cache.is_int8:
+            numbers, scales = cross_cache.values, cross_cache.scales
+        if self.fused_decode is not None and isinstance(numbers, Tensor):
+            queries = None if on_query is None else self._room_for_queries(token_ids)
+            hidden = self.fused_decode(token_ids, offsets, self_cache, numbers, cross_scales=scales, queries=queries)
+            if on_query is not None and queries is not None:
+                for index, of_layer in enumerate(queries):
+                    on_query(index, of_layer)
+            return hidden
         n_rows, n_new = token_ids.shape
         block = self.ops.key_block
         n_keys = min(-(-n_keys // block) * block, self_cache.shape[-2])
@@ -185,6 +190,12 @@ class Whisper:
             x = layer.cross_out(self._attend_cross(query.view(shared), cross_kv).view(x.shape), residual=x)
             x = layer.mlp_out(layer.mlp_in(x, gelu=True), residual=x)
         return self.decoder_norm(x)
+
+    def _room_for_queries(self, token_ids: Tensor) -> Tensor:
+        """For the cross-attention queries [L, B, T, H, Dh] of all layers."""
+        dims = self.dims
+        shape = (dims.n_decoder_layers, *token_ids.shape, dims.n_heads, dims.head_dim)
+        return torch.empty(shape, dtype=self.dtype, device=self.device)
 
     @torch.inference_mode()
     def logits(self, hidden: Tensor) -> Tensor:

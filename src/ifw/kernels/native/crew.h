@@ -1,6 +1,6 @@
-// Threads that help with short work: who is awake joins in, and nobody is waited for who has not begun.
+// Threads that help with the work of a call: who is awake joins in, and nobody is waited for who has not begun.
 //
-// A parallel region of OpenMP begins when all its threads have woken up, and ends when the last of them has. Work of a tenth of
+// A parallel region of OpenMP begins when all its threads have woken up, and ends when the last of them has. A call of a tenth of
 // a millisecond would wait longer than it takes, and on a busy machine, where who slept comes back after others have had their
 // turn, many times as long.
 #pragma once
@@ -30,16 +30,20 @@ private:
 
 class Crew {
 public:
-    // That of the process. Never deleted: its threads may outlive everything else.
-    static Crew& only() {
-        static Crew* const crew = new Crew;
-        return *crew;
+    // Runs body(data) in the calling thread and in up to n_threads - 1 of a crew that is free; returns when all that began have
+    // ended. Where several work at the same time, each has a crew; beyond MOST_CREWS they work alone.
+    static void share(void (*body)(void*), void* data, unsigned n_threads) {
+        static Crew* const crews = new Crew[MOST_CREWS];  // never deleted: their threads may outlive everything else
+        if (n_threads <= 1) return body(data);
+        for (int i = 0; i < MOST_CREWS; i++)
+            if (!crews[i].is_helping_.exchange(true, std::memory_order_acquire)) return crews[i].help(body, data, n_threads);
+        body(data);
     }
 
-    // Runs body(data) in the calling thread and in up to n_threads - 1 of the crew's; returns when all that began have ended.
-    // Who comes while the crew helps somebody else works alone.
-    void share(void (*body)(void*), void* data, unsigned n_threads) {
-        if (n_threads <= 1 || is_helping_.exchange(true, std::memory_order_acquire)) return body(data);
+private:
+    static constexpr int MOST_CREWS = 8;
+
+    void help(void (*body)(void*), void* data, unsigned n_threads) {
         recruit(n_threads - 1);
         body_ = body, data_ = data;
         places_.store(PLACE * (n_threads - 1), std::memory_order_release);
@@ -51,7 +55,6 @@ public:
         is_helping_.store(false, std::memory_order_release);
     }
 
-private:
     static constexpr uint64_t PLACE = uint64_t{1} << 32;
     static constexpr int MOST_LOOKS = 4000;  // for the next call before a thread sleeps: about 100 microseconds
 

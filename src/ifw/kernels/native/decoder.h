@@ -13,8 +13,8 @@ template <class Value>
 class DecoderPass {
 public:
     DecoderPass(const IfwTeam& team, const IfwDecoder& decoder, const IfwDecodeCall& call, Value* out)
-        : team_(team), decoder_(decoder), call_(call), out_(out), n_rows_(call.n_rows * call.n_new),
-          width_(decoder.n_heads * IFW_HEAD_DIM) {
+        : decoder_(decoder), call_(call), out_(out), n_rows_(call.n_rows * call.n_new),
+          width_(decoder.n_heads * IFW_HEAD_DIM), team_(team_for(team, n_rows_ * multiplications_of_row())) {
         static thread_local Scratch memory;
         int64_t widest = 3 * width_;
         for (int64_t i = 0; i < decoder.n_layers; i++)
@@ -36,13 +36,18 @@ public:
 private:
     static constexpr int64_t PHASES_OF_LAYER = 8;
 
+    int64_t multiplications_of_row() const {
+        const int64_t width_of_mlp = decoder_.n_layers > 0 ? decoder_.layers[0].mlp_in->n_out : 0;
+        return decoder_.n_layers * width_ * (6 * width_ + 2 * width_of_mlp + 2 * call_.n_cross);
+    }
+
     void run_layer(Phases::Phase& phase, int64_t index) {
         const IfwDecoderLayer& layer = decoder_.layers[index];
         const int64_t n_heads = decoder_.n_heads;
         multiply_rows(phase, layer.self_qkv, layer.self_norm, x_, nullptr, wide_);
         phase(call_.n_rows * n_heads, [&](int64_t item) { attend_self(index, item / n_heads, item % n_heads); });
         multiply_rows(phase, layer.self_out, nullptr, mixed_, x_, x_);
-        multiply_rows(phase, layer.cross_query, layer.cross_norm, x_, nullptr, wide_);
+        multiply_rows(phase, layer.cross_query, layer.cross_norm, x_, nullptr, queries(index));
         const int64_t n_sharing = n_rows_ / call_.n_groups;
         phase(n_rows_ * n_heads, [&](int64_t item) {
             const int64_t head = item / n_sharing;  // of all groups
@@ -96,13 +101,20 @@ private:
 
     void attend_cross(int64_t layer, int64_t row, int64_t head) {
         const int64_t place = row * width_ + head * IFW_HEAD_DIM;
+        const Value* query = queries(layer) + place;
         const int64_t group = row / (n_rows_ / call_.n_groups);
         if (call_.cross_scales == nullptr)
-            attend(wide_ + place, cross<Value>(layer, 0, group, head), cross<Value>(layer, 1, group, head), call_.n_cross,
+            attend(query, cross<Value>(layer, 0, group, head), cross<Value>(layer, 1, group, head), call_.n_cross,
                    mixed_ + place);
         else
-            attend(wide_ + place, cross<int8_t>(layer, 0, group, head), cross<int8_t>(layer, 1, group, head), call_.n_cross,
+            attend(query, cross<int8_t>(layer, 0, group, head), cross<int8_t>(layer, 1, group, head), call_.n_cross,
                    mixed_ + place);
+    }
+
+    // Where the queries of the cross-attention of a layer are.
+    Value* queries(int64_t layer) const {
+        if (call_.queries == nullptr) return wide_;
+        return static_cast<Value*>(call_.queries) + layer * n_rows_ * width_;
     }
 
     // The keys, or the values, of one head of the cross-attention.
@@ -117,11 +129,11 @@ private:
         return {static_cast<const Number*>(call_.cross_cache) + number, static_cast<const float16*>(call_.cross_scales) + scale};
     }
 
-    const IfwTeam& team_;
     const IfwDecoder& decoder_;
     const IfwDecodeCall& call_;
     Value* out_;
     const int64_t n_rows_, width_;
+    const IfwTeam team_;
     Value *x_, *mixed_, *wide_;
 };
 

@@ -15,12 +15,9 @@ enum { IFW_BANDS = 40, IFW_FILTER_SAMPLES = 251 };
 // Of every attention kernel.
 enum { IFW_HEAD_DIM = 64 };
 
-// Runs body(data) in n_threads threads at once and returns when all have ended: libgomp's GOMP_parallel.
-typedef void (*IfwParallel)(void (*body)(void*), void* data, unsigned n_threads, unsigned flags);
-
+// Who does the work of a call: the calling thread, and others of the library: see crew.h.
 typedef struct {
-    IfwParallel parallel;  // for long work; NULL: it runs in the calling thread
-    int64_t n_threads;     // for long work and for short, which runs in threads of the library: see crew.h
+    int64_t n_threads;
 } IfwTeam;
 
 // A linear layer, made by pack_linear. All pointers are 64-byte aligned or NULL.
@@ -82,6 +79,7 @@ typedef struct {
     const void* cross_scales;  // [n_layers, 2, n_groups, n_heads, n_cross] float16: then the cache is int8; or NULL
     int64_t cross_scale_strides[4];
     int64_t n_groups, n_cross;  // n_rows / n_groups rows that follow one another share a group
+    void* queries;              // [n_layers, n_rows, n_new, n_heads, 64], out: of the cross-attention, scaled; or NULL
 } IfwDecodeCall;
 
 // The integers about a row that choosing a token reads and writes.

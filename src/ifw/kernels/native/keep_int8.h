@@ -8,6 +8,7 @@ namespace IFW_LEVEL {
 
 constexpr float LEAST_SCALE = 0x1p-24f;  // that float16 can hold
 constexpr int64_t TOKENS_PER_ITEM = 32;
+constexpr int64_t MULTIPLICATIONS = 8;  // that a number takes as long as
 
 // Rounds one vector. Where a number is not finite, the scale is not.
 template <class Value>
@@ -28,7 +29,8 @@ inline void keep_vector(const Value* x, int8_t* numbers, float16* scale) {
 
 template <class Value>
 void keep_int8_of(const IfwTeam& team, const Value* x, int64_t x_stride, int64_t n_tokens, const IfwInt8Vectors& out) {
-    share_items(team, divide_up(n_tokens, TOKENS_PER_ITEM), [&](int64_t item) {
+    const IfwTeam chosen = team_for(team, MULTIPLICATIONS * n_tokens * out.n_outer * out.n_inner * IFW_HEAD_DIM);
+    for_each_item(chosen, divide_up(n_tokens, TOKENS_PER_ITEM), [&](int64_t item) {
         const int64_t first = item * TOKENS_PER_ITEM;
         const int64_t end = first + TOKENS_PER_ITEM < n_tokens ? first + TOKENS_PER_ITEM : n_tokens;
         for (int64_t outer = 0; outer < out.n_outer; outer++)

@@ -171,9 +171,9 @@ void linear_of(const IfwTeam* team, const IfwLinear* layer, const IfwNorm* norm,
                void* y, int64_t n_rows, int32_t is_gelu) {
     const LinearCall<Kind, In, Out> call{*layer, norm, static_cast<const In*>(x), static_cast<const In*>(residual),
                                          static_cast<Out*>(y), is_gelu != 0};
-    const LinearItems<Kind, In, Out> items(call, n_rows, team->n_threads);
-    if (n_rows <= FEW_ROWS) return share_items(*team, items.count(), items);
-    for_each_item(*team, items.count(), items);
+    const IfwTeam chosen = team_for(*team, n_rows * layer->n_in * layer->n_out);
+    const LinearItems<Kind, In, Out> items(call, n_rows, chosen.n_threads);
+    for_each_item(chosen, items.count(), items);
 }
 
 template <class Kind>

@@ -1,5 +1,4 @@
-// Work that is split over threads: items of equal rank, taken from a counter. Long work runs in the threads of torch's OpenMP,
-// short work in those of the crew.
+// Work that is split over threads: items of equal rank, taken from a counter.
 #pragma once
 #include <atomic>
 #include <vector>
@@ -9,7 +8,7 @@
 
 namespace IFW_LEVEL {
 
-// The items of one call of for_each_item or share_items.
+// The items of one call.
 template <class Work>
 struct Items {
     const Work& work;
@@ -28,16 +27,15 @@ template <class Work>
 void for_each_item(const IfwTeam& team, int64_t n_items, const Work& work) {
     const int64_t n_threads = team.n_threads < n_items ? team.n_threads : n_items;
     Items<Work> items{work, n_items};
-    if (team.parallel == nullptr || n_threads <= 1) return items.run();
-    team.parallel(items.run_in, &items, static_cast<unsigned>(n_threads), 0);
+    Crew::share(items.run_in, &items, static_cast<unsigned>(n_threads));
 }
 
-// The same for short work.
-template <class Work>
-void share_items(const IfwTeam& team, int64_t n_items, const Work& work) {
-    const int64_t n_threads = team.n_threads < n_items ? team.n_threads : n_items;
-    Items<Work> items{work, n_items};
-    Crew::only().share(items.run_in, &items, static_cast<unsigned>(n_threads));
+constexpr int64_t WORTH_A_THREAD = 16 << 20;  // multiplications: half a millisecond
+
+// The team without the threads that short work does not need: one that waits in vain takes a core from others.
+inline IfwTeam team_for(const IfwTeam& team, int64_t n_multiplications) {
+    const int64_t useful = 1 + n_multiplications / WORTH_A_THREAD;
+    return {team.n_threads < useful ? team.n_threads : useful};
 }
 
 // Threads that go through phases together: each phase has items, and begins when all items of the phase before are done. A
@@ -53,7 +51,7 @@ public:
             Phases& phases;
             const Work& work;
         } shared{*this, work};
-        Crew::only().share(
+        Crew::share(
             [](void* data) {
                 Shared& shared = *static_cast<Shared*>(data);
                 shared.work(Phase{shared.phases, true});

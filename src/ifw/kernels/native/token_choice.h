@@ -194,7 +194,7 @@ inline int32_t choose_tokens(const IfwTeam* team, const IfwTokenRules* rules, co
     IfwTeam chosen = *team;
     const int64_t most_threads = divide_up(call->n_rows, ROWS_PER_CHOOSER);
     if (chosen.n_threads > most_threads) chosen.n_threads = most_threads;
-    share_items(chosen, call->n_rows, [&](int64_t item) {
+    for_each_item(chosen, call->n_rows, [&](int64_t item) {
         const int64_t row = call->rows[item], stride = call->states_stride;
         const int64_t begin = call->suppress_begins == nullptr ? 0 : call->suppress_begins[item];
         const int64_t end = call->suppress_begins == nullptr ? n_ids : call->suppress_begins[item + 1];
