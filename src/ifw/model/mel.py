@@ -60,7 +60,7 @@ class LogMel:
         """
         samples = _as_batch(windows).to(self.filters.device, non_blocking=True)
         spectrum = torch.stft(samples, N_FFT, HOP_LENGTH, window=self.taper, return_complex=True)[..., :-1]
-        power = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)  # [B, N_FFT / 2 + 1, frames], 3000 or fewer
+        power = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)  # [B, N_FFT / 2 + 1, 3000 or fewer]
         mel = torch.matmul(self.filters, power).clamp_(min=1e-10).log10_()
         mel = F.pad(mel, (0, WINDOW_SAMPLES // HOP_LENGTH - mel.shape[2]), value=_LOG_SILENCE)
         floor = mel.amax(dim=(1, 2), keepdim=True) - 8.0
