@@ -22,7 +22,8 @@ from ifw.errors import BenchmarkError
 AA: Final = "A/A"
 _WORSE: Final = 1.15  # a larger batch that is so much slower ends the search
 _WARM_TOKENS: Final = 4
-_FAR_BEHIND: Final = 2.5  # times ours: only the smallest and the largest batch are tried, in two passes each
+_FAR_BEHIND: Final = 2.5  # times ours: two passes of each batch are enough
+_TOO_FAR: Final = 4.0  # times ours: only the smallest and the largest batch are tried
 _OUT_OF_SIGHT: Final = 6.0  # times ours: an engine whose best set-up is so slow is not measured on further models
 _SKEWED_BATCH: Final = 8
 
@@ -142,7 +143,7 @@ def _sweep(bench: Bench, running: Running, own_lone_s: float) -> dict[int, Pass]
     Entrant(running, batches[0], (_WARM_TOKENS,) * batches[0]).run()
     for batch in batches:
         is_between = batches[0] < batch < batches[-1]
-        if is_between and window_s[batches[0]] > _FAR_BEHIND * own_lone_s:
+        if is_between and window_s[batches[0]] > _TOO_FAR * own_lone_s:
             continue
         entrant = Entrant(running, batch, (bench.options.n_tokens,) * n_windows(bench, running, batch))
         found[batch] = entrant.run()
