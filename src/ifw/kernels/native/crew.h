@@ -7,6 +7,7 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -28,7 +29,7 @@ private:
     int n_looks_ = 0;
 };
 
-class Crew {
+class alignas(64) Crew {
 public:
     // Runs body(data) in the calling thread and in up to n_threads - 1 of a crew that is free; returns when all that began have
     // ended. Where several work at the same time, each has a crew; beyond MOST_CREWS they work alone.
@@ -48,7 +49,8 @@ private:
         body_ = body, data_ = data;
         places_.store(PLACE * (n_threads - 1), std::memory_order_release);
         call_.fetch_add(1, std::memory_order_seq_cst);
-        if (n_asleep_.load(std::memory_order_seq_cst)) syscall(SYS_futex, &call_, FUTEX_WAKE_PRIVATE, INT32_MAX, nullptr, nullptr, 0);
+        if (n_asleep_.load(std::memory_order_seq_cst))
+            syscall(SYS_futex, &call_, FUTEX_WAKE_PRIVATE, n_threads - 1, nullptr, nullptr, 0);
         body(data);
         places_.fetch_and(PLACE - 1, std::memory_order_acq_rel);  // nobody joins any more
         for (Patience patience; places_.load(std::memory_order_acquire);) patience.wait();
@@ -60,12 +62,17 @@ private:
 
     void recruit(unsigned n_wanted) {
         if (process_ != getpid()) process_ = getpid(), n_threads_ = 0, n_asleep_ = 0;  // threads do not survive a fork
+        if (n_threads_ >= n_wanted) return;
+        sigset_t all, before;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are for the threads of the program
         for (; n_threads_ < n_wanted; n_threads_++) {
             pthread_t thread;
             const auto serve = [](void* crew) -> void* { static_cast<Crew*>(crew)->serve(); };
-            if (pthread_create(&thread, nullptr, serve, this)) return;  // then fewer help
+            if (pthread_create(&thread, nullptr, serve, this)) break;  // then fewer help
             pthread_detach(thread);
         }
+        pthread_sigmask(SIG_SETMASK, &before, nullptr);
     }
 
     [[noreturn]] void serve() {
@@ -99,8 +106,8 @@ private:
     }
 
     std::atomic<bool> is_helping_{false};
-    std::atomic<uint64_t> places_{0};  // taken ones, and PLACE for each that is free
-    std::atomic<uint32_t> call_{0};
+    alignas(64) std::atomic<uint64_t> places_{0};  // taken ones, and PLACE for each that is free
+    alignas(64) std::atomic<uint32_t> call_{0};
     std::atomic<int> n_asleep_{0};
     void (*body_)(void*) = nullptr;
     void* data_ = nullptr;
