@@ -39,6 +39,15 @@ def test_who_is_far_behind_takes_part_on_the_way_back_of_the_first_round_only():
     assert len(found["a"]) == 4
 
 
+@pytest.mark.parametrize(("is_disturbed", "order"), [(False, "aa"), (True, "aba")])
+def test_after_the_deadline_who_is_far_behind_takes_part_only_if_disturbed_before(is_disturbed, order):
+    log = []
+    first, slow = contenders(log, "a", "b")
+    earlier = Pass(7.0, 7.0, is_disturbed=is_disturbed)
+    alternate([first, dataclasses.replace(slow, earlier=earlier)], 2, time.monotonic() - 1)
+    assert "".join(log) == order
+
+
 def test_after_the_deadline_no_further_round_begins_but_the_first_is_whole():
     log = []
     alternate(contenders(log, "a", "b"), 5, time.monotonic() - 1)

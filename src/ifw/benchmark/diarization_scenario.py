@@ -18,6 +18,7 @@ PYANNOTE: Final = "pyannote-audio"
 GOAL: Final = 2.5  # times as fast as pyannote.audio on CPU
 _SECONDS: Final = 24
 _QUICK_SECONDS: Final = 11  # two chunks
+_MOST_ROUNDS: Final = 1  # a pass of pyannote.audio takes a quarter of a minute, and it is far behind
 
 
 def diarization_scenario(bench: Bench) -> dict[str, Any]:
@@ -54,7 +55,8 @@ def _measured(bench: Bench, process: DriverProcess) -> dict[str, Any]:
         bench.versions.setdefault(PYANNOTE, {}).update(process.versions)
     for name in engines:
         process.ask("embed", engine=name)  # the first time takes longer
-    passes = alternate([Contender(name, partial(_pass, process, name)) for name in engines], options.n_rounds, deadline)
+    contenders = [Contender(name, partial(_pass, process, name)) for name in engines]
+    passes = alternate(contenders, min(options.n_rounds, _MOST_ROUNDS), deadline)
     rows = [{"engine": name, **summarise(made).figures()} for name, made in passes.items()]
     for row in rows:
         row["passes"] = [one.record() for one in passes[row["engine"]]]

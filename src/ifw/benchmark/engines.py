@@ -94,7 +94,7 @@ PEERS: Final[Mapping[str, Peer]] = MappingProxyType(
 
 
 def setups(device: str, n_threads: int) -> list[Setup]:
-    """Every set-up that is worth a row, ours first; those of peers include their fastest.
+    """Every set-up that is worth a row, ours first, in what is fastest first; those of peers include their fastest.
 
     Args:
         device: `cpu` or `cuda`.
@@ -103,7 +103,7 @@ def setups(device: str, n_threads: int) -> list[Setup]:
     own = own_compute_types(device)
     if device == "cuda":
         own = [name for name in own if name != "float32"]  # nobody runs it there
-    found = [_setup(OWN, name) for name in own]
+    found = [_setup(OWN, name) for name in reversed(own)]
     if device == "cpu" and load().kernels:
         found += [_plain([name for name in own if name != "int8"][-1])]
     if device == "cuda":

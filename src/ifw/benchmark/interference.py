@@ -11,7 +11,7 @@ from typing import Final
 
 MAX_FOREIGN: Final = 0.06  # of the processors' time; a pass with more is disturbed
 _IDLE: Final = 0.05
-_LOOK_S: Final = 0.5
+_LOOK_S: Final = 0.25
 _BUSY_FIELDS: Final = (0, 1, 2, 5, 6, 7)  # of /proc/stat: user, nice, system, irq, softirq, steal
 
 

@@ -80,7 +80,7 @@ class Contender:
         name: Unique in its scenario.
         run: Makes a pass.
         earlier: A pass that counts already, of a contender so far behind that two do: it takes part on the way back of
-            the first round only.
+            the first round only, and where time is up and nobody disturbed it, that one has to do.
     """
 
     name: str
@@ -94,7 +94,8 @@ def alternate(contenders: Sequence[Contender], n_rounds: int, deadline: float) -
     Args:
         contenders: Each is warm.
         n_rounds: Rounds there and back, two passes each.
-        deadline: Of `time.monotonic`: no further round is begun after it, but the first is made always.
+        deadline: Of `time.monotonic`: no further round is begun after it, but those that are not far behind make the
+            first one always.
 
     Returns:
         Name to passes, in their order.
@@ -102,9 +103,11 @@ def alternate(contenders: Sequence[Contender], n_rounds: int, deadline: float) -
     passes = {one.name: [] if one.earlier is None else [one.earlier] for one in contenders}
     precise = [one for one in contenders if one.earlier is None]
     for index in range(n_rounds):
-        if index and time.monotonic() >= deadline:
+        is_late = time.monotonic() >= deadline
+        if index and is_late:
             break
-        for contender in (*precise, *reversed(precise if index else contenders)):
+        needed = [one for one in contenders if one.earlier is None or one.earlier.is_disturbed or not is_late]
+        for contender in (*precise, *reversed(precise if index else needed)):
             passes[contender.name].append(contender.run())
     return passes
 
