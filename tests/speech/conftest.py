@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 
+from ifw.kernels.library import Loaded, load
 from ifw.speech.vad import VoiceDetector
 from ifw.types import SpeechSpan
 
@@ -27,6 +28,15 @@ def utterances():
     return [SpeechSpan(segment["start_s"], segment["end_s"]) for segment in json.loads(text)["segments"]]
 
 
-@pytest.fixture(scope="session")
-def detector():
-    return VoiceDetector()
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param("native", marks=pytest.mark.skipif(not load().kernels, reason=load().reason or "has kernels")),
+        "torch",
+    ],
+)
+def detector(request):
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "torch":
+            patch.setattr("ifw.speech.vad.load", lambda: Loaded((), "not for this test"))
+        return VoiceDetector()

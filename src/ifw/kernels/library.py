@@ -208,6 +208,22 @@ class SincNetStruct(Structure):
     ]
 
 
+class VoiceNetworkStruct(Structure):
+    """`IfwVoiceNetwork`."""
+
+    _fields_ = [
+        ("cosines", LinearStruct),
+        ("sines", LinearStruct),
+        ("highest", c_void_p),
+        ("encoder", LinearStruct * 4),
+        ("input_gates", LinearStruct),
+        ("hidden_gates", LinearStruct),
+        ("head", c_void_p),
+        ("head_bias", c_float),
+        ("reserved", c_int32),
+    ]
+
+
 class Int8VectorsStruct(Structure):
     """`IfwInt8Vectors`."""
 
@@ -250,6 +266,7 @@ class _KernelsStruct(Structure):
         ("choose_tokens", ctypes.CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p)),
         ("residual_trunk", ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_int64, c_int64, c_void_p)),
         ("sinc_net", ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_int64, c_int64, c_int64, c_void_p)),
+        ("voice_network", ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_int64, c_void_p, c_void_p)),
         ("token_starts", ctypes.CFUNCTYPE(None, c_void_p, c_int64, c_int64, c_void_p)),
     ]
 
@@ -284,6 +301,7 @@ class Kernels:
     choose_tokens: Function
     residual_trunk: Function
     sinc_net: Function
+    voice_network: Function
     token_starts: Function
 
     def team(self) -> Team:
@@ -345,5 +363,6 @@ def _kernels(table: _KernelsStruct) -> Kernels:
         choose_tokens=table.choose_tokens,
         residual_trunk=table.residual_trunk,
         sinc_net=table.sinc_net,
+        voice_network=table.voice_network,
         token_starts=table.token_starts,
     )

@@ -155,6 +155,18 @@ typedef struct {
     const IfwColumnNorm* norms;        // three
 } IfwSincNet;
 
+// Voice detection. All layers are float32; those of the encoder have [3 rows x channels of the one before] inputs.
+typedef struct {
+    IfwLinear cosines, sines;  // 128 sums, and differences, of two samples -> 128 bins, the lowest first; no bias
+    const float* highest;      // [128], what sums are multiplied by for the highest bin, which has no sines
+    IfwLinear encoder[4];      // 129, 128, 64, 64 channels -> 128, 64, 64, 128
+    IfwLinear input_gates;     // 128 -> 512, with the biases of both
+    IfwLinear hidden_gates;    // 128 -> 512, no bias
+    const float* head;         // [128]
+    float head_bias;
+    int32_t reserved;
+} IfwVoiceNetwork;
+
 // Vectors of int8 and their scales. The vectors of a token are [n_outer, n_inner], with strides in vectors; those of the next
 // token follow.
 typedef struct {
@@ -203,6 +215,10 @@ typedef struct {
     // of the last convolution; in the calling thread.
     void (*sinc_net)(const IfwSincNet* net, const float* samples, int64_t n_chunks, int64_t chunk_samples,
                      int64_t step_samples, float* features);
+    // samples: [64 + 512 n_frames], 64 of context first -> probabilities: [n_frames] that somebody speaks. state: [2, 128], what
+    // the LSTM keeps, brought forward. In the calling thread.
+    void (*voice_network)(const IfwVoiceNetwork* net, const float* samples, int64_t n_frames, float* state,
+                          float* probabilities);
     // attention: [n_tokens, n_positions], both at least 1 -> starts: [n_tokens], where the path that collects most of it
     // reaches each token; in the calling thread.
     void (*token_starts)(const float* attention, int64_t n_tokens, int64_t n_positions, int64_t* starts);

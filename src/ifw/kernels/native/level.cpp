@@ -9,6 +9,7 @@
 #include "sinc_net.h"
 #include "time_warping.h"
 #include "token_choice.h"
+#include "voice_network.h"
 
 #define IFW_TEXT_OF(name) #name
 #define IFW_TEXT(name) IFW_TEXT_OF(name)
@@ -33,6 +34,7 @@ const IfwKernels IFW_JOIN(ifw_kernels_, IFW_LEVEL) = {
     IFW_LEVEL::choose_tokens,
     IFW_LEVEL::residual_trunk,
     IFW_LEVEL::sinc_net,
+    IFW_LEVEL::voice_network,
     IFW_LEVEL::token_starts,
 };
 }
