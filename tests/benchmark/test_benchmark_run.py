@@ -1,6 +1,7 @@
 """A whole run, of our engine and of one that pretends."""
 
 import json
+import math
 import subprocess
 import sys
 import threading
@@ -223,15 +224,16 @@ def test_flags_are_written_as_those_of_the_command(flags, complaint):
     assert ended.stderr.count("\n") == 1
 
 
-def test_who_is_far_behind_is_measured_less_and_on_further_models_not_at_all(run, peers):
+def test_who_is_far_behind_is_measured_less_and_on_further_models_not_at_all(run, peers, monkeypatch):
+    monkeypatch.setattr("ifw.benchmark.interference.MAX_FOREIGN", math.inf)
     driver, calls = peers / "transformers_driver.py", peers / "calls"
     slow = f"        open({str(calls)!r}, 'a').write('.')\n        import time; time.sleep(1)\n        return {{"
     driver.write_text(driver.read_text().replace("        return {", slow, 1))
     results, noted = run("ifw", "transformers", scenarios=("engine",))
     rows = [row for row in results["scenarios"]["engine"]["toy"]["rows"] if row["engine"] == "transformers"]
-    assert {row["n_passes"] for row in rows} == {2}
+    assert {row["n_passes"] for row in rows} == {1}  # a quick run has no time for a second one
     n_setups = len({row["setup"] for row in rows})
-    assert len(calls.read_text()) == 3 * n_setups + len(rows)  # to warm up, each batch, and once more
+    assert len(calls.read_text()) == 3 * n_setups  # to warm up, and each batch
     assert any(note.endswith(" times as long as ifw on toy: further models are measured without it") for note in noted)
 
 
