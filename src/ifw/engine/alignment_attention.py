@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ifw.kernels.library import load
 from ifw.model.cross_projection import CrossCache
 
 MEDIAN_WIDTH = 7  # positions, 0.14 s
@@ -48,13 +49,33 @@ class AlignmentAttention:
             for row, total in enumerate(self._sums):
                 n_tokens, n_positions = total.shape
                 keys = self._keys[layer, row, head, :n_positions].float()
-                weights = torch.softmax(query[row, :n_tokens, head].float() @ keys.T, -1)
-                std, mean = torch.std_mean(weights, dim=0, correction=0)
-                total.add_(median_filter((weights - mean) / std.clamp_min(torch.finfo(std.dtype).tiny)))
+                add_attention(query[row, :n_tokens, head].float() @ keys.T, total)
 
     def matrices(self) -> list[Tensor]:
         """The mean over the heads: for each row [its tokens, its positions] float32."""
         return [total / len(self._heads) for total in self._sums]
+
+
+def add_attention(scores: Tensor, total: Tensor) -> None:
+    """Add what a head says about a row.
+
+    Args:
+        scores: [n_tokens, n_positions] float32: products of queries and keys.
+        total: Of the same shape.
+    """
+    kernels = next(iter(load().kernels), None)
+    if kernels is None or scores.device.type != "cpu":
+        total.add_(smoothed_attention(scores))
+        return
+    scores = scores.contiguous()
+    kernels.add_attention(scores.data_ptr(), *scores.shape, total.data_ptr())
+
+
+def smoothed_attention(scores: Tensor) -> Tensor:
+    """What `add_attention` adds, by torch."""
+    weights = torch.softmax(scores, -1)
+    std, mean = torch.std_mean(weights, dim=0, correction=0)
+    return median_filter((weights - mean) / std.clamp_min(torch.finfo(std.dtype).tiny))
 
 
 def median_filter(x: Tensor) -> Tensor:

@@ -267,6 +267,7 @@ class _KernelsStruct(Structure):
         ("residual_trunk", ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_int64, c_int64, c_void_p)),
         ("sinc_net", ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_int64, c_int64, c_int64, c_void_p)),
         ("voice_network", ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_int64, c_void_p, c_void_p)),
+        ("add_attention", ctypes.CFUNCTYPE(None, c_void_p, c_int64, c_int64, c_void_p)),
         ("token_starts", ctypes.CFUNCTYPE(None, c_void_p, c_int64, c_int64, c_void_p)),
     ]
 
@@ -302,6 +303,7 @@ class Kernels:
     residual_trunk: Function
     sinc_net: Function
     voice_network: Function
+    add_attention: Function
     token_starts: Function
 
     def team(self) -> Team:
@@ -364,5 +366,6 @@ def _kernels(table: _KernelsStruct) -> Kernels:
         residual_trunk=table.residual_trunk,
         sinc_net=table.sinc_net,
         voice_network=table.voice_network,
+        add_attention=table.add_attention,
         token_starts=table.token_starts,
     )

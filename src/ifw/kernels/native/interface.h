@@ -219,6 +219,9 @@ typedef struct {
     // the LSTM keeps, brought forward. In the calling thread.
     void (*voice_network)(const IfwVoiceNetwork* net, const float* samples, int64_t n_frames, float* state,
                           float* probabilities);
+    // scores: [n_tokens, n_positions], both at least 1, finite. Their softmax over the positions, standardised over the tokens,
+    // and of that the median of seven positions is added to total, of the same shape; in the calling thread.
+    void (*add_attention)(const float* scores, int64_t n_tokens, int64_t n_positions, float* total);
     // attention: [n_tokens, n_positions], both at least 1 -> starts: [n_tokens], where the path that collects most of it
     // reaches each token; in the calling thread.
     void (*token_starts)(const float* attention, int64_t n_tokens, int64_t n_positions, int64_t* starts);

@@ -8,6 +8,7 @@
 #include "residual_trunk.h"
 #include "sinc_net.h"
 #include "time_warping.h"
+#include "token_attention.h"
 #include "token_choice.h"
 #include "voice_network.h"
 
@@ -35,6 +36,7 @@ const IfwKernels IFW_JOIN(ifw_kernels_, IFW_LEVEL) = {
     IFW_LEVEL::residual_trunk,
     IFW_LEVEL::sinc_net,
     IFW_LEVEL::voice_network,
+    IFW_LEVEL::add_attention,
     IFW_LEVEL::token_starts,
 };
 }
