@@ -108,7 +108,7 @@ def test_set_ups_are_ours_first_and_peers_have_their_best():
     own = [one for one in found if one.engine == "ifw"]
     assert [one.name for one in own if not one.options.get("is_plain")] == own_compute_types("cpu")[::-1]
     assert bool(load().kernels) == any("torch alone" in one.name for one in own)
-    assert found[0].label == "ifw int8"
+    assert found[0].label == f"ifw {own_compute_types('cpu')[-1]}"
     assert any("2 workers" in one.name and one.env for one in found if one.engine == "faster-whisper")
     assert not any("workers" in one.name for one in setups("cpu", 1))
     assert {one.engine for one in setups("cuda", 1)} == {"ifw", "transformers", "faster-whisper", "openai-whisper"} - (

@@ -39,13 +39,14 @@ def test_who_is_far_behind_takes_part_on_the_way_back_of_the_first_round_only():
     assert len(found["a"]) == 4
 
 
-@pytest.mark.parametrize(("is_disturbed", "order"), [(False, "aa"), (True, "aba")])
-def test_after_the_deadline_who_is_far_behind_takes_part_only_if_disturbed_before(is_disturbed, order):
+@pytest.mark.parametrize(("is_disturbed", "order", "wall_s"), [(False, "aa", 7.0), (True, "aba", 1.0)])
+def test_after_the_deadline_one_undisturbed_pass_of_who_is_far_behind_has_to_do(is_disturbed, order, wall_s):
     log = []
     first, slow = contenders(log, "a", "b")
     earlier = Pass(7.0, 7.0, is_disturbed=is_disturbed)
-    alternate([first, dataclasses.replace(slow, earlier=earlier)], 2, time.monotonic() - 1)
+    found = alternate([first, dataclasses.replace(slow, earlier=earlier)], 2, time.monotonic() - 1)
     assert "".join(log) == order
+    assert (summarise(found["b"]).wall_s, summarise(found["b"]).is_disturbed) == (wall_s, False)
 
 
 def test_after_the_deadline_no_further_round_begins_but_the_first_is_whole():

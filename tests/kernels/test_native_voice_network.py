@@ -119,6 +119,15 @@ def test_shapes_that_do_not_fit_are_refused(kernels):
 
 
 @each_level
+def test_the_default_device_of_the_process_does_not_matter(kernels):
+    weights, samples, states = make(), 0.1 * noise(64 + 512 * 5), torch.zeros(2, 2, 128)
+    expected = NativeVoiceNetwork(kernels, weights)(samples, states[0])
+    with torch.device("meta"):
+        found = NativeVoiceNetwork(kernels, weights)(samples, states[1])
+    assert torch.equal(found, expected)
+
+
+@each_level
 def test_weights_are_not_changed(kernels):
     weights = make()
     before = dataclasses.replace(weights, basis=weights.basis.clone())

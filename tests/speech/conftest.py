@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ifw.kernels.library import Loaded, load
+from ifw.kernels.voice_network import NativeVoiceNetwork
 from ifw.speech.vad import VoiceDetector
 from ifw.types import SpeechSpan
 
@@ -39,4 +40,6 @@ def detector(request):
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "torch":
             patch.setattr("ifw.speech.vad.load", lambda: Loaded((), "not for this test"))
-        return VoiceDetector()
+        made = VoiceDetector()
+    assert isinstance(made._score, NativeVoiceNetwork) == (request.param == "native"), "no folding"
+    return made

@@ -94,7 +94,7 @@ PEERS: Final[Mapping[str, Peer]] = MappingProxyType(
 
 
 def setups(device: str, n_threads: int) -> list[Setup]:
-    """Every set-up that is worth a row, ours first, in what is fastest first; those of peers include their fastest.
+    """Every set-up that is worth a row, ours first, the least exact first; those of peers include their fastest.
 
     Args:
         device: `cpu` or `cuda`.

@@ -53,7 +53,7 @@ class BenchmarkOptions:
         n_tokens: Forced for each window.
         n_windows: A pass has so many windows at least, and whole batches.
         n_rounds: Rounds there and back; two passes each.
-        budget_s: After this long a model's measurement begins no further round, and nobody far behind takes part.
+        budget_s: After this long a model's measurement begins no further round, nor anybody far behind a second pass.
         wait_s: A pass waits this long for the processors to be idle.
         ceiling_s: How long each ceiling is measured, three times.
         n_long_windows: Windows of half a minute in the long recording.

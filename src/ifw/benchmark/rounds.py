@@ -53,7 +53,7 @@ class Summary:
         stages: Medians.
         n_passes: Passes that were made.
         n_disturbed: Of them disturbed.
-        is_disturbed: Fewer than two passes were undisturbed, so disturbed ones are in the figures.
+        is_disturbed: Too few passes were undisturbed, fewer than two of several, so disturbed ones are in the figures.
         counted: The passes that the figures are of.
     """
 
@@ -80,7 +80,8 @@ class Contender:
         name: Unique in its scenario.
         run: Makes a pass.
         earlier: A pass that counts already, of a contender so far behind that two do: it takes part on the way back of
-            the first round only, and where time is up and nobody disturbed it, that one has to do.
+            the first round only. Where time is up before that, one pass has to do: this one, or another in its place
+            where this one was disturbed.
     """
 
     name: str
@@ -108,6 +109,8 @@ def alternate(contenders: Sequence[Contender], n_rounds: int, deadline: float) -
             break
         needed = [one for one in contenders if one.earlier is None or one.earlier.is_disturbed or not is_late]
         for contender in (*precise, *reversed(precise if index else needed)):
+            if is_late and contender.earlier is not None:
+                passes[contender.name].clear()  # it was disturbed, and one pass has to do
             passes[contender.name].append(contender.run())
     return passes
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ifw.errors import ShapeError
 from ifw.kernels.library import load
 from ifw.model.cross_projection import CrossCache
 
@@ -41,7 +42,7 @@ class AlignmentAttention:
     ) -> None:
         self._heads = heads
         self._keys = cross_cache[:, 0]
-        self._sums = [torch.zeros(length, device=cross_cache.device) for length in lengths]
+        self._sums = [torch.zeros(length, dtype=torch.float32, device=cross_cache.device) for length in lengths]
 
     def __call__(self, layer: int, query: Tensor) -> None:
         """Take in the scaled queries [B, T, H, Dh] of a layer."""
@@ -61,12 +62,19 @@ def add_attention(scores: Tensor, total: Tensor) -> None:
 
     Args:
         scores: [n_tokens, n_positions] float32: products of queries and keys.
-        total: Of the same shape.
+        total: Of the same shape and dtype, contiguous.
+
+    Raises:
+        ShapeError: They are not.
     """
+    for name, given in (("scores", scores), ("total", total)):
+        if given.shape != scores.shape or given.ndim != 2 or given.dtype != torch.float32:
+            raise ShapeError(f"{name}: got {given.dtype} {list(given.shape)}, allowed: float32 [n_tokens, n_positions]")
     kernels = next(iter(load().kernels), None)
     if kernels is None or scores.device.type != "cpu":
         total.add_(smoothed_attention(scores))
         return
+    assert total.is_contiguous(), "what is added to is whole"
     scores = scores.contiguous()
     kernels.add_attention(scores.data_ptr(), *scores.shape, total.data_ptr())
 

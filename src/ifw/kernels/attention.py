@@ -29,7 +29,7 @@ def encoder_attention(kernels: Kernels, qkv: Tensor) -> Tensor:
         raise ShapeError(f"qkv: got {_describe(qkv)}, allowed: float32 or bfloat16 [B, S, 3, H, {HEAD_DIM}] on cpu")
     qkv = qkv.contiguous()
     n_windows, n_positions, _, n_heads, _ = qkv.shape
-    out = torch.empty(n_windows, n_positions, n_heads * HEAD_DIM, dtype=qkv.dtype)
+    out = torch.empty(n_windows, n_positions, n_heads * HEAD_DIM, dtype=qkv.dtype, device="cpu")
     if out.numel():
         kernels.encoder_attention(
             byref(kernels.team()),
@@ -67,7 +67,7 @@ def decode_attention(kernels: Kernels, query: Tensor, keys: Tensor, values: Tens
         positions = positions.contiguous()
     if query.stride()[2:] != (HEAD_DIM, 1) or query.stride(0) != n_queries * query.stride(1):
         query = query.contiguous()
-    out = torch.empty(n_groups, n_queries, n_heads * HEAD_DIM, dtype=query.dtype)
+    out = torch.empty(n_groups, n_queries, n_heads * HEAD_DIM, dtype=query.dtype, device="cpu")
     if out.numel():
         cache = CacheStruct(
             keys=keys.data_ptr(),

@@ -93,7 +93,7 @@ class NativeDecoder:
         """
         n_rows, n_new = self._check(token_ids, offsets, self_cache, cross_cache, cross_scales)
         token_ids, offsets = token_ids.contiguous(), offsets.contiguous()
-        out = torch.empty(n_rows, n_new, self._width, dtype=self._dtype)
+        out = torch.empty(n_rows, n_new, self._width, dtype=self._dtype, device="cpu")
         if queries is not None:
             self._check_queries(queries, n_rows, n_new)
         if not out.numel():

@@ -61,9 +61,9 @@ class NativeLinear:
         self._n_out, self._n_in = n_out, n_in = weight.shape
         arithmetic = _arithmetic(kernels, dtype, is_int8=is_int8)
         n_padded = -(-n_out // kernels.panel) * kernels.panel
-        packed = torch.empty(kernels.packed_bytes(n_in, n_out, arithmetic), dtype=torch.uint8)
-        scale = torch.zeros(n_padded) if is_int8 else None
-        correction = torch.zeros(n_padded, dtype=torch.int32) if is_int8 else None
+        packed = torch.empty(kernels.packed_bytes(n_in, n_out, arithmetic), dtype=torch.uint8, device="cpu")
+        scale = torch.zeros(n_padded, dtype=torch.float32, device="cpu") if is_int8 else None
+        correction = torch.zeros(n_padded, dtype=torch.int32, device="cpu") if is_int8 else None
         source = weight.float().contiguous()
         kernels.pack_linear(
             source.data_ptr(), n_in, n_out, arithmetic, packed.data_ptr(), _address(scale), _address(correction)
@@ -97,7 +97,7 @@ class NativeLinear:
         self._check(x, shape, residual)
         x = x.contiguous()
         residual = None if residual is None else residual.contiguous()
-        y = torch.empty(shape, dtype=self._output_dtype)
+        y = torch.empty(shape, dtype=self._output_dtype, device="cpu")
         n_rows = x.numel() // self._n_in
         if n_rows:
             self._kernels.linear(

@@ -85,7 +85,7 @@ class NativeTrunk:
         n_rows, n_columns = x.shape[1:]
         for _ in range(self._n_halved):
             n_rows, n_columns = -(-n_rows // 2), -(-n_columns // 2)
-        y = torch.empty(len(x), self._n_channels, n_rows, n_columns)
+        y = torch.empty(len(x), self._n_channels, n_rows, n_columns, dtype=torch.float32, device="cpu")
         if y.numel():
             self._kernels.residual_trunk(byref(self._struct), x.data_ptr(), len(x), x.shape[2], y.data_ptr())
         return y

@@ -104,7 +104,7 @@ class NativeSincNet:
             )
         samples = samples.contiguous()
         n_chunks = 1 + (len(samples) - chunk_samples) // step_samples
-        features = torch.empty(n_chunks, n_rows, self._width)
+        features = torch.empty(n_chunks, n_rows, self._width, dtype=torch.float32, device="cpu")
         n_at_once = 1 if step_samples % self._stride else n_chunks
         for first in range(0, n_chunks, n_at_once):
             self._kernels.sinc_net(

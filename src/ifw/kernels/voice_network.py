@@ -17,6 +17,7 @@ from ifw.kernels.linear import NativeLinear
 _WIDTH: Final = 128
 _PAIRS: Final = 128  # of samples in a window of the Fourier transform
 _BINS: Final = 129
+_ENCODER_SHAPES: Final = [(_WIDTH, _BINS, 3), (64, _WIDTH, 3), (64, 64, 3), (_WIDTH, 64, 3)]
 _FRAME_SAMPLES: Final = 512
 _CONTEXT_SAMPLES: Final = 64
 
@@ -50,6 +51,10 @@ class NativeVoiceNetwork:
 
     def __init__(self, kernels: Kernels, weights: VoiceWeights) -> None:
         assert can_fold(weights.basis), "windowed cosines are symmetric, sines antisymmetric"
+        gates = [weight.shape for weight, _ in (weights.input_gates, weights.hidden_gates)]
+        assert [weight.shape for weight, _ in weights.encoder] == _ENCODER_SHAPES, "the sizes are those of Silero VAD 6"
+        assert gates == [(4 * _WIDTH, _WIDTH)] * 2, "the sizes are those of Silero VAD 6"
+        assert weights.head[0].shape == (_WIDTH,), "the sizes are those of Silero VAD 6"
         self._kernels = kernels
         basis = weights.basis.detach().float()[:, 1 : _PAIRS + 1]
         cosines, sines = basis[:_BINS].clone(), basis[_BINS:]
@@ -97,7 +102,7 @@ class NativeVoiceNetwork:
             if not fits or given.dtype != torch.float32 or given.device.type != "cpu":
                 raise ShapeError(f"{name}: got {given.dtype} {list(given.shape)}, allowed: float32 {allowed} on cpu")
         samples = samples.contiguous()
-        probabilities = torch.empty(n_frames)
+        probabilities = torch.empty(n_frames, dtype=torch.float32, device="cpu")
         self._kernels.voice_network(
             byref(self._struct), samples.data_ptr(), n_frames, state.data_ptr(), probabilities.data_ptr()
         )

@@ -12,7 +12,9 @@ constexpr int64_t REACH = 3;  // positions to both sides that a median looks at
 constexpr int EXCHANGES[][2] = {{0, 5}, {0, 3}, {1, 6}, {2, 4}, {0, 1}, {3, 5}, {2, 6},
                                 {2, 3}, {3, 6}, {4, 5}, {1, 4}, {1, 3}, {3, 4}};
 
-// exp(x) / their sum, of a row with room for whole vectors, behind which nothing is left.
+constexpr float UNIT = 0x1p56f;  // what a row sums up to: squares of small weights are numbers still, and sums of large ones
+
+// exp(x) * UNIT / their sum, of a row with room for whole vectors, behind which nothing is left.
 inline void softmax_row(float* row, int64_t n) {
     for (int64_t i = n; i % LANES; i++) row[i] = -FLT_MAX;
     Floats most = load(row);
@@ -24,23 +26,24 @@ inline void softmax_row(float* row, int64_t n) {
         sums = add(sums, power);
         store(row + i, power);
     }
-    const Floats factor = all(1.0f / sum_of(sums));
+    const Floats factor = all(UNIT / sum_of(sums));
     for (int64_t i = 0; i < n; i += LANES) store(row + i, mul(load(row + i), factor));
 }
 
-// The values of a column of vectors, less their mean, in units of their standard deviation.
+// The values of a column of vectors, less their mean, in units of their standard deviation. All are taken less the first one:
+// where they are equal, nothing is left.
 inline void standardise_column(float* column, int64_t n_rows, int64_t stride) {
-    const Floats one_nth = all(1.0f / static_cast<float>(n_rows));
+    const Floats one_nth = all(1.0f / static_cast<float>(n_rows)), first = load(column);
     Floats sum = zeros(), squares = zeros();
-    for (int64_t row = 0; row < n_rows; row++) sum = add(sum, load(column + row * stride));
+    for (int64_t row = 0; row < n_rows; row++) sum = add(sum, sub(load(column + row * stride), first));
     const Floats mean = mul(sum, one_nth);
     for (int64_t row = 0; row < n_rows; row++) {
-        const Floats centred = sub(load(column + row * stride), mean);
+        const Floats centred = sub(sub(load(column + row * stride), first), mean);
         squares = fma(centred, centred, squares);
+        store(column + row * stride, centred);
     }
-    const Floats deviation = max(root(mul(squares, one_nth)), all(FLT_MIN));
-    for (int64_t row = 0; row < n_rows; row++)
-        store(column + row * stride, div(sub(load(column + row * stride), mean), deviation));
+    const Floats deviation = max(root(mul(squares, one_nth)), all(FLT_MIN * UNIT));
+    for (int64_t row = 0; row < n_rows; row++) store(column + row * stride, div(load(column + row * stride), deviation));
 }
 
 inline Floats median_of(const float* row) {
