@@ -103,9 +103,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--n-threads", type=int, default=os.cpu_count())
-    parser.add_argument(
-        "--only", choices=("library", "serve", "truss"), nargs="+", default=["library", "serve", "truss"]
-    )
+    parser.add_argument("--only", choices=("library", "serve", "truss"), nargs="+", help="all unless told")
     parser.add_argument("--audio", type=Path, help="the clip; ten seconds of the bundled sample unless told")
     asked = parser.parse_args()
     ways = {"library": library, "serve": ifw_serve} | ({"truss": truss} if (VENV / ".ready").exists() else {})
@@ -113,7 +111,7 @@ def main() -> None:
     print(f"| | one clip | {N_TOGETHER} at once | times |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         clip = asked.audio or write_clips(Path(str(files("ifw") / "demo" / "sample.mp3")), Path(folder))[0]
-        for name in asked.only:
+        for name in asked.only or ways:
             print(f"| {name} {measured(ways[name](clip, asked.n_threads), asked.rounds)}", flush=True)
 
 

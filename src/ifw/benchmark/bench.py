@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -122,10 +123,16 @@ class Bench:
         Raises:
             BenchmarkError: Our own engine is not among them.
         """
+        missing: dict[str, list[Setup]] = {}
         for setup in chosen:
             if setup.label not in self._loaded:
-                process = self._load(model, setup)
-                self._loaded[setup.label] = None if process is None else Running(setup, process)
+                missing.setdefault(setup.engine, []).append(setup)
+        if missing:
+            self.job(model, chosen[0])  # makes the files that all of them read
+            is_room = len(missing) * _bytes_to_load(model) < memory_bytes("MemAvailable")
+            n_at_once = len(missing) if is_room and self.options.device == "cpu" else 1
+            with ThreadPoolExecutor(n_at_once) as pool:
+                list(pool.map(lambda setups: self._load_all(model, setups), missing.values()))
         running = [self._loaded[setup.label] for setup in chosen]
         if not any(one is not None and one.setup.engine == OWN for one in running):
             raise BenchmarkError(f"{model}: our own engine is not there, without which there is nothing to compare")
@@ -150,8 +157,14 @@ class Bench:
     def _waiting(self) -> dict[str, str]:
         return {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"} if self.options.is_passive else {}
 
+    def _load_all(self, model: str, of_engine: Sequence[Setup]) -> None:
+        """Load set-ups of one engine, one after another: the first may convert the model for all."""
+        for setup in of_engine:
+            process = self._load(model, setup)
+            self._loaded[setup.label] = None if process is None else Running(setup, process)
+
     def _load(self, model: str, setup: Setup) -> DriverProcess | None:
-        needed = sum(map(math.prod, tensor_shapes(SIZES[model]).values())) * _BYTES_A_WEIGHT
+        needed = _bytes_to_load(model)
         free = memory_bytes("MemAvailable")
         if free and needed > free:
             self.remark(
@@ -179,6 +192,11 @@ class Bench:
         name = f"windows-{N_WINDOWS}-{seed}.npy"
         samples = kept(folder, name, _INPUTS_MADE_AS, lambda path: np.save(path, windows(N_WINDOWS, seed)))
         return samples, kept(folder, f"mel-{dims.n_mels}-of-{name}", _INPUTS_MADE_AS, write_mel)
+
+
+def _bytes_to_load(model: str) -> int:
+    """Memory that an engine may need while it loads a model."""
+    return sum(map(math.prod, tensor_shapes(SIZES[model]).values())) * _BYTES_A_WEIGHT
 
 
 def windows(n_windows: int, seed: int) -> npt.NDArray[np.float32]:

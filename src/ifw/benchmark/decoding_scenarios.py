@@ -13,6 +13,7 @@ import numpy as np
 from ifw.benchmark.bench import N_WINDOWS, Bench, Running
 from ifw.benchmark.engines import EXACTNESS, OWN
 from ifw.benchmark.floors import floor_s
+from ifw.benchmark.options import BenchmarkOptions
 from ifw.benchmark.rounds import Contender, Pass, Summary, alternate, summarise
 from ifw.benchmark.sizes import SIZES
 from ifw.benchmark.tuning import Tuned, Tuning
@@ -22,7 +23,7 @@ from ifw.errors import BenchmarkError
 AA: Final = "A/A"
 _WORSE: Final = 1.15  # a larger batch that is so much slower ends the search
 _WARM_TOKENS: Final = 4
-_FAR_BEHIND: Final = 2.5  # times ours: two passes of each batch are enough
+_FAR_BEHIND: Final = 2.5  # times ours: two passes of each batch are enough, or one where time is up
 _TOO_FAR: Final = 4.0  # times ours: only the smallest and the largest batch are tried
 _OUT_OF_SIGHT: Final = 6.0  # times ours: an engine whose best set-up is so slow is not measured on further models
 _SKEWED_BATCH: Final = 8
@@ -101,8 +102,9 @@ def engine_scenario(bench: Bench, model: str) -> tuple[dict[str, Any], Tuning]:
         if one.setup.engine == OWN:
             own_s, own_lone_s = min(own_s, window_s[best]), min(own_lone_s, window_s[min(options.batches)])
         for batch in sorted({min(options.batches), best}):
-            lengths = (options.n_tokens,) * n_windows(bench, one, batch)
             is_far_behind = window_s[best] > _FAR_BEHIND * own_s
+            n_least = options.n_windows if is_far_behind else max(options.n_windows, _filling(options, window_s[batch]))
+            lengths = (options.n_tokens,) * n_windows_of_pass(n_least, batch, one.setup.n_workers)
             entrants.append(Entrant(one, batch, lengths, earlier=found[batch] if is_far_behind else None))
     tuning = Tuning(tuned)
     for setup in tuning.fastest([one.running.setup for one in entrants]):
@@ -157,6 +159,11 @@ def _sweep(bench: Bench, running: Running, own_lone_s: float) -> dict[int, Pass]
 def n_windows(bench: Bench, running: Running, batch: int) -> int:
     """Windows of a pass of a set-up with a batch."""
     return n_windows_of_pass(bench.options.n_windows, batch, running.setup.n_workers)
+
+
+def _filling(options: BenchmarkOptions, window_s: float) -> int:
+    """Windows that take as long as a pass should: a short one tells little."""
+    return math.ceil(options.pass_s / window_s)
 
 
 def n_windows_of_pass(n_least: int, batch: int, n_workers: int) -> int:

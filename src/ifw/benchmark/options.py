@@ -54,6 +54,7 @@ class BenchmarkOptions:
         n_windows: A pass has so many windows at least, and whole batches.
         n_rounds: Rounds there and back; two passes each.
         budget_s: After this long a model's measurement begins no further round, nor anybody far behind a second pass.
+        pass_s: A pass of the scenario `engine` takes about so long at least, if the engine is not far behind.
         wait_s: A pass waits this long for the processors to be idle.
         ceiling_s: How long each ceiling is measured, three times.
         n_long_windows: Windows of half a minute in the long recording.
@@ -77,6 +78,7 @@ class BenchmarkOptions:
     n_windows: int = 4
     n_rounds: int = 2
     budget_s: float = 600.0
+    pass_s: float = 3.0
     wait_s: float = 10.0
     ceiling_s: float = 0.3
     n_long_windows: int = 20
@@ -105,7 +107,7 @@ class BenchmarkOptions:
         for name, lowest, highest in _INTEGERS:
             if not _is_integer(getattr(self, name), lowest, highest):
                 raise ConfigError(f"{name}: got {getattr(self, name)!r}, allowed: an integer, {lowest} to {highest}")
-        for name in ("budget_s", "wait_s", "ceiling_s"):
+        for name in ("budget_s", "pass_s", "wait_s", "ceiling_s"):
             if not 0 <= getattr(self, name) <= _MAX_S:  # false of nan too
                 raise ConfigError(f"{name}: got {getattr(self, name)!r}, allowed: seconds, 0 to {_MAX_S}")
 
@@ -125,6 +127,7 @@ class BenchmarkOptions:
             n_windows=2,
             n_rounds=1,
             budget_s=0.0,
+            pass_s=0.0,
             wait_s=0.0,
             ceiling_s=0.0,
             n_long_windows=2,

@@ -53,7 +53,7 @@ Tokens = Annotated[int, typer.Option("--tokens", help="Tokens that every window 
 Windows = Annotated[int, typer.Option("--windows", help="Windows of a pass at least; whole batches are made of them.")]
 Rounds = Annotated[int, typer.Option("--rounds", help="Rounds there and back (A B C C B A); two passes each.")]
 Budget = Annotated[
-    float, typer.Option("--budget-s", help="No further round is begun when a model has taken so many seconds.")
+    float, typer.Option("--budget-s", help="When a model has taken so many seconds, no further round is begun.")
 ]
 Wait = Annotated[float, typer.Option("--wait-s", help="How long a pass waits for others to leave its processors.")]
 Passive = Annotated[

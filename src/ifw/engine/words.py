@@ -6,6 +6,7 @@ import codecs
 import string
 from collections.abc import Sequence
 from itertools import zip_longest
+from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
@@ -149,14 +150,14 @@ def place_tokens(
         openai/whisper `timing.py`, `find_alignment`.
     """
     starts = token_starts(_bounded(attention.matrix, segments)) * POSITION_S
-    probabilities = attention.probabilities
+    probabilities: list[float] = attention.probabilities.tolist()
     found: list[list[WindowWord]] = []
     first = 0
     for segment in segments:
         found.append([])
         for text, n_tokens in split_words(segment.token_ids, tokenizer, language):
             begin, end = min(first, len(probabilities)), min(first + n_tokens, len(probabilities))
-            probability = float(np.mean(probabilities[begin:end])) if end > begin else 0.0
+            probability = fmean(probabilities[begin:end]) if end > begin else 0.0
             found[-1].append(WindowWord(text, float(starts[begin]), float(starts[end]), probability))
             first += n_tokens
     return found
