@@ -29,7 +29,7 @@ from ifw.model.checkpoint import Checkpoint, load_checkpoint
 from ifw.model.compute_type import DTYPES, ops_for
 from ifw.model.dims import ModelDims
 from ifw.model.languages import LANGUAGES
-from ifw.model.random import random_whisper
+from ifw.model.random_weights import random_whisper
 from ifw.model.tokenizer import N_TIMESTAMPS, WhisperTokenizer
 
 SIZES = {  # mels, width, heads, encoder layers, decoder layers

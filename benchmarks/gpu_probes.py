@@ -20,7 +20,7 @@ from ifw.engine.vocabulary import Vocabulary
 from ifw.model.checkpoint import load_whisper
 from ifw.model.eight_bit_linear import Products
 from ifw.model.mel import log_mel
-from ifw.model.random import random_whisper
+from ifw.model.random_weights import random_whisper
 from ifw.model.whisper import Whisper
 
 Probe = Callable[[], dict[str, Any]]

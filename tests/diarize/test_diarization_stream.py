@@ -7,7 +7,7 @@ import pytest
 
 from ifw.cancellation import CancelToken
 from ifw.config import DiarizationOptions
-from ifw.diarize.overlap_add import Grid
+from ifw.diarize.votes import Grid
 from ifw.diarize.stream import DiarizationStream
 from ifw.diarize.turns import Diarization
 

@@ -9,7 +9,7 @@ from random_models import RATE
 from ifw.config import DiarizationOptions
 from ifw.diarize.assembly import Assembler
 from ifw.diarize.clustering import Bounds
-from ifw.diarize.overlap_add import Grid, count_speakers
+from ifw.diarize.votes import Grid, count_speakers
 from ifw.diarize.pipeline_config import read_config
 from ifw.diarize.plda import Plda
 

@@ -7,7 +7,7 @@ from ifw.config import DiarizationOptions
 from ifw.diarize.arrays import NOBODY
 from ifw.diarize.assembly import Assembler
 from ifw.diarize.clustering import LEAST_MARGIN, Clusters, margins
-from ifw.diarize.overlap_add import Grid, count_speakers, count_votes, elect
+from ifw.diarize.votes import Grid, count_speakers, count_votes, elect
 from ifw.diarize.pipeline_config import AgglomerativeSettings
 from ifw.diarize.turns import ClusterTurn, find_turns, name_speakers
 

@@ -17,7 +17,7 @@ from ifw.engine.engine import Engine
 from ifw.engine.request import DecodeRequest
 from ifw.model.checkpoint import load_whisper
 from ifw.model.mel import log_mel
-from ifw.model.random import random_weight
+from ifw.model.random_weights import random_weight
 from ifw.model.weights import tensor_shapes
 
 ALWAYS_SUSPECT = DecodeOptions(

@@ -16,7 +16,7 @@ from ifw.engine.rules import RowStates, TokenRules
 from ifw.engine.speculative_step import Decoder, RoundKey, SpeculativeStep
 from ifw.engine.static_step import StaticStep, StepKey
 from ifw.engine.vocabulary import Vocabulary
-from ifw.model.random import random_whisper
+from ifw.model.random_weights import random_whisper
 
 META = torch.device("meta")
 N_SLOTS = 16

@@ -21,7 +21,7 @@ from ifw.kernels.library import load
 from ifw.model.compute_type import DTYPES, ops_for
 from ifw.model.native_ops import bfloat16_ops, int8_ops
 from ifw.model.ops import can_pack, choose_ops
-from ifw.model.random import random_whisper
+from ifw.model.random_weights import random_whisper
 from ifw.model.split_kv import SplitKv
 
 CPU = torch.device("cpu")

@@ -21,7 +21,7 @@ from ifw.engine.speculative_runner import SpeculativeRunner
 from ifw.engine.vocabulary import Vocabulary
 from ifw.errors import ConfigError, EngineError
 from ifw.model.eight_bit_kv import EightBits
-from ifw.model.random import random_tensor, random_weight
+from ifw.model.random_weights import random_tensor, random_weight
 from ifw.model.weights import build_whisper, tensor_shapes
 from ifw.model.whisper import Whisper
 

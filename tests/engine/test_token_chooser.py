@@ -13,7 +13,7 @@ from ifw.engine.noise import noise_key
 from ifw.engine.rules import NO_LIMIT, Field, RowStart, RowStates, RuleTokens, TokenRules
 from ifw.engine.token_chooser import TokenChooser
 from ifw.model.native_ops import int8_ops
-from ifw.model.random import random_whisper
+from ifw.model.random_weights import random_whisper
 
 N_ROWS, N_STEPS = 7, 6
 DIMS = dataclasses.replace(tiny_models.dims(layers=(1, 1)), n_vocab=300)

@@ -13,7 +13,7 @@ import ifw
 from ifw.constants import SAMPLE_RATE, WINDOW_SAMPLES
 from ifw.model.checkpoint import Checkpoint, load_checkpoint
 from ifw.model.dims import ModelDims
-from ifw.model.random import random_weight, random_whisper
+from ifw.model.random_weights import random_weight, random_whisper
 from ifw.model.tokenizer import load_tokenizer
 from ifw.model.weights import tensor_shapes
 from ifw.model.whisper import Whisper

@@ -14,7 +14,7 @@ from ifw.engine.request import DecodeRequest
 from ifw.engine.runner import ModelRunner
 from ifw.errors import EngineMemoryError
 from ifw.model.dims import ModelDims
-from ifw.model.random import random_whisper
+from ifw.model.random_weights import random_whisper
 
 SIZES = tiny_models.dims(n_mels=80, layers=(2, 2), d_model=512, n_heads=8)
 N_WINDOWS = 16

@@ -18,7 +18,7 @@ from ifw.errors import ConfigError
 from ifw.model.compute_type import ops_for
 from ifw.model.eight_bit_linear import Products
 from ifw.model.mel import log_mel
-from ifw.model.random import random_whisper
+from ifw.model.random_weights import random_whisper
 
 SIZES = tiny_models.dims(n_mels=128, layers=(3, 3), d_model=256, n_heads=4)
 N_WINDOWS, N_TOKENS = 4, 24

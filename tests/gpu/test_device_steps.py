@@ -20,7 +20,7 @@ from ifw.engine.runner_interface import WindowInput
 from ifw.engine.speculative_runner import SpeculativeRunner
 from ifw.engine.static_runner import StaticRunner
 from ifw.engine.vocabulary import Vocabulary
-from ifw.model.random import random_whisper
+from ifw.model.random_weights import random_whisper
 from ifw.model.whisper import Whisper
 
 

@@ -16,7 +16,7 @@ from ifw.model.cores import use_cores
 from ifw.model.dims import ModelDims
 from ifw.model.eight_bit_kv import EightBitKv
 from ifw.model.native_ops import bfloat16_ops, int8_ops
-from ifw.model.random import random_whisper
+from ifw.model.random_weights import random_whisper
 
 DIMS = ModelDims(
     n_mels=80,

@@ -9,7 +9,7 @@ import torch
 
 from ifw.model.dims import ModelDims
 from ifw.model.mel import log_mel
-from ifw.model.random import random_weight
+from ifw.model.random_weights import random_weight
 from ifw.model.weights import load_weights
 from ifw.model.whisper import Whisper
 

@@ -12,7 +12,7 @@ from ifw.model import bag_attention, ops
 from ifw.model.bag_attention import bag_decode_attention
 from ifw.model.dims import ModelDims
 from ifw.model.ops import KeyLimit
-from ifw.model.random import random_whisper
+from ifw.model.random_weights import random_whisper
 from ifw.model.split_kv import SplitKv
 
 DTYPES = [torch.float32, torch.bfloat16]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ifw.errors import ShapeError
 from ifw.model.dims import ModelDims
-from ifw.model.random import random_whisper
+from ifw.model.random_weights import random_whisper
 from ifw.model.weights import load_weights
 from ifw.model.whisper import Whisper
 

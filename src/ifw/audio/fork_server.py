@@ -1,4 +1,7 @@
-"""A process that decoder processes are forked off, seen from the caller's side."""
+"""A process that decoder processes are forked off, seen from the caller's side.
+
+Spare ones, which wait for files that will come, are made there: `fork_server_main`.
+"""
 
 from __future__ import annotations
 

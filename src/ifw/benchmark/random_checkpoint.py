@@ -15,7 +15,7 @@ from ifw.benchmark.sizes import N_TEXT, SIZES, SPECIAL_AFTER_LANGUAGES, n_langua
 from ifw.constants import HOP_LENGTH, N_FFT, SAMPLE_RATE, WINDOW_S, WINDOW_SAMPLES
 from ifw.model.dims import ModelDims
 from ifw.model.languages import LANGUAGES
-from ifw.model.random import random_weight
+from ifw.model.random_weights import random_weight
 from ifw.model.weights import tensor_shapes
 
 _MADE_AS: Final = 1

@@ -79,9 +79,9 @@ class Contender:
     Attributes:
         name: Unique in its scenario.
         run: Makes a pass.
-        earlier: A pass that counts already, of a contender so far behind that two do: it takes part on the way back of
-            the first round only. Where time is up before that, one pass has to do: this one, or another in its place
-            where this one was disturbed.
+        earlier: A pass that counts already, of a contender so far behind that two do (`decoding_scenarios` says who):
+            it takes part on the way back of the first round only. Where time is up before that, one pass has to do:
+            this one, or another in its place where this one was disturbed.
     """
 
     name: str

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ifw.diarize.arrays import FloatArray
-from ifw.diarize.overlap_add import Grid
+from ifw.diarize.votes import Grid
 from ifw.types import SpeakerTurn
 
 _MIN_TURN_S: Final = 1e-6

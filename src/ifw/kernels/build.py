@@ -112,7 +112,7 @@ def _compile_level(compiler: list[str], level: str, folder: Path) -> subprocess.
         *LEVELS[level],
         f"-DIFW_LEVEL={level}",
         "-c",
-        str(SOURCES / "level.cpp"),
+        str(SOURCES / "instruction_set.cpp"),
     ]
     command += ["-o", str(folder / f"{level}.o")]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # noqa: S603 - as above

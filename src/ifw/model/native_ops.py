@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ifw.kernels import attention
 from ifw.kernels.decoder import NativeDecoder
-from ifw.kernels.int8_vectors import keep_int8
+from ifw.kernels.keep_int8 import keep_int8
 from ifw.kernels.library import HEAD_DIM, Kernels
 from ifw.kernels.linear import NativeLinear
 from ifw.kernels.token_choice import NativeTokenChoice

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ifw.engine.ends import reach_ends
+from ifw.engine.last_words import reach_ends
 from ifw.engine.segments import WindowSegment, split_segments
 from ifw.engine.words import time_words
 from ifw.pipeline.channels import speaker_of

@@ -1,6 +1,6 @@
 """Durable tasks with stages: kept in SQLite or PostgreSQL, worked by one process or several, delivered by webhook."""
 
-from ifw.tasks.courier import EventBuilder
+from ifw.tasks.webhook_courier import EventBuilder
 from ifw.tasks.options import TaskOptions
 from ifw.tasks.records import (
     DeliveryAttempt,

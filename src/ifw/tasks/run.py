@@ -11,7 +11,7 @@ from typing import Any, Literal
 from ifw.cancellation import CancelToken
 from ifw.errors import CancelledError
 from ifw.tasks.claims import Changes, Claims
-from ifw.tasks.patience import persist
+from ifw.tasks.database_retries import persist
 from ifw.tasks.records import Task
 from ifw.tasks.rows import dump
 

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ifw.errors import ConfigError, DatabaseError, DataDirError
 from ifw.tasks import schema
-from ifw.tasks.courier import EventBuilder, plain_event
+from ifw.tasks.webhook_courier import EventBuilder, plain_event
 from ifw.tasks.database import Database, DataDirLock, postgresql_engine, sqlite_engine
 from ifw.tasks.deliveries import Deliveries
 from ifw.tasks.execution import Execution, ExecutionError

@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from ifw.tasks.courier import Courier, EventBuilder
+from ifw.tasks.webhook_courier import Courier, EventBuilder
 from ifw.tasks.execution import Execution, ExecutionError
 from ifw.tasks.flusher import Flusher
 from ifw.tasks.heartbeat import Heartbeat

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ifw.constants import SAMPLE_RATE
-from ifw.engine.ends import MAX_REACH_S, reach_ends
+from ifw.engine.last_words import MAX_REACH_S, reach_ends
 from ifw.engine.segments import WindowSegment
 from ifw.engine.words import WindowWord
 

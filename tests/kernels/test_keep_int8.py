@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from native_kernels import KERNELS, each_level, noise
 
 from ifw.errors import ShapeError
-from ifw.kernels.int8_vectors import keep_int8
+from ifw.kernels.keep_int8 import keep_int8
 from ifw.model.eight_bit_kv import EightBitKv
 
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from ifw.tasks.database import postgresql_engine, sqlite_engine
-from ifw.tasks.patience import may_pass, persist
+from ifw.tasks.database_retries import may_pass, persist
 
 
 def test_what_is_wrong_for_good_is_not_tried_again(tmp_path):
