@@ -7,9 +7,9 @@ import pytest
 
 from ifw.cancellation import CancelToken
 from ifw.config import DiarizationOptions
-from ifw.diarize.votes import Grid
 from ifw.diarize.stream import DiarizationStream
 from ifw.diarize.turns import Diarization
+from ifw.diarize.votes import Grid
 
 CHUNK, STEP = 1000, 100
 

@@ -9,9 +9,9 @@ from random_models import RATE
 from ifw.config import DiarizationOptions
 from ifw.diarize.assembly import Assembler
 from ifw.diarize.clustering import Bounds
-from ifw.diarize.votes import Grid, count_speakers
 from ifw.diarize.pipeline_config import read_config
 from ifw.diarize.plda import Plda
+from ifw.diarize.votes import Grid, count_speakers
 
 GRID = Grid(10.0, 1.0, 991 / RATE, 270 / RATE, 589)
 FOREVER_S = 1e9

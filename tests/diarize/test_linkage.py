@@ -8,8 +8,8 @@ from ifw.cancellation import CancelToken
 from ifw.config import DiarizationOptions
 from ifw.diarize import linkage as ours
 from ifw.diarize.assembly import Assembler
-from ifw.diarize.votes import Grid
 from ifw.diarize.pipeline_config import AgglomerativeSettings, ModelPlace, VbxSettings
+from ifw.diarize.votes import Grid
 from ifw.errors import CancelledError
 
 

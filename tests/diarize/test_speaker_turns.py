@@ -7,9 +7,9 @@ from ifw.config import DiarizationOptions
 from ifw.diarize.arrays import NOBODY
 from ifw.diarize.assembly import Assembler
 from ifw.diarize.clustering import LEAST_MARGIN, Clusters, margins
-from ifw.diarize.votes import Grid, count_speakers, count_votes, elect
 from ifw.diarize.pipeline_config import AgglomerativeSettings
 from ifw.diarize.turns import ClusterTurn, find_turns, name_speakers
+from ifw.diarize.votes import Grid, count_speakers, count_votes, elect
 
 GRID = Grid(chunk_s=4.0, step_s=1.0, frame_s=0.5, frame_step_s=0.5, n_frames=8)
 FOREVER_S = 1e9

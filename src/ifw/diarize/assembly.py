@@ -11,11 +11,11 @@ from ifw.config import DiarizationOptions
 from ifw.diarize.agglomerative import cluster_agglomeratively
 from ifw.diarize.arrays import ByteArray, FloatArray
 from ifw.diarize.clustering import Bounds, Clusters, margins
-from ifw.diarize.votes import Grid, count_speakers, count_votes, elect
 from ifw.diarize.pipeline_config import AgglomerativeSettings, VbxSettings
 from ifw.diarize.plda import Plda
 from ifw.diarize.turns import Diarization, find_turns, name_speakers
 from ifw.diarize.vbx import cluster_vbx
+from ifw.diarize.votes import Grid, count_speakers, count_votes, elect
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from ifw.diarize.embedding import EmbeddingDims, ResNet
 from ifw.diarize.filter_bank import FRAME_SAMPLES, FilterBank
 from ifw.diarize.groups import Groups, Heard
 from ifw.diarize.native_networks import front_of, trunk_of
-from ifw.diarize.votes import Grid
 from ifw.diarize.segmentation import SegmentationNetwork
+from ifw.diarize.votes import Grid
 from ifw.errors import EngineMemoryError
 from ifw.model.cores import give_way, use_cores
 from ifw.model.memory import is_out_of_memory

@@ -11,8 +11,8 @@ from ifw.config import VadOptions
 from ifw.constants import SAMPLE_RATE
 from ifw.speech.buffer import FloatArray, SampleBuffer, check_samples
 from ifw.speech.cuts import best_pause, cut_score, quietest_point
-from ifw.speech.layout import make_window, n_samples_of, stretches_of
 from ifw.speech.decibels import loudest_db
+from ifw.speech.layout import make_window, n_samples_of, stretches_of
 from ifw.speech.spans import VAD_FRAME_SAMPLES, FoundSpan, SpanFinder
 
 if TYPE_CHECKING:

@@ -1,6 +1,5 @@
 """Durable tasks with stages: kept in SQLite or PostgreSQL, worked by one process or several, delivered by webhook."""
 
-from ifw.tasks.webhook_courier import EventBuilder
 from ifw.tasks.options import TaskOptions
 from ifw.tasks.records import (
     DeliveryAttempt,
@@ -15,6 +14,7 @@ from ifw.tasks.records import (
 )
 from ifw.tasks.stage import Stage, StageContext
 from ifw.tasks.tasks import Tasks
+from ifw.tasks.webhook_courier import EventBuilder
 
 __all__ = [
     "DeliveryAttempt",

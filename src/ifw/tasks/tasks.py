@@ -19,7 +19,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ifw.errors import ConfigError, DatabaseError, DataDirError
 from ifw.tasks import schema
-from ifw.tasks.webhook_courier import EventBuilder, plain_event
 from ifw.tasks.database import Database, DataDirLock, postgresql_engine, sqlite_engine
 from ifw.tasks.deliveries import Deliveries
 from ifw.tasks.execution import Execution, ExecutionError
@@ -27,6 +26,7 @@ from ifw.tasks.options import TaskOptions
 from ifw.tasks.records import Task, TaskPage, TaskRequest, TaskState, TaskStats
 from ifw.tasks.site import site_of
 from ifw.tasks.stage import Stage
+from ifw.tasks.webhook_courier import EventBuilder, plain_event
 from ifw.tasks.workforce import Workforce
 
 _log: Final = logging.getLogger("ifw.tasks")

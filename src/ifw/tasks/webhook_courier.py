@@ -24,8 +24,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from ifw.cancellation import CancelToken
 from ifw.errors import CancelledError, FetchError, IfwError, TaskNotFoundError
 from ifw.fetch import post
-from ifw.tasks.deliveries import Deliveries, Due, Room, Tried, event_headers
 from ifw.tasks.database_retries import persist
+from ifw.tasks.deliveries import Deliveries, Due, Room, Tried, event_headers
 from ifw.tasks.records import Task
 from ifw.tasks.site import Site
 

@@ -15,10 +15,10 @@ from typing import Any, Final, TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from ifw.errors import DiskFullError, IfwError
+from ifw.tasks.database_retries import may_pass, persist
 from ifw.tasks.disk import is_disk_full
 from ifw.tasks.execution import Abandoned, ExecutionError, Step
 from ifw.tasks.flusher import Flusher
-from ifw.tasks.database_retries import may_pass, persist
 from ifw.tasks.probation import Probation
 from ifw.tasks.records import TaskFailure
 from ifw.tasks.rows import dump

@@ -9,13 +9,13 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from ifw.tasks.webhook_courier import Courier, EventBuilder
 from ifw.tasks.execution import Execution, ExecutionError
 from ifw.tasks.flusher import Flusher
 from ifw.tasks.heartbeat import Heartbeat
 from ifw.tasks.site import Site
 from ifw.tasks.stage import Stage
 from ifw.tasks.upkeep import Upkeep
+from ifw.tasks.webhook_courier import Courier, EventBuilder
 from ifw.tasks.worker import Worker
 
 _log: Final = logging.getLogger("ifw.tasks")
