@@ -178,6 +178,25 @@ def test_one_signal_ends_the_wait_for_a_stream(record, tmp_path, kind):
     assert re.fullmatch(r"interrupted: [01] of 2 files are done", errors.splitlines()[-1])
 
 
+def test_a_signal_that_does_not_end_the_wait_for_the_next_event_is_taken_all_the_same(record):
+    """As one that comes just before the wait. Another thread takes it here, so that the main thread is not woken."""
+    code = (
+        "import signal, sys, threading\n"
+        "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})\n"
+        f"sys.path.insert(0, {str(Path(FAKE[1]).parent)!r})\n"
+        "import fake_transcriber\n"
+        "fake_transcriber.main()\n"
+    )
+    recording = record("hangs.mp3", say=[[0, 1, "Waiting."]], hang=True)
+    with started(sys.executable, "-u", "-c", code, "transcribe", recording) as process:
+        assert process.stdout.readline() == "Waiting.\n"
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=10)
+    assert process.returncode == 143
+    assert errors.splitlines()[-1] == "interrupted: 0 of 1 files are done"
+
+
 def in_a_shell(line, *arguments):
     """Run `ifw "$@"` with what the line does to its standard streams."""
     command = ["sh", "-c", f'"$@" {line}', "sh", *FAKE, *map(str, arguments)]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import queue
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ifw.cancellation import CancelToken
 from ifw.cli.inputs import Input
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from ifw.pipeline.journal import Journal
     from ifw.pipeline.transcription import Transcription
     from ifw.transcriber import Transcriber
+
+LOOK_S: Final = 0.1
+"""A signal that comes just before a wait does not end it: Python runs its handler between two instructions only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +131,16 @@ class Batch(Iterator[Event]):
     def __next__(self) -> Event:
         if not self._n_running:
             raise StopIteration
-        event = self._events.get()
+        event = self._next_event()
         if isinstance(event, Signalled):
             raise Interrupted(event.number)
         self._n_running -= isinstance(event, Finished | Failed | Stopped)
         return event
+
+    def _next_event(self) -> Event | Signalled:
+        while True:
+            with suppress(queue.Empty):
+                return self._events.get(timeout=LOOK_S)
 
     def interrupt(self, signal_number: int) -> None:
         """Let the iteration raise `Interrupted`; may be called by a signal's handler."""

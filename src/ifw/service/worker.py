@@ -15,6 +15,8 @@ from ifw.service.settings import Settings, unknown_variables
 _log = logging.getLogger(__name__)
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+LOOK_S: Final = 0.1
+"""A signal that comes just before a wait does not end it: Python runs its handler between two instructions only."""
 
 
 def work(settings: Settings) -> bool:
@@ -45,7 +47,8 @@ def work(settings: Settings) -> bool:
         is_loaded = _wait_for_model(service, end)
         if is_loaded:
             _log.info("worker started")
-            end.wait()
+            while not end.wait(LOOK_S):
+                pass
         return is_loaded
     finally:
         service.close()
@@ -62,7 +65,7 @@ def warn_of_unknown_variables() -> None:
 
 def _wait_for_model(service: Service, end: threading.Event) -> bool:
     """Whether it was loaded; a signal does not wait for it."""
-    while not end.wait(0.1):
+    while not end.wait(LOOK_S):
         state = service.model.status.state
         if state != "loading":
             return state == "ready"
