@@ -44,7 +44,7 @@ fmt: install ## format, mend what ruff can mend, renew the generated parts of do
 
 bench: install peers ## measure the engine beside others on this machine (a quarter of an hour), into benchmarks/results
 	@echo "[bench] base, small"
-	$(BIN)/ifw bench --scenario engine,front-end,diarization --models base,small --batches 1,4,8 --windows 2 --budget-s 240 --output-dir benchmarks/results
+	$(BIN)/ifw bench --scenario engine,front-end,diarization --models base,small --batches 1,4,8 --windows 2 --budget-s 150 --output-dir benchmarks/results
 	@$(PY) tools/write_docs.py
 
 bench-all: install peers ## every scenario, on base, small and turbo (more than an hour), into benchmarks/results

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ifw.audio import decode
 from ifw.constants import WINDOW_SAMPLES
-from ifw.engine.cache import DecoderCache
+from ifw.engine.cache import DecoderCache, KeptKv
 from ifw.errors import ConfigError
 from ifw.model.checkpoint import load_checkpoint, load_whisper
 from ifw.model.mel import log_mel
@@ -26,7 +26,12 @@ from ifw.model.registry import resolve_checkpoint
 from ifw.model.whisper import Whisper
 
 CPU = torch.device("cpu")
-COMPUTE_TYPES = ("bfloat16", "int8")
+# Name, compute type, and what keys and values of the audio are kept as.
+SETUPS: tuple[tuple[str, str, KeptKv], ...] = (
+    ("bfloat16", "bfloat16", "same"),
+    ("int8, keys and values in bfloat16", "int8", "same"),
+    ("int8, as `--cross-kv auto` has it", "int8", "int8"),
+)
 
 
 @dataclass(frozen=True)
@@ -37,9 +42,16 @@ class Seen:
     logits: Tensor
 
 
-def see(model: Whisper, mel: Tensor, prompt: list[int], n_tokens: int, text: list[int] | None = None) -> Seen:
+def see(
+    model: Whisper,
+    mel: Tensor,
+    prompt: list[int],
+    n_tokens: int,
+    text: list[int] | None = None,
+    kept_as: KeptKv = "same",
+) -> Seen:
     """Encode a window and decode `text`, or what the model says itself."""
-    cache = DecoderCache.allocate(model.dims, 1, CPU, model.dtype)
+    cache = DecoderCache.allocate(model.dims, 1, CPU, model.dtype, cross_kv=kept_as)
     audio = model.encode(mel)
     model.cross_kv(audio, cache.cross_kv)
     rows, next_ids = [], prompt
@@ -74,10 +86,10 @@ def main() -> None:
     mel_of = log_mel(checkpoint.dims.n_mels, CPU)
     tokenizer = checkpoint.tokenizer
     exact_model = load_whisper(checkpoint, CPU, "float32")
-    models = {}
-    for name in COMPUTE_TYPES:
+    models: dict[str, tuple[Whisper, KeptKv]] = {}
+    for name, compute_type, kept_as in SETUPS:
         try:
-            models[name] = load_whisper(checkpoint, CPU, name)
+            models[name] = load_whisper(checkpoint, CPU, compute_type), kept_as
         except ConfigError as error:
             print(f"{name}: {error}")
     sums: dict[str, list[float]] = {name: [0.0, 0.0, 0.0] for name in models}
@@ -87,8 +99,8 @@ def main() -> None:
         prompt = [tokenizer.sot, tokenizer.language_ids[entry["language"]], tokenizer.transcribe]
         exact = see(exact_model, mel, prompt, arguments.tokens)
         text = exact.logits.argmax(-1).tolist()
-        for name, model in models.items():
-            found = see(model, mel, prompt, arguments.tokens, text)
+        for name, (model, kept_as) in models.items():
+            found = see(model, mel, prompt, arguments.tokens, text, kept_as)
             sums[name][0] += relative_error(found.audio, exact.audio)
             sums[name][1] += relative_error(found.logits, exact.logits)
             sums[name][2] += float((found.logits.argmax(-1) != exact.logits.argmax(-1)).float().mean())
