@@ -93,7 +93,7 @@ def write_config(folder: Path, clustering: AgglomerativeSettings | VbxSettings, 
         "dependencies": {"pyannote.audio": "4.0.0"},
         "pipeline": {"name": "pyannote.audio.pipelines.SpeakerDiarization", "params": params},
         "params": {"clustering": numbers, "segmentation": {"min_duration_off": min_duration_off_s}},
-        "ifw": {"votes": "by_margin"},
+        "ifw": {"votes": "by_margin", "dtype": "bfloat16"},
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG_FILE).write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")

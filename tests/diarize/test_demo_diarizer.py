@@ -13,6 +13,7 @@ import yaml
 
 from ifw.audio import decode
 from ifw.config import DiarizationOptions
+from ifw.diarize import diarizer
 from ifw.diarize.diarizer import Diarizer
 from ifw.diarize.places import find_pipeline
 from ifw.evaluation.speaker_errors import SpeakerErrors, count_speaker_errors
@@ -68,13 +69,30 @@ def test_where_chunks_disagree_the_surer_one_is_believed(errors, tmp_path):
     folder = shutil.copytree(find_pipeline("demo"), tmp_path / "equal")
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     assert config["pipeline"]["params"]["segmentation_step"] == 0.5
-    (folder / "config.yaml").write_text(yaml.safe_dump(config | {"ifw": {"votes": "equal"}}), encoding="utf-8")
+    (folder / "config.yaml").write_text(yaml.safe_dump(config | {"ifw": config["ifw"] | {"votes": "equal"}}), encoding="utf-8")
     equal = Diarizer(folder, device="cpu")
     found = SpeakerErrors()
     for kind in CONVERSATIONS:
         turns = equal.diarize(heard(kind), DiarizationOptions(num_speakers=ENTRIES[kind]["speakers"])).turns
         found += count_speaker_errors(spoken(kind), turns, collar_s=0.25)
     assert sum((given for given, _ in errors.values()), SpeakerErrors()).rate < found.rate
+
+
+@pytest.mark.parametrize("has_bfloat16", [True, False])
+def test_the_precision_is_what_it_was_measured_with_where_the_processor_has_that(monkeypatch, has_bfloat16):
+    monkeypatch.setattr(diarizer, "has_bfloat16", lambda: has_bfloat16)
+    precision = torch.bfloat16 if has_bfloat16 else torch.float32
+    for dtype, wanted in [("auto", precision), ("float32", torch.float32), ("bfloat16", torch.bfloat16)]:
+        network = Diarizer("demo", device="cpu", dtype=dtype)._listener._segmentation
+        assert network.lstm.weight_hh_l0.dtype == wanted
+        assert network.classifier.weight.dtype == torch.float32
+
+
+def test_the_precision_of_the_lstm_moves_few_frames():
+    samples = torch.from_numpy(heard("two")[: 16_000 * 60])
+    speech = [Diarizer("demo", device="cpu", dtype=dtype)._listener.segment(samples) for dtype in ("float32", "bfloat16")]
+    n_others = int((speech[0] != speech[1]).any(2).sum())
+    assert 0 < n_others <= 0.02 * speech[0][..., 0].numel()
 
 
 def test_one_who_speaks_alone_is_one(demo):

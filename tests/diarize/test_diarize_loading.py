@@ -169,6 +169,7 @@ def test_settings_of_both_pipelines(tmp_path):
     assert config.exclude_overlap
     assert config.step_ratio == 0.1
     assert not config.votes_by_margin, "the published pipelines count votes as pyannote.audio does"
+    assert config.dtype == "float32", "and compute as it does"
     random_models.write_config(tmp_path, "AgglomerativeClustering", 0.25)
     config = read_config(tmp_path)
     assert config.clustering == AgglomerativeSettings(0.7045654963945799, 12)
@@ -179,6 +180,14 @@ def test_settings_of_both_pipelines(tmp_path):
 def test_how_votes_count(tmp_path, section, is_by_margin):
     edit_config(tmp_path, lambda config: config.update(ifw=section))
     assert read_config(tmp_path).votes_by_margin is is_by_margin
+
+
+@pytest.mark.parametrize(
+    ("section", "dtype"), [(None, "float32"), ({"dtype": "float32"}, "float32"), ({"dtype": "bfloat16"}, "bfloat16")]
+)
+def test_the_precision_that_a_pipeline_wants(tmp_path, section, dtype):
+    edit_config(tmp_path, lambda config: config.update(ifw=section))
+    assert read_config(tmp_path).dtype == dtype
 
 
 @pytest.mark.parametrize(
@@ -208,6 +217,8 @@ def test_places_of_models(tmp_path, value, place):
         lambda config: config["params"]["clustering"].update(Fa=float("nan")),
         lambda config: config["params"]["segmentation"].update(min_duration_off=-1),
         lambda config: config.update(ifw={"votes": "of_all"}),
+        lambda config: config.update(ifw={"dtype": "float16"}),
+        lambda config: config.update(ifw={"dtype": ["bfloat16"]}),
         lambda config: config.update(ifw="by_margin"),
     ],
 )

@@ -15,8 +15,9 @@ from ifw.constants import SAMPLE_RATE
 from ifw.diarize.arrays import FloatArray
 from ifw.diarize.assembly import Assembler
 from ifw.diarize.listener import Listener
+from ifw.diarize.native_networks import has_bfloat16
 from ifw.diarize.networks import build_embedding, build_segmentation
-from ifw.diarize.pipeline_config import VbxSettings, read_config
+from ifw.diarize.pipeline_config import PipelineConfig, VbxSettings, read_config
 from ifw.diarize.places import DEFAULT_MODEL, NETWORK_FILES, PLDA_FILES, find_part, find_pipeline
 from ifw.diarize.plda import Plda
 from ifw.diarize.stream import DiarizationStream, check_samples
@@ -36,8 +37,10 @@ class Diarizer:
         model: A hub id (`pyannote/speaker-diarization-community-1`, `pyannote/speaker-diarization-3.1`), a folder of
             that layout, or `demo`, which is bundled and knows synthetic voices only. Nothing in it is executed.
         device: `cpu`, `cuda`, or `auto`.
-        dtype: Precision of the embedding network's convolutions; `auto` is float16 on CUDA, else float32. All else is
-            float32.
+        dtype: Half precision is that of the embedding network's convolutions on CUDA, and on CPU that of the
+            segmentation network's LSTM, and of those convolutions where there are no native kernels for them; all else
+            is float32. `auto` is float16 on CUDA; on CPU float32, or bfloat16 where the pipeline wants that
+            (`ifw: {dtype: bfloat16}` in its `config.yaml`, as the bundled one) and the processor multiplies it.
         batch_size: Chunks (10 s each) that are heard in one pass; on CPU at most, since few fit its caches. None
             chooses by the device.
 
@@ -63,7 +66,8 @@ class Diarizer:
         dtype: Dtype = "auto",
         batch_size: int | None = None,
     ) -> None:
-        place, precision = _resolve(device, dtype)
+        place = _resolve_device(device)
+        _check_dtype(dtype, place)
         if batch_size is None:
             batch_size = _BATCH_SIZES[place.type]
         if type(batch_size) is not int or not 1 <= batch_size <= _MAX_BATCH:
@@ -86,7 +90,7 @@ class Diarizer:
             step_ratio=config.step_ratio,
             exclude_overlap=config.exclude_overlap,
             device=place,
-            dtype=precision,
+            dtype=getattr(torch, _default_dtype(config, place) if dtype == "auto" else dtype),
             batch_size=batch_size,
         )
         self._assembler = Assembler(
@@ -165,21 +169,27 @@ def _whole_chunks(samples: FloatArray, chunk_samples: int) -> list[FloatArray]:
     return np.split(np.resize(samples, n_chunks * chunk_samples), n_chunks)
 
 
-def _resolve(device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
+def _resolve_device(device: str) -> torch.device:
     has_cuda = torch.cuda.is_available()
-    devices = ("auto", "cpu", "cuda")
-    dtypes = ("auto", "float32", "bfloat16", "float16")
-    for name, got, allowed in (("device", device, devices), ("dtype", dtype, dtypes)):
-        if got not in allowed:
-            raise ConfigError(f"{name}: got {got!r}, allowed: {', '.join(allowed)}")
+    if device not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"device: got {device!r}, allowed: auto, cpu, cuda")
     if device == "cuda" and not has_cuda:
         raise ConfigError("device: got 'cuda', but torch sees no CUDA device here; use 'auto' or 'cpu'")
     if device == "auto":
         device = "cuda" if has_cuda else "cpu"
-    if dtype == "auto":
-        dtype = "float16" if device == "cuda" else "float32"
-    if device == "cpu" and dtype == "float16":
+    return torch.device(device)
+
+
+def _check_dtype(dtype: str, device: torch.device) -> None:
+    if dtype not in ("auto", "float32", "bfloat16", "float16"):
+        raise ConfigError(f"dtype: got {dtype!r}, allowed: auto, float32, bfloat16, float16")
+    if device.type == "cpu" and dtype == "float16":
         raise ConfigError(
             "dtype: got 'float16', allowed on 'cpu': 'float32' or 'bfloat16'; float16 is far slower there"
         )
-    return torch.device(device), getattr(torch, dtype)
+
+
+def _default_dtype(config: PipelineConfig, device: torch.device) -> str:
+    if device.type == "cuda":
+        return "float16"
+    return config.dtype if has_bfloat16() else "float32"

@@ -19,7 +19,7 @@ from ifw.diarize.arrays import FloatArray
 from ifw.diarize.embedding import EmbeddingDims, ResNet
 from ifw.diarize.filter_bank import FRAME_SAMPLES, FilterBank
 from ifw.diarize.groups import Groups, Heard
-from ifw.diarize.native_networks import front_of, trunk_of
+from ifw.diarize.native_networks import front_of, native_trunk_of
 from ifw.diarize.segmentation import SegmentationNetwork
 from ifw.diarize.votes import Grid
 from ifw.errors import EngineMemoryError
@@ -41,7 +41,9 @@ class Listener:
         step_ratio: Distance of chunks, as a part of their length.
         exclude_overlap: Embeddings hear a speaker where nobody else speaks, if there is enough of that.
         device: Where both run.
-        dtype: Precision of the convolutions of the embedding network; all else is float32.
+        dtype: float32; or the precision, on CUDA, of the convolutions of the embedding network, and on CPU of the LSTM
+            of the segmentation network, and of those convolutions where there are no native kernels. All else is
+            float32.
         batch_size: Chunks that are heard together, in one pass of a network; on CPU at most, since few fit its caches.
 
     Attributes:
@@ -65,16 +67,17 @@ class Listener:
         self._device = device
         self._segmentation = segmentation.to(device)
         self._embedding = embedding.to(device)
-        if dtype != torch.float32:
-            for name, part in embedding.named_children():
-                if name != "seg_1":
-                    part.to(dtype)
-        self._trunk: Callable[[Tensor], Tensor] = embedding.trunk
+        native_trunk: Callable[[Tensor], Tensor] | None = None
         self._front: Callable[[Tensor, int, int], Tensor] = segmentation.sincnet.features
         if device.type == "cpu":
             self._front = front_of(segmentation.sincnet)
-            if dtype == torch.float32:
-                self._trunk = trunk_of(embedding)
+            native_trunk = native_trunk_of(embedding)
+            segmentation.lstm.to(dtype)
+        if native_trunk is None:
+            for name, part in embedding.named_children():
+                if name != "seg_1":
+                    part.to(dtype)
+        self._trunk = native_trunk or embedding.trunk
         embedding.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch leaves it out
         self._filter_bank = FilterBank(embedding.dims.n_mels, device)
         self._exclude_overlap = exclude_overlap

@@ -18,15 +18,21 @@ def find_kernels() -> Kernels | None:
     return next(iter(load().kernels), None)
 
 
-def trunk_of(network: ResNet) -> Callable[[Tensor], Tensor]:
+def has_bfloat16() -> bool:
+    """Whether products of bfloat16 are faster here than those of float32."""
+    kernels = find_kernels()
+    return kernels is not None and kernels.has_bfloat16
+
+
+def native_trunk_of(network: ResNet) -> Callable[[Tensor], Tensor] | None:
     """The trunk of an embedding network on CPU in float32, whose batch norms were folded.
 
     Returns:
-        What does as `ResNet.trunk`: itself, where there are no kernels for it.
+        What does as `ResNet.trunk`; None where there are no kernels for it.
     """
     kernels = find_kernels()
     if kernels is None or not can_pack(kernels, network.dims.n_channels):
-        return network.trunk
+        return None
     blocks = [
         Block(_convolution(block.conv1), _convolution(block.conv2), _shortcut(block.shortcut))
         for block in network.blocks
