@@ -14,7 +14,8 @@ from ifw.constants import HOP_LENGTH, SAMPLE_RATE
 FRAME_SAMPLES: Final = SAMPLE_RATE * 25 // 1000
 _FFT_SAMPLES: Final = 512
 _LOWEST_HZ: Final = 20.0
-_PREEMPHASIS: Final = 0.97
+PREEMPHASIS: Final = 0.97
+ENERGY_FLOOR: Final = torch.finfo(torch.float32).eps
 _FULL_SCALE: Final = 1 << 15  # Kaldi hears 16-bit numbers
 
 
@@ -25,14 +26,17 @@ class FilterBank:
         n_mels: Number of bands.
         device: Where it runs.
 
+    Attributes:
+        window: [400], with the scale of Kaldi's numbers.
+        bands: [n_mels, 257] weights of the bins of a spectrum.
+
     Source:
         Kaldi, `compute-fbank-feats`, with a Hamming window and without dither.
     """
 
     def __init__(self, n_mels: int, device: torch.device) -> None:
-        self._window = torch.hamming_window(FRAME_SAMPLES, periodic=False).to(device)
-        self._bands = mel_bands(n_mels).T.to(device)
-        self._floor = torch.finfo(torch.float32).eps
+        self.window = _FULL_SCALE * torch.hamming_window(FRAME_SAMPLES, periodic=False).to(device)
+        self.bands = mel_bands(n_mels).to(device)
 
     def __call__(self, samples: Tensor) -> Tensor:
         """Compute the energies of all whole frames.
@@ -43,13 +47,13 @@ class FilterBank:
         Returns:
             [..., frames, n_mels] float32.
         """
-        frames = (samples * _FULL_SCALE).unfold(-1, FRAME_SAMPLES, HOP_LENGTH)
+        frames = samples.unfold(-1, FRAME_SAMPLES, HOP_LENGTH)
         frames = frames - frames.mean(-1, keepdim=True)
         before = torch.cat([frames[..., :1], frames[..., :-1]], -1)
-        spectrum = torch.fft.rfft((frames - _PREEMPHASIS * before) * self._window, _FFT_SAMPLES)
+        spectrum = torch.fft.rfft((frames - PREEMPHASIS * before) * self.window, _FFT_SAMPLES)
         power = spectrum.real.square() + spectrum.imag.square()  # several times faster than its magnitude
-        energies: Tensor = power @ self._bands
-        return energies.clamp_min(self._floor).log()
+        energies: Tensor = power @ self.bands.T
+        return energies.clamp_min_(ENERGY_FLOOR).log_()
 
 
 def mel_bands(n_mels: int) -> Tensor:

@@ -19,7 +19,7 @@ from ifw.diarize.arrays import FloatArray
 from ifw.diarize.embedding import EmbeddingDims, ResNet
 from ifw.diarize.filter_bank import FRAME_SAMPLES, FilterBank
 from ifw.diarize.groups import Groups, Heard
-from ifw.diarize.native_networks import front_of, native_trunk_of
+from ifw.diarize.native_networks import energies_of, front_of, native_trunk_of
 from ifw.diarize.segmentation import SegmentationNetwork
 from ifw.diarize.votes import Grid
 from ifw.errors import EngineMemoryError
@@ -79,7 +79,9 @@ class Listener:
                     part.to(dtype)
         self._trunk = native_trunk or embedding.trunk
         embedding.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch leaves it out
-        self._filter_bank = FilterBank(embedding.dims.n_mels, device)
+        self._filter_bank: Callable[[Tensor], Tensor] = FilterBank(embedding.dims.n_mels, device)
+        if device.type == "cpu":
+            self._filter_bank = energies_of(self._filter_bank)
         self._exclude_overlap = exclude_overlap
         step_s = step_ratio * segmentation.dims.chunk_s
         self.chunk_samples = segmentation.dims.chunk_samples

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from ifw.diarize.embedding import ResNet
+from ifw.diarize.filter_bank import ENERGY_FLOOR, PREEMPHASIS, FilterBank
 from ifw.diarize.sinc_net import SincNet
+from ifw.kernels.filter_bank import NativeFilterBank
 from ifw.kernels.library import Kernels, load
 from ifw.kernels.residual_trunk import Block, Convolution, NativeTrunk, can_pack
 from ifw.kernels.sinc_net import NativeSincNet, SincWeights, can_fold
@@ -59,6 +62,25 @@ def front_of(network: SincNet) -> Callable[[Tensor, int, int], Tensor]:
         network.wav_norm1d.eps,
     )
     return NativeSincNet(kernels, weights)
+
+
+def energies_of(bank: FilterBank) -> Callable[[Tensor], Tensor]:
+    """A filter bank on CPU.
+
+    Returns:
+        What does as the bank: itself, where there are no kernels for it.
+    """
+    kernels = find_kernels()
+    if kernels is None:
+        return bank
+    native = NativeFilterBank(kernels, bank.window, bank.bands, PREEMPHASIS)
+
+    def energies(samples: Tensor) -> Tensor:
+        if samples.ndim > 1:
+            return torch.stack([energies(part) for part in samples])
+        return native(samples).clamp_min_(ENERGY_FLOOR).log_()
+
+    return energies
 
 
 def _parameters(layer: nn.Module) -> tuple[Tensor, Tensor]:

@@ -224,6 +224,22 @@ class VoiceNetworkStruct(Structure):
     ]
 
 
+class FilterBankStruct(Structure):
+    """`IfwFilterBank`."""
+
+    _fields_ = [
+        ("n_bands", c_int64),
+        ("preemphasis", c_float),
+        ("reserved", c_int32),
+        ("window", c_void_p),
+        ("cosines", c_void_p),
+        ("sines", c_void_p),
+        ("weights", c_void_p),
+        ("first_bins", c_void_p),
+        ("n_bins", c_void_p),
+    ]
+
+
 class Int8VectorsStruct(Structure):
     """`IfwInt8Vectors`."""
 
@@ -266,6 +282,7 @@ class _KernelsStruct(Structure):
         ("choose_tokens", ctypes.CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p)),
         ("residual_trunk", ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_int64, c_int64, c_void_p)),
         ("sinc_net", ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_int64, c_int64, c_int64, c_void_p)),
+        ("filter_bank", ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_int64, c_void_p)),
         ("voice_network", ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_int64, c_void_p, c_void_p)),
         ("add_attention", ctypes.CFUNCTYPE(None, c_void_p, c_int64, c_int64, c_void_p)),
         ("token_starts", ctypes.CFUNCTYPE(None, c_void_p, c_int64, c_int64, c_void_p)),
@@ -302,6 +319,7 @@ class Kernels:
     choose_tokens: Function
     residual_trunk: Function
     sinc_net: Function
+    filter_bank: Function
     voice_network: Function
     add_attention: Function
     token_starts: Function
@@ -365,6 +383,7 @@ def _kernels(table: _KernelsStruct) -> Kernels:
         choose_tokens=table.choose_tokens,
         residual_trunk=table.residual_trunk,
         sinc_net=table.sinc_net,
+        filter_bank=table.filter_bank,
         voice_network=table.voice_network,
         add_attention=table.add_attention,
         token_starts=table.token_starts,

@@ -3,6 +3,7 @@
 
 #include "decoder.h"
 #include "encoder_attention.h"
+#include "filter_bank.h"
 #include "keep_int8.h"
 #include "linear.h"
 #include "residual_trunk.h"
@@ -35,6 +36,7 @@ const IfwKernels IFW_JOIN(ifw_kernels_, IFW_LEVEL) = {
     IFW_LEVEL::choose_tokens,
     IFW_LEVEL::residual_trunk,
     IFW_LEVEL::sinc_net,
+    IFW_LEVEL::filter_bank,
     IFW_LEVEL::voice_network,
     IFW_LEVEL::add_attention,
     IFW_LEVEL::token_starts,

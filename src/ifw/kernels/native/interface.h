@@ -167,6 +167,19 @@ typedef struct {
     int32_t reserved;
 } IfwVoiceNetwork;
 
+// Energies of bands of the spectrum, frames of 400 samples, one every 160, in a Fourier transform of 512.
+typedef struct {
+    int64_t n_bands;
+    float preemphasis;
+    int32_t reserved;
+    const float* window;        // [400]
+    const float* cosines;       // [256] of i / 512 of a turn
+    const float* sines;         // [256]
+    const float* weights;       // of the bins of a band, band after band
+    const int64_t* first_bins;  // [n_bands]; a band has bins below 256
+    const int64_t* n_bins;      // [n_bands]
+} IfwFilterBank;
+
 // Vectors of int8 and their scales. The vectors of a token are [n_outer, n_inner], with strides in vectors; those of the next
 // token follow.
 typedef struct {
@@ -215,6 +228,8 @@ typedef struct {
     // of the last convolution; in the calling thread.
     void (*sinc_net)(const IfwSincNet* net, const float* samples, int64_t n_chunks, int64_t chunk_samples,
                      int64_t step_samples, float* features);
+    // samples: [400 + 160 (n_frames - 1)], n_frames at least 1 -> energies: [n_frames, n_bands]; in the calling thread.
+    void (*filter_bank)(const IfwFilterBank* bank, const float* samples, int64_t n_frames, float* energies);
     // samples: [64 + 512 n_frames], 64 of context first -> probabilities: [n_frames] that somebody speaks. state: [2, 128], what
     // the LSTM keeps, brought forward. In the calling thread.
     void (*voice_network)(const IfwVoiceNetwork* net, const float* samples, int64_t n_frames, float* state,
