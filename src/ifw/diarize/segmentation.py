@@ -91,9 +91,9 @@ class SegmentationNetwork(nn.Module):
         return self.speech(self.sincnet(samples.unsqueeze(1)).transpose(1, 2))
 
     def speech(self, features: Tensor) -> Tensor:
-        """Say who speaks: features of SincNet, [B, F, 60], to what `forward` returns. The LSTM may be of half precision."""
-        features, _ = self.lstm(features.to(self.lstm.weight_ih_l0.dtype))
-        features = features.float()
+        """Say who speaks: features of SincNet, [B, F, 60], to what `forward` returns. The LSTM may have half precision."""
+        lstm_dtype = next(self.lstm.parameters()).dtype
+        features = self.lstm(features.to(lstm_dtype))[0].float()
         for linear in self.linear:
             features = F.leaky_relu(linear(features))
         return self.sets[self.classifier(features).argmax(2)]
