@@ -91,7 +91,7 @@ class SegmentationNetwork(nn.Module):
         return self.speech(self.sincnet(samples.unsqueeze(1)).transpose(1, 2))
 
     def speech(self, features: Tensor) -> Tensor:
-        """Say who speaks: features of SincNet, [B, F, 60], to what `forward` returns. The LSTM may have half precision."""
+        """Say who speaks: features of SincNet, [B, F, 60], to what `forward` returns. The LSTM may be bfloat16."""
         lstm_dtype = next(self.lstm.parameters()).dtype
         features = self.lstm(features.to(lstm_dtype))[0].float()
         for linear in self.linear:
