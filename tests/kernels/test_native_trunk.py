@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from native_kernels import each_level, noise, relative_error
+from native_kernels import KERNELS, each_level, noise, relative_error
 from torch.nn import functional as F
 
 from ifw.errors import ShapeError
@@ -46,17 +46,42 @@ def twin(first, blocks, x):
     return x
 
 
-@each_level
-@ANY_SIZE
-@given(n_images=st.integers(1, 3), n_rows=st.integers(1, 11), width=st.integers(1, 140), has_halves=st.booleans())
-def test_any_size(kernels, n_images, n_rows, width, has_halves):
-    strides = [1, 2, 1, 2, 2] if has_halves else [1]
+def check_size(kernels, n_images, n_rows, width, strides):
     first, blocks = make([8, 8, 16, 16, 24, 32], strides)
     x = 3 * noise(n_images, n_rows, width, seed=9)
     found = NativeTrunk(kernels, first, blocks, n_rows)(x)
     expected = twin(first, blocks, x)
     assert found.shape == expected.shape
     assert float((found - expected).abs().max() / (expected.abs().max() + 1)) < 1e-5
+
+
+@each_level
+@ANY_SIZE
+@given(n_images=st.integers(1, 3), n_rows=st.integers(1, 14), width=st.integers(1, 280), has_halves=st.booleans())
+def test_any_size(kernels, n_images, n_rows, width, has_halves):
+    check_size(kernels, n_images, n_rows, width, [1, 2, 1, 2, 2] if has_halves else [1])
+
+
+@each_level
+@pytest.mark.parametrize("n_rows", [1, 2, 3, 4, 5, 6, 7, 8, 9])
+def test_sizes_at_the_edges_of_tiles_and_vectors(kernels, n_rows):
+    for width in (1, 2, 3, 4, 5, 7, 8, 9, 31, 32, 33, 63, 64, 65, 66, 67, 127, 128, 129, 130):
+        check_size(kernels, 1, n_rows, width, [1])
+        check_size(kernels, 1, n_rows, width, [2])
+
+
+def test_every_instruction_set_gives_the_same_bits():
+    first, blocks = make([8, 8, 16, 32], [1, 2, 2])
+    x = 3 * noise(2, 11, 151, seed=9)
+    found = [NativeTrunk(kernels, first, blocks, 11)(x) for kernels in KERNELS]
+    assert all(torch.equal(other, found[0]) for other in found)
+
+
+@each_level
+def test_rounding_stays_small_over_many_layers(kernels):
+    first, blocks = make([32, 32, 32, 32, 64, 64, 64, 64], [1, 1, 1, 2, 1, 1, 1])
+    x = 3 * noise(1, 16, 120, seed=9)
+    assert relative_error(NativeTrunk(kernels, first, blocks, 16)(x), twin(first, blocks, x)) < 1e-6
 
 
 @each_level

@@ -12,7 +12,19 @@ from torch import Tensor
 from ifw.errors import ShapeError
 from ifw.kernels.library import BlockStruct, ConvolutionStruct, Kernels, TrunkStruct
 
-_INTO_TILES = torch.tensor([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], dtype=torch.float64)
+_A, _B = 0.625, 1.5  # as `native/convolution.h` has them
+
+
+def _into_points() -> Tensor:
+    """[6, 3] float64: a line of weights as a polynomial at each point, over the distances to the other points."""
+    rows = [[1 / (_A * _B) ** 2, 0.0, 0.0]]
+    for point, other in ((_A, _B), (-_A, _B), (_B, _A), (-_B, _A)):
+        distances = 2 * point**2 * (point**2 - other**2)
+        rows.append([power / distances for power in (1, point, point**2)])
+    return torch.tensor([*rows, [0, 0, 1]], dtype=torch.float64)
+
+
+_INTO_POINTS = _into_points()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +60,7 @@ class Block:
 class NativeTrunk:
     """relu(first(x)), then the blocks.
 
-    Convolutions with stride 1 are Winograd's F(2 x 2, 3 x 3): 16 products for four outputs; the definition has 36.
+    Convolutions with stride 1 are Winograd's F(4 x 4, 3 x 3): 36 products for sixteen outputs; the definition has 144.
 
     Args:
         kernels: From `ifw.kernels.library`.
@@ -109,6 +121,6 @@ def _packed(layer: Convolution, channels: int) -> Tensor:
     """[n_out / channels, points or taps, n_in, channels]."""
     weight = layer.weight.double()
     if layer.stride == 1:
-        weight = _INTO_TILES @ weight @ _INTO_TILES.T
+        weight = _INTO_POINTS @ weight @ _INTO_POINTS.T
     n_out, n_in = weight.shape[:2]
     return weight.reshape(n_out // channels, channels, n_in, -1).permute(0, 3, 2, 1).float().contiguous()

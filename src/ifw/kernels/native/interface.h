@@ -120,7 +120,7 @@ typedef struct {
 typedef struct {
     int64_t n_in, n_out;
     int32_t kernel, stride;
-    const float* weight;  // stride 1: [n_out / channels, 16, n_in, channels], transformed as Winograd's F(2 x 2, 3 x 3) has it;
+    const float* weight;  // stride 1: [n_out / channels, 36, n_in, channels], transformed as Winograd's F(4 x 4, 3 x 3) has it;
                           // stride 2: [n_out / channels, kernel^2, n_in, channels]
     const float* bias;    // [n_out]
 } IfwConvolution;

@@ -24,10 +24,10 @@ inline Image image_after(const IfwConvolution& layer, const Image& in, float* da
 
 inline void load_image(const float* x, const Image& image) {
     for (int64_t row = 0; row < image.n_rows; row++, x += image.width)
-        for (int64_t parity = 0; parity < 2; parity++) {
-            float* to = image.at(0, row, parity);
-            const int64_t n = (image.width + 1 - parity) / 2;
-            for (int64_t i = 0; i < n; i++) to[i] = x[2 * i + parity];
+        for (int64_t part = 0; part < 4; part++) {
+            float* to = image.at(0, row, part);
+            const int64_t n = (image.width + 3 - part) / 4;
+            for (int64_t i = 0; i < n; i++) to[i] = x[4 * i + part];
             for (int64_t i = n; i < image.n_vectors() * LANES; i++) to[i] = 0;
         }
 }
@@ -35,7 +35,7 @@ inline void load_image(const float* x, const Image& image) {
 inline void store_image(const Image& image, float* y) {
     for (int64_t channel = 0; channel < image.n_channels; channel++)
         for (int64_t row = 0; row < image.n_rows; row++, y += image.width)
-            for (int64_t i = 0; i < image.width; i++) y[i] = image.at(channel, row, i % 2)[i / 2];
+            for (int64_t i = 0; i < image.width; i++) y[i] = image.at(channel, row, i % 4)[i / 4];
 }
 
 // Floats of the largest image.
