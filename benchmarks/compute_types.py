@@ -47,6 +47,7 @@ def see(
     mel: Tensor,
     prompt: list[int],
     n_tokens: int,
+    *,
     text: list[int] | None = None,
     kept_as: KeptKv = "same",
 ) -> Seen:
@@ -100,7 +101,7 @@ def main() -> None:
         exact = see(exact_model, mel, prompt, arguments.tokens)
         text = exact.logits.argmax(-1).tolist()
         for name, (model, kept_as) in models.items():
-            found = see(model, mel, prompt, arguments.tokens, text, kept_as)
+            found = see(model, mel, prompt, arguments.tokens, text=text, kept_as=kept_as)
             sums[name][0] += relative_error(found.audio, exact.audio)
             sums[name][1] += relative_error(found.logits, exact.logits)
             sums[name][2] += float((found.logits.argmax(-1) != exact.logits.argmax(-1)).float().mean())
