@@ -20,9 +20,10 @@ from ifw.errors import EngineError
 from ifw.kernels.library import load
 from ifw.model.compute_type import DTYPES, ops_for
 from ifw.model.native_ops import bfloat16_ops, int8_ops
-from ifw.model.ops import can_pack, choose_ops
+from ifw.model.ops_choice import choose_ops
 from ifw.model.random_weights import random_whisper
 from ifw.model.split_kv import SplitKv
+from ifw.model.torch_ops import can_pack
 
 CPU = torch.device("cpu")
 SIZES = tiny_models.dims(layers=(2, 2), d_model=128, n_heads=2)

@@ -24,7 +24,7 @@ from ifw.engine.rules import NO_LIMIT, RowStart, RowStates, RuleTokens, TokenRul
 from ifw.engine.runner import ModelRunner, RunnerTokens
 from ifw.engine.runner_interface import PrefillInput
 from ifw.model.dims import ModelDims
-from ifw.model.ops import choose_ops
+from ifw.model.ops_choice import choose_ops
 
 N_CASES = 10_000
 CPU = torch.device("cpu")

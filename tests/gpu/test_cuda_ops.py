@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from ifw.model.cuda_ops import choose_cuda_ops
-from ifw.model.ops import PlainLinear, _plain_ops, sdpa_decode_attention, sdpa_encoder_attention
+from ifw.model.ops_choice import _plain_ops
+from ifw.model.torch_ops import PlainLinear, sdpa_decode_attention, sdpa_encoder_attention
 
 TORCH_OPS = _plain_ops(PlainLinear.make, sdpa_encoder_attention, sdpa_decode_attention)
 

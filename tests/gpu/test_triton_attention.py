@@ -11,7 +11,8 @@ pytest.importorskip("triton", reason="triton is not installed")
 
 from ifw.model import triton_attention
 from ifw.model.eight_bit_kv import EightBitKv, EightBits
-from ifw.model.ops import KeyLimit, matmul_decode_attention
+from ifw.model.ops import KeyLimit
+from ifw.model.torch_ops import matmul_decode_attention
 from ifw.model.triton_attention import BLOCK_KEYS, n_parts_for, triton_decode_attention, triton_eight_bit_attention
 
 TOLERANCES = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 2e-2}

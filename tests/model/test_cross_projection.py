@@ -6,7 +6,7 @@ import pytest
 import torch
 from hf_reference import CPU, relative_error
 
-from ifw.model import ops
+from ifw.model import ops_choice, torch_ops
 from ifw.model.cross_projection import CrossCache, JoinedProjection, SplitProjection
 from ifw.model.eight_bit_kv import EightBitKv
 from ifw.model.split_kv import SplitKv
@@ -16,7 +16,8 @@ WIDTH = N_HEADS * HEAD_DIM
 SHAPE = (1, 2, 4, N_HEADS, N_POSITIONS, HEAD_DIM)
 
 needs_packing = pytest.mark.skipif(
-    not (ops.can_pack(torch.float32) and ops.can_pack(torch.bfloat16)), reason="torch has no packed linear layers here"
+    not (torch_ops.can_pack(torch.float32) and torch_ops.can_pack(torch.bfloat16)),
+    reason="torch has no packed linear layers here",
 )
 
 
@@ -36,7 +37,7 @@ def test_projections(is_joined: bool, kind: str, dtype: torch.dtype) -> None:
     weight, bias = noise(2 * WIDTH, WIDTH, seed=1) / 10, noise(2 * WIDTH, seed=2)
     bias[:WIDTH] = 0
     window = noise(N_POSITIONS, WIDTH, seed=3)
-    linear = ops.choose_ops(CPU, dtype).linear
+    linear = ops_choice.choose_ops(CPU, dtype).linear
     project = (
         JoinedProjection(linear(weight.to(dtype), bias.to(dtype), N_POSITIONS))
         if is_joined

@@ -22,7 +22,8 @@ from ifw.model.checkpoint import load_whisper
 from ifw.model.compute_type import ops_for
 from ifw.model.eight_bit_linear import EightBitLinear, Products, eight_bit_encoder, round_rows
 from ifw.model.mel import log_mel
-from ifw.model.ops import LayerNorm, choose_ops
+from ifw.model.ops import LayerNorm
+from ifw.model.ops_choice import choose_ops
 from ifw.model.random_weights import random_whisper
 
 CPU = torch.device("cpu")

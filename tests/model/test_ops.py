@@ -7,14 +7,16 @@ import torch
 from hf_reference import CPU, relative_error
 from torch.nn import functional as F
 
-from ifw.model import ops
-from ifw.model.ops import KeyLimit, PackedLinear, PlainLinear
+from ifw.model import ops, ops_choice, torch_ops
+from ifw.model.ops import KeyLimit
+from ifw.model.torch_ops import PackedLinear, PlainLinear
 
 DTYPES = [torch.float32, torch.bfloat16]
 TOLERANCE = {torch.float32: 2e-6, torch.bfloat16: 2e-2}
 
 needs_packing = pytest.mark.skipif(
-    not (ops.can_pack(torch.float32) and ops.can_pack(torch.bfloat16)), reason="torch has no packed linear layers here"
+    not (torch_ops.can_pack(torch.float32) and torch_ops.can_pack(torch.bfloat16)),
+    reason="torch has no packed linear layers here",
 )
 
 
@@ -60,9 +62,9 @@ def test_a_linear_layer_leaves_its_inputs_alone(make: ops.MakeLinear) -> None:
 @pytest.mark.parametrize(
     "attention",
     [
-        ops.sdpa_encoder_attention,
-        ops.matmul_encoder_attention,
-        pytest.param(ops.packed_encoder_attention, marks=needs_packing),
+        torch_ops.sdpa_encoder_attention,
+        torch_ops.matmul_encoder_attention,
+        pytest.param(torch_ops.packed_encoder_attention, marks=needs_packing),
     ],
 )
 def test_encoder_attention(attention: ops.EncoderAttention, dtype: torch.dtype) -> None:
@@ -76,7 +78,7 @@ def test_encoder_attention(attention: ops.EncoderAttention, dtype: torch.dtype) 
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("attention", [ops.sdpa_decode_attention, ops.matmul_decode_attention])
+@pytest.mark.parametrize("attention", [torch_ops.sdpa_decode_attention, torch_ops.matmul_decode_attention])
 @pytest.mark.parametrize(("n_new", "is_limited"), [(1, False), (1, True), (5, False), (5, True)])
 def test_decode_attention(attention: ops.DecodeAttention, n_new: int, is_limited: bool, dtype: torch.dtype) -> None:
     """On a range of slots and keys of a larger cache, rows at different positions."""
@@ -96,17 +98,17 @@ def test_decode_attention(attention: ops.DecodeAttention, n_new: int, is_limited
 
 def test_choice_without_packed_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ops, "can_pack", lambda dtype: False)
-    chosen = ops.choose_ops(CPU, torch.float32)
+    chosen = ops_choice.choose_ops(CPU, torch.float32)
     layer = chosen.linear(noise(8, 8), None, 4)
     x = noise(3, 8, seed=5)
     assert torch.equal(layer(x), F.linear(x, noise(8, 8)))
 
 
 def test_float16_is_never_packed() -> None:
-    assert not ops.can_pack(torch.float16)
+    assert not torch_ops.can_pack(torch.float16)
 
 
 def test_other_devices_use_fused_attention() -> None:
-    chosen = ops.choose_ops(torch.device("cuda"), torch.float16)
-    assert chosen.encoder_attention is ops.sdpa_encoder_attention
-    assert chosen.decode_attention is ops.sdpa_decode_attention
+    chosen = ops_choice.choose_ops(torch.device("cuda"), torch.float16)
+    assert chosen.encoder_attention is torch_ops.sdpa_encoder_attention
+    assert chosen.decode_attention is torch_ops.sdpa_decode_attention

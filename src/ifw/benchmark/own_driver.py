@@ -20,7 +20,7 @@ from ifw.engine.heap import keep_freed_memory
 from ifw.engine.request import DecodeRequest
 from ifw.model.checkpoint import load_checkpoint, load_whisper
 from ifw.model.compute_type import DTYPES, ops_for
-from ifw.model.ops import choose_ops
+from ifw.model.ops_choice import choose_ops
 from ifw.model.weights import build_whisper, load_weights, open_weights
 from ifw.model.whisper import Whisper
 

@@ -16,7 +16,8 @@ from ifw.errors import ConfigError
 from ifw.kernels.library import load
 from ifw.model.eight_bit_linear import eight_bit_encoder
 from ifw.model.native_ops import bfloat16_ops, float32_attention, int8_ops
-from ifw.model.ops import Ops, choose_ops
+from ifw.model.ops import Ops
+from ifw.model.ops_choice import choose_ops
 
 _LOG = logging.getLogger(__name__)
 DTYPES: Final[Mapping[str, torch.dtype]] = MappingProxyType(

@@ -8,8 +8,9 @@ from typing import Protocol
 from torch import Tensor
 
 from ifw.model.eight_bit_kv import EightBitKv
-from ifw.model.ops import KeepInt8, Linear, packed_product
+from ifw.model.ops import KeepInt8, Linear
 from ifw.model.split_kv import SplitKv
+from ifw.model.torch_ops import packed_product
 
 CrossCache = Tensor | EightBitKv | SplitKv
 """Keys and values of the cross-attention, [L, 2, B, H, S, Dh]."""

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from ifw.model.eight_bit_kv import EightBitKv, EightBits
-from ifw.model.ops import DecodeAttention, EightBitAttention, KeyLimit, Ops, sdpa_decode_attention
+from ifw.model.ops import DecodeAttention, EightBitAttention, KeyLimit, Ops
+from ifw.model.torch_ops import sdpa_decode_attention
 
 _LOG = logging.getLogger(__name__)
 _N_HEADS, _N_KEYS, _HEAD_DIM = 2, 200, 64

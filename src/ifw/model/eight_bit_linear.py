@@ -19,7 +19,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ifw.errors import ConfigError
-from ifw.model.ops import LayerNorm, Linear, MakeLinear, Ops, PlainLinear
+from ifw.model.ops import LayerNorm, Linear, MakeLinear, Ops
+from ifw.model.torch_ops import PlainLinear
 
 Products = Literal["int8", "float8"]
 

@@ -15,7 +15,7 @@ from ifw.kernels.keep_int8 import keep_int8
 from ifw.kernels.library import HEAD_DIM, Kernels
 from ifw.kernels.linear import NativeLinear
 from ifw.kernels.token_choice import NativeTokenChoice
-from ifw.model import ops
+from ifw.model import torch_ops
 from ifw.model.eight_bit_kv import EightBitKv
 from ifw.model.ops import Decode, KeyLimit, LayerNorm, Linear, MakeLinear, Ops
 
@@ -121,11 +121,11 @@ def _keep_int8(kernels: Kernels, vectors: Tensor, kept: EightBitKv) -> None:
 
 def _encoder_attention(kernels: Kernels, qkv: Tensor) -> Tensor:
     if qkv.shape[-1] != HEAD_DIM:  # no published checkpoint
-        return ops.matmul_encoder_attention(qkv)
+        return torch_ops.matmul_encoder_attention(qkv)
     return attention.encoder_attention(kernels, qkv)
 
 
 def _decode_attention(kernels: Kernels, query: Tensor, keys: Tensor, values: Tensor, limit: KeyLimit | None) -> Tensor:
     if query.shape[-1] != HEAD_DIM:
-        return ops.matmul_decode_attention(query, keys, values, limit)
+        return torch_ops.matmul_decode_attention(query, keys, values, limit)
     return attention.decode_attention(kernels, query, keys, values, None if limit is None else limit.positions)

@@ -19,7 +19,8 @@ import triton.language as tl
 from torch import Tensor
 
 from ifw.model.eight_bit_kv import EightBitKv
-from ifw.model.ops import KeyLimit, sdpa_decode_attention
+from ifw.model.ops import KeyLimit
+from ifw.model.torch_ops import sdpa_decode_attention
 
 BLOCK_KEYS: Final = 64
 _N_WARPS = 4

@@ -18,7 +18,8 @@ from ifw.errors import ModelFormatError
 from ifw.model.cross_projection import CrossProjection, JoinedProjection, SplitProjection
 from ifw.model.dims import ModelDims
 from ifw.model.files import weight_files
-from ifw.model.ops import LayerNorm, Ops, choose_ops
+from ifw.model.ops import LayerNorm, Ops
+from ifw.model.ops_choice import choose_ops
 from ifw.model.whisper import Conv, DecoderLayer, EncoderLayer, Whisper
 
 ReadTensor = Callable[[str], Tensor]

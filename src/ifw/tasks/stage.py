@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ifw.errors import CancelledError
-from ifw.tasks.journal import TaskJournal
+from ifw.tasks.run import TaskJournal, TaskRun
 
 if TYPE_CHECKING:
     from ifw.cancellation import CancelToken
-    from ifw.tasks.run import TaskRun
 
 
 @dataclass(frozen=True, slots=True)
