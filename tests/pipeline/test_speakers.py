@@ -1,11 +1,13 @@
 """Speakers beside the text: labels, cut segments, failures that leave the text whole, cancellation, resumption."""
 
+import shutil
 import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from scripted_diarizer import ScriptedDiarizer
 
 from ifw import (
@@ -19,6 +21,7 @@ from ifw import (
 )
 from ifw import transcriber as transcriber_module
 from ifw.audio import decode
+from ifw.diarize.places import find_pipeline
 from ifw.errors import CancelledError, EngineMemoryError
 from ifw.pipeline import speakers
 from ifw.pipeline.speaker_thread import SpeakerThread
@@ -261,8 +264,12 @@ def test_a_resumed_run_has_the_same_speakers(transcriber, sample, diarize, tmp_p
 
 
 @pytest.mark.parametrize(("asked", "dtype"), [("auto", torch.float32), ("bfloat16", torch.bfloat16)])
-def test_speakers_are_told_apart_in_float32_unless_another_is_asked_for(monkeypatch, asked, dtype):
-    """What `auto` is for the engine depends on the machine; the voices of a recording do not."""
+def test_speakers_are_told_apart_in_float32_unless_another_is_asked_for(monkeypatch, tmp_path, asked, dtype):
+    """What `auto` is for the engine depends on the machine; the voices only where the pipeline says so."""
     monkeypatch.setattr(transcriber_module, "resolve_config", lambda config: replace(config, compute_type="bfloat16"))
-    with Transcriber("demo", "cpu", asked, n_slots=1, diarization_model="demo") as loaded:
-        assert next(loaded.diarizer._listener._embedding.parameters()).dtype == dtype
+    folder = shutil.copytree(find_pipeline("demo"), tmp_path / "pipeline")
+    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    del config["ifw"]["dtype"]
+    (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    with Transcriber("demo", "cpu", asked, n_slots=1, diarization_model=folder) as loaded:
+        assert loaded.diarizer._listener._segmentation.lstm.weight_hh_l0.dtype == dtype
