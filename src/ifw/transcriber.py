@@ -275,8 +275,8 @@ def load_diarizer(model: str | Path | None, device: Device, compute_type: Comput
     Args:
         model: A hub id, a folder, or `demo`; None stands for pyannote's `speaker-diarization-community-1`.
         device: Of the engine.
-        compute_type: As it was asked for of the engine. With `auto` the pipeline chooses, whatever the engine does; with
-            int8, which it does not know, too.
+        compute_type: As it was asked for of the engine. With `auto` the pipeline chooses, whatever the engine does;
+            with int8, which it does not know, too.
 
     Raises:
         ModelError: It cannot be found, fetched or read; the subclass and the message say which.
