@@ -321,6 +321,7 @@ class ScriptedModel:
 
     device, dtype, ops = CPU, torch.float32, choose_ops(CPU, torch.float32)
     dims = ModelDims(80, SMALL.n_vocab, 2, 1, 1, 1, 2, 2)
+    fused_decode = None
 
     def __init__(self, logits):
         self._logits = logits

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hf_reference import CPU, relative_error
 
-from ifw.model import bag_attention, ops
+from ifw.model import bag_attention, ops_choice, torch_ops
 from ifw.model.bag_attention import bag_decode_attention
 from ifw.model.dims import ModelDims
 from ifw.model.ops import KeyLimit
@@ -20,7 +20,7 @@ TOLERANCE = {torch.float32: 2e-6, torch.bfloat16: 2e-2}
 N_ROWS, N_HEADS, N_KEYS, HEAD_DIM = 4, 3, 40, 32
 
 needs_bags = pytest.mark.skipif(
-    not (bag_attention.has_bags() and ops.can_pack(torch.float32)), reason="torch has no fast embedding bags here"
+    not (bag_attention.has_bags() and torch_ops.can_pack(torch.float32)), reason="torch has no fast embedding bags here"
 )
 
 
@@ -102,14 +102,14 @@ def test_a_step_multiplies_no_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
         bag_decode_attention(queries(2, 2, torch.float32), *next(iter(split)), None)
 
 
-@pytest.mark.skipif(not ops.can_pack(torch.float32), reason="torch has no packed linear layers here")
+@pytest.mark.skipif(not torch_ops.can_pack(torch.float32), reason="torch has no packed linear layers here")
 @pytest.mark.parametrize("has_bags", [False, True])
 def test_choice(has_bags: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bag_attention, "has_bags", lambda: has_bags)
-    chosen = ops.choose_ops(CPU, torch.float32)
+    chosen = ops_choice.choose_ops(CPU, torch.float32)
     assert chosen.splits_cross_kv == has_bags
     assert chosen.key_block == (64 if has_bags else 1)
-    assert chosen.decode_attention is (bag_decode_attention if has_bags else ops.matmul_decode_attention)
+    assert chosen.decode_attention is (bag_decode_attention if has_bags else torch_ops.matmul_decode_attention)
 
 
 @needs_bags
@@ -122,6 +122,8 @@ def test_blocks_of_keys_end_with_the_cache() -> None:
     tokens, offsets = torch.tensor([[5], [6]]), torch.tensor([69, 3])
     caches = [noise(1, 2, 2, 1, 70, 64, seed=4), noise(1, 2, 2, 1, 70, 64, seed=4)]
     found = model.decode(tokens, offsets, caches[0], cross, n_keys=70)
-    plain = random_whisper(sizes, 0, ops=replace(model.ops, decode_attention=ops.matmul_decode_attention, key_block=1))
+    plain = random_whisper(
+        sizes, 0, ops=replace(model.ops, decode_attention=torch_ops.matmul_decode_attention, key_block=1)
+    )
     expected = plain.decode(tokens, offsets, caches[1], cross, n_keys=70)
     assert relative_error(found, expected) < 1e-5

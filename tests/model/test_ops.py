@@ -97,7 +97,7 @@ def test_decode_attention(attention: ops.DecodeAttention, n_new: int, is_limited
 
 
 def test_choice_without_packed_layers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ops, "can_pack", lambda dtype: False)
+    monkeypatch.setattr(ops_choice, "can_pack", lambda dtype: False)
     chosen = ops_choice.choose_ops(CPU, torch.float32)
     layer = chosen.linear(noise(8, 8), None, 4)
     x = noise(3, 8, seed=5)
