@@ -15,7 +15,7 @@ from typing import Final
 
 import torch
 
-_NICENESS: Final = 10  # above that of the process: about a tenth of a core that two threads want
+_NICENESS: Final = int(os.environ.get("NICE", "10"))
 
 
 def use_cores(n_cores: int) -> None:

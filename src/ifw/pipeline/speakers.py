@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from ifw.diarize.diarizer import Diarizer
     from ifw.speech.buffer import FloatArray
 
-SHARE: Final = 0.5  # of the threads, while the text is not finished
+SHARE: Final = float(__import__("os").environ.get("SHARE", "0.75"))
 
-MAX_AHEAD_S: Final = 300.0  # of audio, 19 MB: so far may transcription be ahead of diarization
+MAX_AHEAD_S: Final = float(__import__("os").environ.get("AHEAD", "300"))  # of audio, 19 MB: so far may transcription be ahead of diarization
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,6 +197,7 @@ inline void convolve_tiles(const float* weight, const Image& in, const Image& ou
             transform_inputs(in, tile_group(in, first + g, n_groups), nothing + LANES, inputs + g * group_floats);
         for (int64_t channel = 0; channel < out.n_channels; channel += CHANNELS)
             for (int64_t g = 0; g < n; g++) {
+                Crew::lend_a_hand();
                 const TileGroup group = tile_group(in, first + g, n_groups);
                 for (int64_t p = 0; p < POINTS; p++) {
                     const float* w = weight + (channel * POINTS + p * CHANNELS) * n_in;
@@ -226,7 +227,8 @@ template <int N_TAPS>
 inline void convolve_halving(const float* weight, const Tap (&taps)[2][N_TAPS], const Image& in, const Image& out,
                              const Ending& ending) {
     for (int64_t channel = 0; channel < out.n_channels; channel += CHANNELS, weight += N_TAPS * in.n_channels * CHANNELS)
-        for (int64_t row = 0; row < out.n_rows; row++)
+        for (int64_t row = 0; row < out.n_rows; row++) {
+            Crew::lend_a_hand();
             for (int64_t vector = 0; vector < out.n_vectors(); vector++)
                 for (int64_t parity = 0; parity < 2; parity++) {
                     Floats sums[CHANNELS][2];
@@ -260,6 +262,7 @@ inline void convolve_halving(const float* weight, const Tap (&taps)[2][N_TAPS], 
                         }
                     }
                 }
+        }
 }
 
 }  // namespace IFW_LEVEL

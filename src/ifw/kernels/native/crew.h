@@ -25,43 +25,83 @@ public:
     }
 
 private:
-    static constexpr int MOST_LOOKS = 500;
+    static constexpr int MOST_LOOKS = 20000;  // about half a millisecond: whoever yields to another may not be back for longer
     int n_looks_ = 0;
 };
 
 class alignas(64) Crew {
 public:
-    // Runs body(data) in the calling thread and in up to n_threads - 1 of a crew that is free; returns when all that began have
-    // ended. Where several work at the same time, each has a crew; beyond MOST_CREWS they work alone.
+    // Runs body(data) in the calling thread and in up to n_threads - 1 others, volunteers or those of a crew that is free; returns
+    // when all that began have ended. Where several work at the same time, each has a crew; beyond MOST_CREWS they work alone.
     static void share(void (*body)(void*), void* data, unsigned n_threads) {
-        static Crew* const crews = new Crew[MOST_CREWS];  // never deleted: their threads may outlive everything else
         if (n_threads <= 1) return body(data);
         for (int i = 0; i < MOST_CREWS; i++)
-            if (!crews[i].is_helping_.exchange(true, std::memory_order_acquire)) return crews[i].help(body, data, n_threads);
+            if (!all()[i].is_helping_.exchange(true, std::memory_order_acquire)) return all()[i].help(body, data, n_threads);
         body(data);
+    }
+
+    // While it lives, its thread is a volunteer: it lends a hand at least every tenth of a millisecond.
+    class Volunteer {
+    public:
+        Volunteer() { n_volunteers_.fetch_add(1, std::memory_order_relaxed); }
+        ~Volunteer() { n_volunteers_.fetch_sub(1, std::memory_order_relaxed); }
+        Volunteer(const Volunteer&) = delete;
+    };
+
+    // Joins in the calls that have a place for a volunteer.
+    static void lend_a_hand() {
+        if (!n_open_.load(std::memory_order_relaxed)) return;
+        for (int i = 0; i < MOST_CREWS; i++)
+            if (all()[i].take_place(VOLUNTEERS_PLACE)) all()[i].work();
     }
 
 private:
     static constexpr int MOST_CREWS = 8;
 
+    static Crew* all() {
+        static Crew* const crews = [] {
+            pthread_atfork(nullptr, nullptr, forget_threads);
+            return new Crew[MOST_CREWS];  // never deleted: their threads may outlive everything else
+        }();
+        return crews;
+    }
+
+    // In a child process, where all threads but one are gone.
+    static void forget_threads() {
+        n_volunteers_ = n_open_ = 0;
+        for (int i = 0; i < MOST_CREWS; i++) {
+            Crew& crew = all()[i];
+            crew.n_threads_ = 0, crew.n_asleep_ = 0, crew.places_ = 0, crew.is_helping_ = false;
+        }
+    }
+
     void help(void (*body)(void*), void* data, unsigned n_threads) {
-        recruit(n_threads - 1);
+        const unsigned n_wanted = n_threads - 1, n_there = n_volunteers_.load(std::memory_order_relaxed);
+        const unsigned n_lending = n_there < n_wanted ? n_there : n_wanted, n_helping = n_wanted - n_lending;
+        recruit(n_helping);
         body_ = body, data_ = data;
-        places_.store(PLACE * (n_threads - 1), std::memory_order_release);
-        call_.fetch_add(1, std::memory_order_seq_cst);
-        if (n_asleep_.load(std::memory_order_seq_cst))
-            syscall(SYS_futex, &call_, FUTEX_WAKE_PRIVATE, n_threads - 1, nullptr, nullptr, 0);
+        places_.store(HELPERS_PLACE * n_helping + VOLUNTEERS_PLACE * n_lending, std::memory_order_release);
+        if (n_helping) call_for(n_helping);
+        if (n_lending) n_open_.fetch_add(1, std::memory_order_relaxed);
         body(data);
-        places_.fetch_and(PLACE - 1, std::memory_order_acq_rel);  // nobody joins any more
+        if (n_lending) n_open_.fetch_sub(1, std::memory_order_relaxed);
+        places_.fetch_and(HELPERS_PLACE - 1, std::memory_order_acq_rel);  // nobody joins any more
         for (Patience patience; places_.load(std::memory_order_acquire);) patience.wait();
         is_helping_.store(false, std::memory_order_release);
     }
 
-    static constexpr uint64_t PLACE = uint64_t{1} << 32;
-    static constexpr int MOST_LOOKS = 4000;  // for the next call before a thread sleeps: about 100 microseconds
+    void call_for(unsigned n_helpers) {
+        call_.fetch_add(1, std::memory_order_seq_cst);
+        if (n_asleep_.load(std::memory_order_seq_cst))
+            syscall(SYS_futex, &call_, FUTEX_WAKE_PRIVATE, n_helpers, nullptr, nullptr, 0);
+    }
+
+    static constexpr uint64_t HELPERS_PLACE = uint64_t{1} << 32, VOLUNTEERS_PLACE = uint64_t{1} << 48;
+    static constexpr uint64_t MOST_PLACES = 0xffff;
+    // For the next call before a thread sleeps: about 100 microseconds, or a few, where its core may be wanted.
+    static constexpr int MOST_LOOKS = 4000, FEW_LOOKS = 200;
 
     void recruit(unsigned n_wanted) {
-        if (process_ != getpid()) process_ = getpid(), n_threads_ = 0, n_asleep_ = 0;  // threads do not survive a fork
         if (n_threads_ >= n_wanted) return;
         sigset_t all, before;
         sigfillset(&all);
@@ -78,15 +118,19 @@ private:
     [[noreturn]] void serve() {
         for (uint32_t last_call = 0;;) {
             last_call = wait_for_call(last_call);
-            if (!take_place()) continue;
-            body_(data_);
-            places_.fetch_sub(1, std::memory_order_release);
+            if (take_place(HELPERS_PLACE)) work();
         }
+    }
+
+    void work() {
+        body_(data_);
+        places_.fetch_sub(1, std::memory_order_release);
     }
 
     uint32_t wait_for_call(uint32_t last_call) {
         uint32_t call;
-        for (int look = 0; look < MOST_LOOKS; look++) {
+        const int most_looks = n_volunteers_.load(std::memory_order_relaxed) ? FEW_LOOKS : MOST_LOOKS;
+        for (int look = 0; look < most_looks; look++) {
             if ((call = call_.load(std::memory_order_acquire)) != last_call) return call;
             __builtin_ia32_pause();
         }
@@ -97,22 +141,24 @@ private:
         return call;
     }
 
-    // Makes a free place a taken one.
-    bool take_place() {
+    // Makes a free place of a kind a taken one.
+    bool take_place(uint64_t kind) {
         uint64_t places = places_.load(std::memory_order_acquire);
-        while (places >= PLACE)
-            if (places_.compare_exchange_weak(places, places - PLACE + 1, std::memory_order_acq_rel)) return true;
+        while (places & kind * MOST_PLACES)
+            if (places_.compare_exchange_weak(places, places - kind + 1, std::memory_order_acq_rel)) return true;
         return false;
     }
 
+    static inline std::atomic<unsigned> n_volunteers_{0};
+    alignas(64) static inline std::atomic<unsigned> n_open_{0};  // calls with places for them
+
     std::atomic<bool> is_helping_{false};
-    alignas(64) std::atomic<uint64_t> places_{0};  // taken ones, and PLACE for each that is free
+    alignas(64) std::atomic<uint64_t> places_{0};  // taken ones, and for each that is free, whom it is for
     alignas(64) std::atomic<uint32_t> call_{0};
     std::atomic<int> n_asleep_{0};
     void (*body_)(void*) = nullptr;
     void* data_ = nullptr;
     unsigned n_threads_ = 0;
-    pid_t process_ = 0;
 };
 
 }  // namespace IFW_LEVEL

@@ -3,6 +3,7 @@
 //
 // Lanes are frames. Pairs of samples go through a complex transform of half the size, by powers of two in place.
 #pragma once
+#include "crew.h"
 #include "interface.h"
 #include "scratch.h"
 #include "vector.h"
@@ -88,12 +89,14 @@ inline void powers_of(const IfwFilterBank& bank, const float* x, float* powers) 
 
 // samples: those of n_frames frames -> energies: [n_frames, n_bands].
 inline void filter_bank(const IfwFilterBank* bank, const float* samples, int64_t n_frames, float* energies) {
+    const Crew::Volunteer volunteer;
     static thread_local Scratch memory;
     constexpr int64_t SPECTRUM = 2 * POINTS_OF_PAIRS * LANES;
     float* const frames = memory.get<float>(2 * SPECTRUM);  // and then the powers
     float* const spectrum = frames + SPECTRUM;
     for (int64_t first = 0; first < n_frames; first += LANES) {
         const int64_t n = n_frames - first < LANES ? n_frames - first : LANES;
+        Crew::lend_a_hand();
         window_frames(*bank, samples + first * FRAME_HOP, n, frames, spectrum);
         transform_pairs(*bank, spectrum);
         powers_of(*bank, spectrum, frames);

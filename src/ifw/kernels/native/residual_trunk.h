@@ -78,6 +78,7 @@ inline void residual_trunk_of_one(const IfwTrunk& trunk, const float* x, int64_t
 }
 
 inline void residual_trunk(const IfwTrunk* trunk, const float* x, int64_t n_images, int64_t width, float* y) {
+    const Crew::Volunteer volunteer;
     Image last{nullptr, trunk->first->n_out, trunk->n_rows, width};
     for (int64_t i = 0; i < trunk->n_blocks; i++) last = size_after(*trunk->blocks[i].conv1, last);
     const int64_t n_outputs = last.n_channels * last.n_rows * last.width;

@@ -86,6 +86,7 @@ inline void filter(const IfwSincNet& net, const float* samples, int64_t n, float
     alignas(64) float folded[FILTER_ROWS * 2 * HALF_FLOATS];
     for (int64_t first = 0; first < n; first += FILTER_ROWS) {
         const int64_t n_rows = n - first < FILTER_ROWS ? n - first : FILTER_ROWS;
+        Crew::lend_a_hand();
         for (int64_t row = 0; row < n_rows; row++) {
             float* const sums = folded + row * 2 * HALF_FLOATS;
             fold(samples + (first + row) * net.stride, sums, sums + HALF_FLOATS);
@@ -192,6 +193,7 @@ inline void sinc_net_of_one(const IfwSincNet& net, const SincRows& rows, const f
 
 inline void sinc_net(const IfwSincNet* net, const float* samples, int64_t n_chunks, int64_t chunk_samples,
                      int64_t step_samples, float* features) {
+    const Crew::Volunteer volunteer;
     static thread_local Scratch memory;
     const SincRows rows(*net, chunk_samples);
     const int64_t width = net->convolutions[0].n_out, step = step_samples / net->stride;
@@ -199,10 +201,12 @@ inline void sinc_net(const IfwSincNet* net, const float* samples, int64_t n_chun
     float* filtered = memory.get<float>(n_filtered * FILTERED_STRIDE + 2 * LANES + 2 * rows.room(width));
     float* room = filtered + round_up(n_filtered * FILTERED_STRIDE + LANES, LANES);
     filter(*net, samples, n_filtered, filtered);
-    for (int64_t i = 0; i < n_chunks; i++)
+    for (int64_t i = 0; i < n_chunks; i++) {
+        Crew::lend_a_hand();
         sinc_net_of_one(*net, rows, filtered + i * step * FILTERED_STRIDE,
                         scale_of(*net, samples + i * step_samples, chunk_samples), room,
                         features + i * rows.pooled[2] * width);
+    }
 }
 
 }  // namespace IFW_LEVEL
