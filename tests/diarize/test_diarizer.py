@@ -210,7 +210,8 @@ def test_samples_that_may_not_be_written(diarizer, samples, whole):
 def test_half_precision_says_nearly_the_same(folder, samples, whole):
     found = Diarizer(folder, device="cpu", dtype="bfloat16").diarize(samples)
     assert_sensible(found, DURATION_S)
-    assert sum(turn.duration_s for turn in found.turns) == pytest.approx(sum(turn.duration_s for turn in whole.turns))
+    found_s, whole_s = (sum(turn.duration_s for turn in one.turns) for one in (found, whole))
+    assert found_s == pytest.approx(whole_s, abs=0.1)  # a few frames
 
 
 def test_what_chunks_share_is_heard_once_and_sounds_the_same(diarizer, samples):

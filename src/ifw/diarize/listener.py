@@ -19,7 +19,7 @@ from ifw.diarize.arrays import FloatArray
 from ifw.diarize.embedding import EmbeddingDims, ResNet
 from ifw.diarize.filter_bank import FRAME_SAMPLES, FilterBank
 from ifw.diarize.groups import Groups, Heard
-from ifw.diarize.native_networks import energies_of, front_of, native_trunk_of
+from ifw.diarize.native_networks import energies_of, front_of, lstm_of, native_trunk_of
 from ifw.diarize.segmentation import SegmentationNetwork
 from ifw.diarize.votes import Grid
 from ifw.errors import EngineMemoryError
@@ -69,10 +69,12 @@ class Listener:
         self._embedding = embedding.to(device)
         native_trunk: Callable[[Tensor], Tensor] | None = None
         self._front: Callable[[Tensor, int, int], Tensor] = segmentation.sincnet.features
+        self._lstm: Callable[[Tensor], Tensor] = segmentation.hidden
         if device.type == "cpu":
             self._front = front_of(segmentation.sincnet)
             native_trunk = native_trunk_of(embedding)
             segmentation.lstm.to(dtype)
+            self._lstm = lstm_of(segmentation)
         if native_trunk is None:
             for name, part in embedding.named_children():
                 if name != "seg_1":
@@ -195,7 +197,8 @@ class Listener:
     @torch.inference_mode()
     def segment(self, heard: Tensor) -> Tensor:
         """Find who speaks: samples of all chunks, [n] on the device, to [C, F, S] uint8."""
-        return self._segmentation.speech(self._front(heard, self.chunk_samples, self.step_samples))
+        features = self._front(heard, self.chunk_samples, self.step_samples)
+        return self._segmentation.speech(self._lstm(features))
 
     @torch.inference_mode()
     def embed(self, heard: Tensor, speech: Tensor) -> Tensor:

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 
 from ifw.diarize.embedding import ResNet
 from ifw.diarize.filter_bank import ENERGY_FLOOR, PREEMPHASIS, FilterBank
+from ifw.diarize.segmentation import SegmentationNetwork
 from ifw.diarize.sinc_net import SincNet
 from ifw.kernels.filter_bank import NativeFilterBank
 from ifw.kernels.library import Kernels, load
+from ifw.kernels.lstm import LstmWeights, NativeLstm, can_step
 from ifw.kernels.residual_trunk import Block, Convolution, NativeTrunk, can_pack
 from ifw.kernels.sinc_net import NativeSincNet, SincWeights, can_fold
 
@@ -64,6 +66,23 @@ def front_of(network: SincNet) -> Callable[[Tensor, int, int], Tensor]:
     return NativeSincNet(kernels, weights)
 
 
+def lstm_of(network: SegmentationNetwork) -> Callable[[Tensor], Tensor]:
+    """The LSTM of a segmentation network on CPU, in the precision of its weights.
+
+    Returns:
+        What does as `SegmentationNetwork.hidden`: itself, where there are no kernels for it.
+    """
+    kernels, lstm = find_kernels(), network.lstm
+    if kernels is None or not can_step(lstm.hidden_size):
+        return network.hidden
+    sides = ("", "_reverse") if lstm.bidirectional else ("",)
+    layers = [
+        [LstmWeights(*(_gates(lstm, f"{part}_l{layer}{side}") for part in ("ih", "hh"))) for side in sides]
+        for layer in range(lstm.num_layers)
+    ]
+    return NativeLstm(kernels, layers, next(lstm.parameters()).dtype)
+
+
 def energies_of(bank: FilterBank) -> Callable[[Tensor], Tensor]:
     """A filter bank on CPU.
 
@@ -87,6 +106,11 @@ def _parameters(layer: nn.Module) -> tuple[Tensor, Tensor]:
     weight, bias = layer.weight, layer.bias
     assert isinstance(weight, Tensor)
     assert isinstance(bias, Tensor)
+    return weight, bias
+
+
+def _gates(lstm: nn.LSTM, name: str) -> tuple[Tensor, Tensor]:
+    weight, bias = (getattr(lstm, f"{kind}_{name}").detach() for kind in ("weight", "bias"))
     return weight, bias
 
 

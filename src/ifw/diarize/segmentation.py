@@ -88,15 +88,18 @@ class SegmentationNetwork(nn.Module):
         Returns:
             [B, F, n_speakers] uint8: 1 where a local speaker speaks.
         """
-        return self.speech(self.sincnet(samples.unsqueeze(1)).transpose(1, 2))
+        return self.speech(self.hidden(self.sincnet(samples.unsqueeze(1)).transpose(1, 2)))
 
-    def speech(self, features: Tensor) -> Tensor:
-        """Say who speaks: features of SincNet, [B, F, 60], to what `forward` returns. The LSTM may be bfloat16."""
-        lstm_dtype = next(self.lstm.parameters()).dtype
-        features = self.lstm(features.to(lstm_dtype))[0].float()
+    def hidden(self, features: Tensor) -> Tensor:
+        """What the LSTM, which may be bfloat16, makes of features of SincNet: [B, F, 60] to [B, F, width], float32."""
+        found: Tensor = self.lstm(features.to(next(self.lstm.parameters()).dtype))[0]
+        return found.float()
+
+    def speech(self, hidden: Tensor) -> Tensor:
+        """Say who speaks: what `hidden` returns to what `forward` returns."""
         for linear in self.linear:
-            features = F.leaky_relu(linear(features))
-        return self.sets[self.classifier(features).argmax(2)]
+            hidden = F.leaky_relu(linear(hidden))
+        return self.sets[self.classifier(hidden).argmax(2)]
 
     @property
     def n_frames(self) -> int:

@@ -224,6 +224,23 @@ class VoiceNetworkStruct(Structure):
     ]
 
 
+class LstmDirectionStruct(Structure):
+    """`IfwLstmDirection`."""
+
+    _fields_ = [("input_gates", LinearStruct), ("hidden_gates", LinearStruct)]
+
+
+class LstmStruct(Structure):
+    """`IfwLstm`."""
+
+    _fields_ = [
+        ("n_layers", c_int64),
+        ("n_directions", c_int64),
+        ("width", c_int64),
+        ("directions", POINTER(LstmDirectionStruct)),
+    ]
+
+
 class FilterBankStruct(Structure):
     """`IfwFilterBank`."""
 
@@ -284,6 +301,7 @@ class _KernelsStruct(Structure):
         ("sinc_net", ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_int64, c_int64, c_int64, c_void_p)),
         ("filter_bank", ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_int64, c_void_p)),
         ("voice_network", ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_int64, c_void_p, c_void_p)),
+        ("lstm", ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_int64, c_int64, c_void_p)),
         ("add_attention", ctypes.CFUNCTYPE(None, c_void_p, c_int64, c_int64, c_void_p)),
         ("token_starts", ctypes.CFUNCTYPE(None, c_void_p, c_int64, c_int64, c_void_p)),
     ]
@@ -321,6 +339,7 @@ class Kernels:
     sinc_net: Function
     filter_bank: Function
     voice_network: Function
+    lstm: Function
     add_attention: Function
     token_starts: Function
 
@@ -367,24 +386,6 @@ def load() -> Loaded:
 
 
 def _kernels(table: _KernelsStruct) -> Kernels:
-    return Kernels(
-        name=table.name.decode(),
-        panel=table.panel,
-        lanes=table.lanes,
-        channels=table.channels,
-        has_bfloat16=bool(table.has_bfloat16),
-        packed_bytes=table.packed_bytes,
-        pack_linear=table.pack_linear,
-        linear=table.linear,
-        encoder_attention=table.encoder_attention,
-        decode_attention=table.decode_attention,
-        keep_int8=table.keep_int8,
-        decode=table.decode,
-        choose_tokens=table.choose_tokens,
-        residual_trunk=table.residual_trunk,
-        sinc_net=table.sinc_net,
-        filter_bank=table.filter_bank,
-        voice_network=table.voice_network,
-        add_attention=table.add_attention,
-        token_starts=table.token_starts,
-    )
+    members = {name: getattr(table, name) for name, *_ in _KernelsStruct._fields_}
+    members |= {"name": table.name.decode(), "has_bfloat16": bool(table.has_bfloat16)}
+    return Kernels(**members)

@@ -6,6 +6,7 @@
 #include "filter_bank.h"
 #include "keep_int8.h"
 #include "linear.h"
+#include "lstm.h"
 #include "residual_trunk.h"
 #include "sinc_net.h"
 #include "time_warping.h"
@@ -38,6 +39,7 @@ const IfwKernels IFW_JOIN(ifw_kernels_, IFW_LEVEL) = {
     IFW_LEVEL::sinc_net,
     IFW_LEVEL::filter_bank,
     IFW_LEVEL::voice_network,
+    IFW_LEVEL::lstm,
     IFW_LEVEL::add_attention,
     IFW_LEVEL::token_starts,
 };

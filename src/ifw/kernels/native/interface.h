@@ -167,6 +167,18 @@ typedef struct {
     int32_t reserved;
 } IfwVoiceNetwork;
 
+// One direction of a layer of an LSTM. Gates: in, keep, value, out, as torch has them; width is a multiple of 16.
+typedef struct {
+    IfwLinear input_gates;   // n_in -> 4 width, with the biases of both
+    IfwLinear hidden_gates;  // width -> 4 width, no bias
+} IfwLstmDirection;
+
+// An LSTM; all of its layers multiply alike, in float32 or bfloat16.
+typedef struct {
+    int64_t n_layers, n_directions, width;
+    const IfwLstmDirection* directions;  // [n_layers, n_directions]: forward, then backward
+} IfwLstm;
+
 // Energies of bands of the spectrum, frames of 400 samples, one every 160, in a Fourier transform of 512.
 typedef struct {
     int64_t n_bands;
@@ -234,6 +246,9 @@ typedef struct {
     // the LSTM keeps, brought forward. In the calling thread.
     void (*voice_network)(const IfwVoiceNetwork* net, const float* samples, int64_t n_frames, float* state,
                           float* probabilities);
+    // x: [n_chunks, n_frames, n_in], all at least 1 -> hidden: [n_chunks, n_frames, n_directions, width] of the last layer, every
+    // chunk from a state of zeros; in the calling thread.
+    void (*lstm)(const IfwLstm* lstm, const float* x, int64_t n_chunks, int64_t n_frames, float* hidden);
     // scores: [n_tokens, n_positions], both at least 1, finite. Their softmax over the positions, standardised over the tokens,
     // and of that the median of seven positions is added to total, of the same shape; in the calling thread.
     void (*add_attention)(const float* scores, int64_t n_tokens, int64_t n_positions, float* total);
