@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
+import struct
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +15,10 @@ import torch
 
 from ifw.errors import ShapeError
 from ifw.model.cores import cores, give_way, use_cores
+
+
+def kernel_version():
+    return tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2])
 
 
 def in_a_new_thread(work):
@@ -75,3 +82,25 @@ def test_a_thread_gives_way_alone():
     before = niceness()
     assert in_a_new_thread(work) > before
     assert niceness() == in_a_new_thread(niceness) == before
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() != "x86_64" or kernel_version() < (6, 12),
+    reason="threads have slices of their own from Linux 6.12 on",
+)
+def test_a_thread_that_gives_way_takes_long_turns():
+    """So that others, whose turns are shorter, need not wait for the end of its own."""
+
+    def slice_ns():
+        attributes = ctypes.create_string_buffer(48)
+        assert ctypes.CDLL(None).syscall(315, 0, attributes, 48, 0) == 0  # sched_getattr
+        return struct.unpack("IIQiIQQQ", attributes.raw)[5]
+
+    def work():
+        before = slice_ns()
+        give_way()
+        return before, slice_ns()
+
+    before, after = in_a_new_thread(work)
+    assert before < 10_000_000 < after
+    assert slice_ns() == before

@@ -40,6 +40,7 @@ def reach_ends(
         The words, all of them as they were but for the ends of last ones, which are not before what they were.
     """
     levels = _levels_db(samples)
+    quiet_db = float(np.percentile(levels, _QUIET_PERCENTILE)) if levels.size else 0.0
     content_s = len(samples) / SAMPLE_RATE
     reached = [list(of_segment) for of_segment in words]
     for index, (segment, following) in enumerate(zip_longest(segments, segments[1:])):
@@ -51,7 +52,7 @@ def reach_ends(
         if says_end:
             later = [other[0].start_s for other in reached[index + 1 :] if other]
             free_s = min([segment.end_s, *later])
-            heard_s = _last_sound_s(levels, first.start_s, last.end_s, segment.end_s)
+            heard_s = _last_sound_s(levels, quiet_db, first.start_s, last.end_s, segment.end_s)
             reached[index][-1] = last._replace(end_s=min(free_s, heard_s))
     return reached
 
@@ -64,12 +65,14 @@ def _levels_db(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     return 10 * np.log10(power + 1e-10)
 
 
-def _last_sound_s(levels: npt.NDArray[np.float64], speech_s: float, from_s: float, until_s: float) -> float:
+def _last_sound_s(
+    levels: npt.NDArray[np.float64], quiet_db: float, speech_s: float, from_s: float, until_s: float
+) -> float:
     """When the last frame between two times ends that is loud beside the speech since `speech_s`; else `from_s`."""
     begin, start, stop = (round(time_s / POSITION_S) for time_s in (speech_s, from_s, until_s))
     if not levels[start:stop].size:
         return until_s
     speech = float(np.percentile(levels[begin:stop], _SPEECH_PERCENTILE))
-    noise = float(np.clip(np.percentile(levels, _QUIET_PERCENTILE) - speech, *_NOISE_DB))
+    noise = min(max(quiet_db - speech, _NOISE_DB[0]), _NOISE_DB[1])
     heard = np.flatnonzero(levels[start:stop] > speech + (1 - _HEARD_SHARE) * noise)
     return from_s if not heard.size else min(until_s, (start + int(heard[-1]) + 1) * POSITION_S)

@@ -64,4 +64,6 @@ def _words(
         return [None] * len(segments)
     timed = time_words(segments, hypothesis.attention, tokenizer, hypothesis.language)
     placed, speaker = place_words(reach_ends(segments, timed, window.samples), window), speaker_of(window)
+    if speaker is None:
+        return placed
     return [tuple(replace(word, speaker=speaker) for word in words) for words in placed]

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from ifw.diarize.diarizer import Diarizer
     from ifw.speech.buffer import FloatArray
 
-SHARE: Final = float(__import__("os").environ.get("SHARE", "0.75"))
-
-MAX_AHEAD_S: Final = float(__import__("os").environ.get("AHEAD", "300"))  # of audio, 19 MB: so far may transcription be ahead of diarization
+MAX_AHEAD_S: Final = 900.0  # of audio, 58 MB: so far may transcription be ahead of diarization
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ class SpeakerListener:
         options: How many speakers there may be, and which stretches are heard.
         on_progress: Is called with the seconds of audio that were heard.
         cancel: Ends it.
-        n_threads: Threads of torch on CPU that all may use together. While both work, diarization has a share of them.
+        n_threads: Threads on CPU that all may use together. While both work, one of them is the engine's own.
     """
 
     def __init__(
@@ -69,7 +67,7 @@ class SpeakerListener:
     ) -> None:
         assert options.diarize is not None
         self._n_threads = n_threads
-        self._n_threads_beside = max(1, int(n_threads * SHARE))
+        self._n_threads_beside = max(1, n_threads - 1)
         self._clip = options.audio.clip
         self._on_progress = on_progress
         self._cancel = cancel

@@ -193,8 +193,10 @@ inline void convolve_tiles(const float* weight, const Image& in, const Image& ou
     for (int64_t i = 0; i < empty; i += LANES) store(nothing + i, zeros());
     for (int64_t first = 0; first < n_groups; first += most) {
         const int64_t n = n_groups - first < most ? n_groups - first : most;
-        for (int64_t g = 0; g < n; g++)
+        for (int64_t g = 0; g < n; g++) {
+            Crew::lend_a_hand();
             transform_inputs(in, tile_group(in, first + g, n_groups), nothing + LANES, inputs + g * group_floats);
+        }
         for (int64_t channel = 0; channel < out.n_channels; channel += CHANNELS)
             for (int64_t g = 0; g < n; g++) {
                 Crew::lend_a_hand();

@@ -1,6 +1,7 @@
 // Layers of an LSTM. Of some frames, what the inputs add to the gates is computed together; then, frame after frame, what the
 // hidden values of the frame before add. Rows are frames, in each of which the chunks lie side by side.
 #pragma once
+#include "crew.h"
 #include "linear.h"
 
 namespace IFW_LEVEL {
@@ -80,6 +81,7 @@ inline void lstm_pass(const IfwLstmDirection& layer, bool is_backward, const Lst
                                  store(state.gates + row * n_gates + column, add(values, load(layer.input_gates.bias + column)));
                              });
         for (int64_t i = 0; i < n; i++) {
+            Crew::lend_a_hand();
             const int64_t frame = is_backward ? n - 1 - i : i;
             lstm_step<Kind>(layer.hidden_gates, state, state.gates + frame * n_chunks * n_gates, n_chunks,
                             [&](int64_t chunk, int64_t unit, Floats values) { put(first + frame, chunk, unit, values); });
@@ -126,6 +128,7 @@ inline void lstm_of(const IfwLstm& lstm, const float* x, int64_t n_chunks, int64
 }
 
 inline void lstm(const IfwLstm* lstm, const float* x, int64_t n_chunks, int64_t n_frames, float* hidden) {
+    const Crew::Volunteer volunteer;
     const IfwLinear& layer = lstm->directions->input_gates;
     for (int64_t first = 0, n; first < n_chunks; first += n) {
         n = GATED_ROWS < n_chunks - first ? GATED_ROWS : n_chunks - first;
