@@ -140,7 +140,7 @@ def test_diarization_has_all_threads_once_the_text_is_there(monkeypatch):
         listener.attribute([], None)
     finally:
         listener.close()
-    assert scripted.n_threads == [2, 2, 4]
+    assert scripted.n_threads == [3, 3, 4]
 
 
 def test_of_a_clip_only_its_stretches_are_heard(transcriber, sample, diarize):
