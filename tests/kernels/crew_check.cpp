@@ -57,24 +57,43 @@ private:
     std::set<std::thread::id> present_;
 };
 
-// A thread that lends a hand until it is told to stop.
+// A thread that lends a hand while it is asked to.
 class Lender {
 public:
-    Lender() : thread_([this] {
-        const Crew::Volunteer volunteer;
-        is_there_ = true;
-        while (!is_over_) Crew::lend_a_hand();
-    }) {
-        while (!is_there_) std::this_thread::yield();
+    explicit Lender(bool is_asked = true) : is_asked_(is_asked), thread_([this] { live(); }) {
+        if (is_asked) wait_until_there();
     }
     ~Lender() {
-        is_over_ = true;
+        is_over_ = true, is_asked_ = false;
         thread_.join();
+    }
+    void ask() {
+        is_asked_ = true;
+        wait_until_there();
+    }
+    void let_go() {
+        is_asked_ = false;
+        while (is_there_) {
+        }
     }
     std::thread::id id() const { return thread_.get_id(); }
 
 private:
-    std::atomic<bool> is_there_{false}, is_over_{false};
+    void live() {
+        while (!is_over_) {
+            if (!is_asked_) continue;
+            const Crew::Volunteer volunteer;
+            is_there_ = true;
+            while (is_asked_) Crew::lend_a_hand();
+            is_there_ = false;
+        }
+    }
+    void wait_until_there() {
+        while (!is_there_) {
+        }
+    }
+
+    std::atomic<bool> is_asked_, is_there_{false}, is_over_{false};
     std::thread thread_;
 };
 
@@ -93,11 +112,15 @@ static void volunteers_come_in_place_of_helpers() {
 }
 
 static void helpers_come_where_volunteers_are_too_few() {
-    Lender lender;
-    for (int i = 0; i < 100; i++) {
+    Lender lender(false);
+    for (int i = 0; i < 300; i++) {
+        Meeting all_awake(4);
+        share(4, [&] { all_awake.attend(); });
+        lender.ask();
         Meeting meeting(3);
         share(3, [&] { meeting.attend(); });
         if (!meeting.has(lender.id())) fail("a helper took the place of the volunteer");
+        lender.let_go();
     }
 }
 
@@ -150,8 +173,8 @@ static void calls_of_several_threads_share_the_volunteers() {
 }
 
 static void a_child_process_has_helpers_but_no_volunteers() {
-    Lender first, second;
     helpers_come();
+    Lender first, second;
     const pid_t child = fork();
     if (child == 0) {
         for (int i = 0; i < 3; i++) helpers_come();
