@@ -107,6 +107,7 @@ static void volunteers_come_in_place_of_helpers() {
     for (int i = 0; i < 100; i++) {
         Meeting meeting(3);
         share(3, [&] { meeting.attend(); });
+        if (!check::Rest::is_over()) continue;  // on a busy machine
         if (!meeting.has(first.id()) || !meeting.has(second.id())) fail("somebody else took the place of a volunteer");
     }
 }
@@ -119,7 +120,7 @@ static void helpers_come_where_volunteers_are_too_few() {
         lender.ask();
         Meeting meeting(3);
         share(3, [&] { meeting.attend(); });
-        if (!meeting.has(lender.id())) fail("a helper took the place of the volunteer");
+        if (check::Rest::is_over() && !meeting.has(lender.id())) fail("a helper took the place of the volunteer");
         lender.let_go();
     }
 }
@@ -149,8 +150,25 @@ static void whoever_began_is_waited_for() {
             std::this_thread::sleep_for(1ms);
             is_done = true;
         });
-        if (!is_done) fail("the call was over before a volunteer was done");
+        if (meeting.has(lender.id()) && !is_done) fail("the call was over before a volunteer was done");
     }
+}
+
+static void volunteers_rest_after_somebody_has_waited_long() {
+    Lender lender;
+    const auto comes = [&](std::chrono::milliseconds late) {
+        Meeting meeting(2);
+        share(2, [&] {
+            meeting.attend();
+            if (std::this_thread::get_id() == lender.id()) std::this_thread::sleep_for(late);
+        });
+        return meeting.has(lender.id());
+    };
+    if (!comes(30ms)) fail("a helper came in place of a volunteer that was never late");
+    const auto begin = std::chrono::steady_clock::now();
+    if (comes(0ms) && std::chrono::steady_clock::now() - begin < 50ms) fail("a volunteer that was late came again at once");
+    std::this_thread::sleep_for(200ms);
+    if (!comes(0ms)) fail("a volunteer that has rested was not asked");
 }
 
 static void calls_of_several_threads_share_the_volunteers() {
@@ -197,6 +215,7 @@ int main(int, char** arguments) {
         CHECK(helpers_come_when_volunteers_have_left),
         CHECK(nobody_waits_for_who_has_not_begun),
         CHECK(whoever_began_is_waited_for),
+        CHECK(volunteers_rest_after_somebody_has_waited_long),
         CHECK(calls_of_several_threads_share_the_volunteers),
         CHECK(a_child_process_has_helpers_but_no_volunteers),
     };

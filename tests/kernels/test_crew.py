@@ -14,6 +14,7 @@ CHECKS = (
     "helpers_come_when_volunteers_have_left",
     "nobody_waits_for_who_has_not_begun",
     "whoever_began_is_waited_for",
+    "volunteers_rest_after_somebody_has_waited_long",
     "calls_of_several_threads_share_the_volunteers",
     "a_child_process_has_helpers_but_no_volunteers",
 )

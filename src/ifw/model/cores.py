@@ -18,7 +18,7 @@ from typing import Final
 
 import torch
 
-_NICENESS: Final = 2  # above that of the process: two thirds of a core that two threads want
+_NICENESS: Final = 10  # above that of the process: about a tenth of a core that two threads want
 _SLICE_S: Final = 0.05  # others have 3 ms: from Linux 6.12 on, whoever wakes up and has a shorter one goes first
 _SCHED_SETATTR: Final = {"x86_64": 314, "aarch64": 274}
 
@@ -49,11 +49,7 @@ def cores(n_cores: int) -> Iterator[None]:
 
 
 def give_way() -> None:
-    """Have the other threads of the process go first from now on, where threads have priorities: on Linux.
-
-    Only a little: a thread that gives way may have taken part of the work of one that does not, and on a machine where
-    others are busy too, both would wait.
-    """
+    """Have the other threads of the process go first from now on, where threads have priorities: on Linux."""
     if sys.platform == "linux":
         thread = threading.get_native_id()
         with suppress(PermissionError):  # it is slower then, and works
@@ -65,6 +61,6 @@ def _take_long_turns(niceness: int) -> None:
     """Ask for turns on a core that are longer than those of others; a kernel that does not know them leaves them."""
     call = _SCHED_SETATTR.get(platform.machine())
     if call is not None:
-        # struct sched_attr: its size, SCHED_OTHER, no flags, nice value, no priority, slice in ns, no deadline, no period
+        # struct sched_attr: size, SCHED_OTHER, no flags, nice value, no priority, slice in ns, no deadline, no period
         attributes = struct.pack("IIQiIQQQ", 48, 0, 0, niceness, 0, round(_SLICE_S * 1e9), 0, 0)
         ctypes.CDLL(None).syscall(call, 0, attributes, 0)

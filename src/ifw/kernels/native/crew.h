@@ -10,23 +10,46 @@
 #include <signal.h>
 #include <stdint.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <atomic>
 
 namespace IFW_LEVEL {
 
+// When volunteers are left alone: for a while after somebody has waited long for another thread.
+class Rest {
+public:
+    static void begin() { until_ms_.store(now_ms() + REST_MS, std::memory_order_relaxed); }
+    static bool is_over() { return now_ms() >= until_ms_.load(std::memory_order_relaxed); }
+
+    static int64_t now_ms() {
+        timespec now;
+        clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+        return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    }
+
+private:
+    static constexpr int64_t REST_MS = 100;
+
+    static inline std::atomic<int64_t> until_ms_{0};
+};
+
 // Waiting for another thread that should be done in a moment, unless it was interrupted.
 class Patience {
 public:
     void wait() {
-        if (n_looks_++ < MOST_LOOKS) __builtin_ia32_pause();
-        else sched_yield();
+        if (n_looks_++ < MOST_LOOKS) return __builtin_ia32_pause();
+        if (n_looks_ == MOST_LOOKS + 1) since_ms_ = Rest::now_ms();
+        sched_yield();
+        if (Rest::now_ms() - since_ms_ >= LONG_MS) Rest::begin();
     }
 
 private:
     static constexpr int MOST_LOOKS = 20000;  // about half a millisecond: whoever yields to another may not be back for longer
+    static constexpr int64_t LONG_MS = 8;
     int n_looks_ = 0;
+    int64_t since_ms_ = 0;
 };
 
 class alignas(64) Crew {
@@ -76,7 +99,7 @@ private:
     }
 
     void help(void (*body)(void*), void* data, unsigned n_threads) {
-        const unsigned n_wanted = n_threads - 1, n_there = n_volunteers_.load(std::memory_order_relaxed);
+        const unsigned n_wanted = n_threads - 1, n_there = Rest::is_over() ? n_volunteers_.load() : 0;
         const unsigned n_lending = n_there < n_wanted ? n_there : n_wanted, n_helping = n_wanted - n_lending;
         recruit(n_helping);
         body_ = body, data_ = data;
