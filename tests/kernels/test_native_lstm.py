@@ -87,7 +87,8 @@ def assert_as_torch(kernels, lstm, x):
     found = native(kernels, lstm)(x)
     expected = lstm.double()(x.double())[0]
     assert found.shape == expected.shape
-    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-5)
+    # sums of float32 are as far off as they are large
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-5 * max(1.0, float(x.abs().max()) / 20))
 
 
 @each_level
