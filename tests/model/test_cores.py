@@ -104,3 +104,14 @@ def test_a_thread_that_gives_way_takes_long_turns():
     before, after = in_a_new_thread(work)
     assert before < 10_000_000 < after
     assert slice_ns() == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have policies of their own on Linux only")
+@pytest.mark.parametrize("policy", ["SCHED_BATCH", "SCHED_IDLE"])
+def test_a_thread_that_gives_way_stays_a_batch_or_an_idle_job(policy):
+    def work():
+        os.sched_setscheduler(0, getattr(os, policy), os.sched_param(0))
+        give_way()
+        return os.sched_getscheduler(0)
+
+    assert in_a_new_thread(work) == getattr(os, policy)

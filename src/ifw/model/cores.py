@@ -21,6 +21,7 @@ import torch
 _NICENESS: Final = 10  # above that of the process: about a tenth of a core that two threads want
 _SLICE_S: Final = 0.05  # others have 3 ms: from Linux 6.12 on, whoever wakes up and has a shorter one goes first
 _SCHED_SETATTR: Final = {"x86_64": 314, "aarch64": 274}
+_KEEP_POLICY: Final = 0x08  # SCHED_FLAG_KEEP_POLICY: who runs the program as a batch or an idle job still does
 
 
 def use_cores(n_cores: int) -> None:
@@ -61,6 +62,6 @@ def _take_long_turns(niceness: int) -> None:
     """Ask for turns on a core that are longer than those of others; a kernel that does not know them leaves them."""
     call = _SCHED_SETATTR.get(platform.machine())
     if call is not None:
-        # struct sched_attr: size, SCHED_OTHER, no flags, nice value, no priority, slice in ns, no deadline, no period
-        attributes = struct.pack("IIQiIQQQ", 48, 0, 0, niceness, 0, round(_SLICE_S * 1e9), 0, 0)
+        # struct sched_attr: size, policy (kept), flags, nice value, no priority, slice in ns, no deadline, no period
+        attributes = struct.pack("IIQiIQQQ", 48, 0, _KEEP_POLICY, niceness, 0, round(_SLICE_S * 1e9), 0, 0)
         ctypes.CDLL(None).syscall(call, 0, attributes, 0)
